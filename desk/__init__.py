@@ -1,0 +1,1 @@
+"""What agents and supervisors see: the web application, its JSON API and the live updates."""

@@ -1,0 +1,155 @@
+"""The tables of calls and of the agents who take them."""
+
+import enum
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from tickets.database import Base, UTCDateTime, enum_column
+
+
+class Phase(enum.StrEnum):
+    """The bookmark of a call: which step it is in, written when the step begins."""
+
+    GREETING = "greeting"
+    MENU = "menu"
+    WAITING = "waiting"
+    RINGING = "ringing"
+    TALKING = "talking"
+    MESSAGE = "message"
+    ENDED = "ended"
+
+
+class Outcome(enum.StrEnum):
+    """How a call ended; every call has exactly one."""
+
+    ANSWERED = "answered"
+    VOICEMAIL = "voicemail"
+    ABANDONED_GREETING = "abandoned_greeting"
+    ABANDONED_MENU = "abandoned_menu"
+    ABANDONED_QUEUE = "abandoned_queue"
+    ABANDONED_MESSAGE = "abandoned_message"
+    FALLBACK = "fallback"
+    """Recorded by the dialplan while the service was down."""
+    FAILED = "failed"
+
+
+class Presence(enum.StrEnum):
+    """What an agent is doing."""
+
+    OFFLINE = "offline"
+    FREE = "free"
+    RINGING = "ringing"
+    TALKING = "talking"
+    WRAP_UP = "wrap_up"
+    PAUSED = "paused"
+
+
+class PauseReason(enum.StrEnum):
+    """Why an agent is paused; the last two are set by the machine."""
+
+    BREAK = "break"
+    MEETING = "meeting"
+    TRAINING = "training"
+    BACK_OFFICE = "back_office"
+    TECHNICAL = "technical"
+    MISSED_CALL = "missed_call"
+    PHONE_UNREACHABLE = "phone_unreachable"
+
+
+class OfferResult(enum.StrEnum):
+    """What became of ringing one agent for one call."""
+
+    ANSWERED = "answered"
+    MISSED = "missed"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+    WITHDRAWN = "withdrawn"
+    """The caller left, or another agent was faster."""
+
+
+class Agent(Base):
+    """A person who takes calls. `endpoint` is the phone, such as `PJSIP/101`."""
+
+    __tablename__ = "agent"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(120))
+    endpoint: Mapped[str] = mapped_column(String(80), unique=True)
+    queues: Mapped[list[str]] = mapped_column(JSON, default=list)
+    presence: Mapped[Presence] = mapped_column(enum_column(Presence), default=Presence.OFFLINE, index=True)
+    pause_reason: Mapped[PauseReason | None] = mapped_column(enum_column(PauseReason))
+    pause_after_call: Mapped[PauseReason | None] = mapped_column(enum_column(PauseReason))
+    """A pause asked for during a call: it begins when the call and its wrap-up are over."""
+    presence_since: Mapped[datetime] = mapped_column(UTCDateTime)
+    free_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """Idle time counts from here: the longest idle agent is served first."""
+    wrap_up_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    misses: Mapped[int] = mapped_column(default=0)
+    """Offers missed in a row."""
+    desk_connected: Mapped[bool] = mapped_column(default=False)
+    phone_reachable: Mapped[bool] = mapped_column(default=False)
+    call_id: Mapped[str | None] = mapped_column(String(32))
+    """The call this agent is ringing for, talking in, or wrapping up; no foreign key, since calls point to agents."""
+
+
+class Call(Base):
+    """One call that reached the line, from its first second to its outcome."""
+
+    __tablename__ = "call"
+    __table_args__ = (
+        Index("ix_call_phase_queued", "phase", "queued_at"),
+        Index("ix_call_caller_started", "caller", "started_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    channel_id: Mapped[str] = mapped_column(String(150), index=True)
+    """Asterisk's id of the caller's channel."""
+    line: Mapped[str] = mapped_column(String(40))
+    """The dialled number."""
+    caller: Mapped[str | None] = mapped_column(String(64))
+    """The caller's number, E.164 where it could be read; None when withheld."""
+    caller_name: Mapped[str | None] = mapped_column(String(120))
+    contact_id: Mapped[int | None] = mapped_column(ForeignKey("contact.id"))
+    language: Mapped[str] = mapped_column(String(5))
+    phase: Mapped[Phase] = mapped_column(enum_column(Phase))
+    outcome: Mapped[Outcome | None] = mapped_column(enum_column(Outcome))
+    outcome_note: Mapped[str | None] = mapped_column(Text)
+    """Why, in words, where the outcome alone does not tell."""
+    choice: Mapped[str | None] = mapped_column(String(40))
+    """The area chosen in the menu."""
+    queue: Mapped[str | None] = mapped_column(String(40))
+    priority: Mapped[int] = mapped_column(default=0)
+    """Higher is served first."""
+    started_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    queued_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    answered_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the first agent answered."""
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    agent_id: Mapped[int | None] = mapped_column(ForeignKey("agent.id"))
+    """The agent who talks or talked last."""
+    agent_channel_id: Mapped[str | None] = mapped_column(String(150))
+    bridge_id: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"), index=True)
+    message_id: Mapped[str | None] = mapped_column(ForeignKey("message.id"))
+    draft: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """The request form as the agent has filled it so far: it survives a reload of the page."""
+    offers: Mapped[list["Offer"]] = relationship(back_populates="call", order_by="Offer.offered_at")
+
+
+class Offer(Base):
+    """One agent's phone ringing for one call."""
+
+    __tablename__ = "offer"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """Also the id of the agent's channel."""
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
+    agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"), index=True)
+    offered_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
+    result: Mapped[OfferResult | None] = mapped_column(enum_column(OfferResult))
+    call: Mapped[Call] = relationship(back_populates="offers")

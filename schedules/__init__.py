@@ -1,0 +1,1 @@
+"""Time: opening hours, holidays, working time, promises and the clock that runs periodic jobs."""

@@ -1,0 +1,1 @@
+"""Work: contacts and companies, service requests, their numbers, history and notices."""
