@@ -16,6 +16,17 @@ class Role(enum.StrEnum):
     SUPERVISOR = "supervisor"
 
 
+class DismissReason(enum.StrEnum):
+    """Why a call needs no request."""
+
+    NO_REQUEST = "no_request"
+    """Nothing to register: thanks, a question answered by the question itself, a call dropped at once."""
+    WRONG_NUMBER = "wrong_number"
+    OTHER_DESK = "other_desk"
+    """It belongs to the level 0 desk of the company."""
+    TEST = "test"
+
+
 class Account(Base):
     """A log-in to the desk; an agent's account is bound to the agent."""
 
@@ -38,3 +49,14 @@ class DeskSession(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+
+class DismissedPop(Base):
+    """A call an agent has put aside without a request, and why: the reason completes the ledger of calls."""
+
+    __tablename__ = "dismissed_pop"
+
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), primary_key=True)
+    agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
+    reason: Mapped[DismissReason] = mapped_column(enum_column(DismissReason))

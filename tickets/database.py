@@ -22,6 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from tickets import sqlite
+
 log = structlog.get_logger()
 
 P = ParamSpec("P")
@@ -104,7 +106,11 @@ class Database:
         self._writer: contextlib.AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
         )
-        self.engine = create_async_engine(url, pool_pre_ping=not self.is_sqlite)
+        self.engine = create_async_engine(
+            url,
+            pool_pre_ping=not self.is_sqlite,
+            connect_args={"async_creator_fn": sqlite.connect} if self.is_sqlite else {},
+        )
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
         self.session = async_sessionmaker(self.engine, expire_on_commit=False)
@@ -123,22 +129,32 @@ class Database:
         Raises whatever the operation raises (nothing is then stored), and `sqlalchemy.exc.OperationalError` when the
         database stayed locked or away for longer than `patience` seconds.
         """
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(_is_passing),
-            stop=stop_after_delay(self.patience),
-            wait=wait_random_exponential(multiplier=0.05, max=1.0),
-            before_sleep=_log_retry,
-            reraise=True,
-        ):
-            with attempt:
-                async with self._writer, self.session() as session:
-                    result = await operation(session, *args, **kwargs)
-                    await session.commit()
-                    changes = frozenset(session.info.get("changes", ()))
+        try:
+            result, changes = await self._run_once(operation, *args, **kwargs)
+        except Exception as error:
+            # The machinery of retrying costs more than a short transaction: it is made only where needed.
+            if not _is_passing(error):
+                raise
+            again = AsyncRetrying(
+                retry=retry_if_exception(_is_passing),
+                stop=stop_after_delay(self.patience),
+                wait=wait_random_exponential(multiplier=0.05, max=1.0),
+                before_sleep=_log_retry,
+                reraise=True,
+            )
+            result, changes = await again(self._run_once, operation, *args, **kwargs)
         if changes:
             for listener in tuple(self._listeners):
                 listener(changes)
         return result
+
+    async def _run_once(
+        self, operation: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, frozenset[Change]]:
+        async with self._writer, self.session() as session:
+            result = await operation(session, *args, **kwargs)
+            await session.commit()
+            return result, frozenset(session.info.get("changes", ()))
 
     async def read(
         self, query: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
@@ -168,4 +184,5 @@ def _is_passing(error: BaseException) -> bool:
 
 
 def _log_retry(state: RetryCallState) -> None:
-    log.warning("database busy, trying again", attempt=state.attempt_number, error=repr(state.outcome.exception()) if state.outcome else "")
+    error = repr(state.outcome.exception()) if state.outcome else ""
+    log.warning("database busy, trying again", attempt=state.attempt_number, error=error)

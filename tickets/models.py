@@ -102,6 +102,8 @@ class Request(Base):
     __table_args__ = (
         Index("ix_request_contact_opened", "contact_id", "opened_at"),
         Index("ix_request_status_pickup", "status", "pickup_due_at"),
+        # Without it SQLite gives the id of a deleted last row again, and with it the ticket number.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -153,6 +155,8 @@ class RequestEvent(Base):
     kind: Mapped[str] = mapped_column(String(32))
     """opened, picked_up, note, edited, closed, notice_sent, notice_failed, promise_missed, transcribed ..."""
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    version: Mapped[int] = mapped_column(default=1)
+    """The request's version that this change made: tells a late editor what changed since."""
     request: Mapped[Request] = relationship(back_populates="events")
 
 
@@ -168,6 +172,8 @@ class OutboxMail(Base):
     """opened or closed."""
     message_id: Mapped[str] = mapped_column(String(200), unique=True)
     """The mail's Message-ID: the same at every attempt, so that a receiver can drop a repeat."""
+    sender: Mapped[str] = mapped_column(String(500))
+    """The From header: name and address."""
     recipient: Mapped[str] = mapped_column(String(254))
     subject: Mapped[str] = mapped_column(String(300))
     body: Mapped[str] = mapped_column(Text)

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Index, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tickets.database import Base, UTCDateTime, enum_column
+from tickets.models import Request
 
 
 class MessageState(enum.StrEnum):
@@ -78,3 +79,5 @@ class Message(Base):
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     heard_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     heard_by: Mapped[str | None] = mapped_column(String(64))
+    request: Mapped[Request | None] = relationship(lazy="raise")
+    """The request made of it; loaded only by the queries that say so."""

@@ -1,0 +1,308 @@
+"""A whole Centralino on one machine for the demo, the tests and the benchmarks: Asterisk, service, desk, mail, people.
+
+Everything listens on free ports of the loopback address and lives in one folder; everything a world starts is ended
+with it.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from zoneinfo import ZoneInfo
+
+import tomli_w
+from pydantic import SecretStr
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from asterisk_conf.render import PhoneAccount
+from centralino.migrate import migrate
+from centralino.rig.asterisk import AsteriskServer
+from centralino.rig.desk import DeskClient
+from centralino.rig.mail import MailCatcher
+from centralino.rig.phone import Phone
+from centralino.rig.ports import PortRange
+from centralino.serve import Service, service, utc_now
+from centralino.settings import Settings, load
+from desk import operations as desk_operations
+from desk.models import Role
+from ivr import operations
+from ivr.models import Agent, Call
+from tickets import operations as ticket_operations
+from tickets.database import Database
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TIMEZONE = ZoneInfo("Europe/Rome")
+PASSWORD = "una-password-di-prova"  # noqa: S105 - for a rig that lives as long as its folder
+MODELS = Path(__file__).resolve().parents[2] / "models"
+ITALIAN_MODEL = MODELS / "vosk-model-tiny-it-helpdesk"
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone in the directory, with a telephone and perhaps an address for notices."""
+
+    name: str
+    phone: str
+    company: str
+    email: str | None = None
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """An agent of the desk; the phone's name in Asterisk is `extension`."""
+
+    username: str
+    name: str
+    extension: str
+    queues: tuple[str, ...]
+
+
+def always_open() -> dict[str, Any]:
+    """A calendar of a desk that never closes."""
+    return {"weekly": {day: ["00:00-24:00"] for day in WEEKDAYS}, "holidays": False}
+
+
+def closed_today(now: datetime) -> dict[str, Any]:
+    """A calendar of a desk that is closed today and opens every other day from 8 to 18, whenever the rig runs."""
+    today = WEEKDAYS[now.astimezone(TIMEZONE).weekday()]
+    return {"weekly": {day: ["08:00-18:00"] for day in WEEKDAYS if day != today}, "holidays": False}
+
+
+@dataclass
+class World:
+    """One site. Use as `async with`; the service itself is started by `serving()` (here) or `process()` (apart)."""
+
+    folder: Path
+    calls: Mapping[str, Any]
+    """The `calls` section of the settings."""
+    colleagues: Iterable[Colleague] = ()
+    people: Iterable[Person] = ()
+    settings_extra: Mapping[str, Any] = field(default_factory=dict)
+    concurrent_calls: int = 60
+    benchmarks: bool = False
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            phones = [PhoneAccount(name=c.extension, password=SecretStr(PASSWORD)) for c in self.colleagues]
+            self.asterisk = await stack.enter_async_context(
+                AsteriskServer(
+                    self.folder / "asterisk", phones=phones, calls=self.concurrent_calls, benchmarks=self.benchmarks
+                )
+            )
+            self.mail = await stack.enter_async_context(MailCatcher())
+            ports = PortRange(1)
+            stack.callback(ports.close)
+            self.settings_file = self.folder / "centralino.toml"
+            self.settings_file.write_text(tomli_w.dumps(self._settings(ports.first)), encoding="utf-8")
+            self.settings_file.chmod(0o600)
+            self.settings: Settings = load(self.settings_file)
+            await migrate(self.settings.storage.database)
+            self.database = Database(self.settings.storage.database)
+            stack.push_async_callback(self.database.close)
+            await self.database.run(self._populate)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def _settings(self, port: int) -> dict[str, Any]:
+        settings: dict[str, Any] = {
+            "asterisk": {
+                "url": self.asterisk.ari_url.removesuffix("/ari"),
+                "username": self.asterisk.ari_username,
+                "password": self.asterisk.ari_password,
+                "recordings": str(self.asterisk.recording_spool),
+                "fallback": str(self.asterisk.fallback_spool),
+            },
+            "calls": dict(self.calls),
+            "notices": {"desk_name": "Help Desk Edotto", "sender": "helpdesk@example.org"},
+            "smtp": {"host": self.mail.host, "port": self.mail.port, "tls": "none"},
+            "transcription": {"models": {"it": str(ITALIAN_MODEL)}},
+            "storage": {
+                "database": f"sqlite+aiosqlite:///{self.folder / 'centralino.db'}",
+                "audio": str(self.folder / "audio"),
+            },
+            "desk": {"secure_cookie": False},
+            "listen": {"host": "127.0.0.1", "port": port},
+        }
+        for section, values in self.settings_extra.items():
+            settings[section] = {**settings.get(section, {}), **values}
+        return settings
+
+    async def _populate(self, session: AsyncSession) -> None:
+        now = utc_now()
+        for colleague in self.colleagues:
+            agent = await operations.add_agent(
+                session,
+                colleague.username,
+                colleague.name,
+                f"PJSIP/{colleague.extension}",
+                colleague.queues,
+                now=now,
+            )
+            await desk_operations.create_account(
+                session, colleague.username, PASSWORD, role=Role.AGENT, agent_id=agent.id
+            )
+        companies: dict[str, int] = {}
+        for person in self.people:
+            if person.company not in companies:
+                companies[person.company] = (await ticket_operations.add_company(session, person.company)).id
+            await ticket_operations.add_contact(
+                session,
+                person.name,
+                company_id=companies[person.company],
+                email=person.email,
+                phones=[person.phone],
+            )
+
+    # ------------------------------------------------------------------------------------------------- the service
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Service]:
+        """Run the service in this process; ready for calls when entered."""
+        async with service(self.settings) as running:
+            async with asyncio.timeout(20):
+                await running.switchboard.ready()
+            yield running
+
+    @contextlib.asynccontextmanager
+    async def process(self) -> AsyncIterator["ServiceProcess"]:
+        """Run the service as a process of its own, which a test may kill and start again."""
+        process = ServiceProcess(self)
+        try:
+            yield process
+        finally:
+            await process.kill()
+
+    @property
+    def desk_url(self) -> str:
+        """Where the desk is served."""
+        return f"http://{self.settings.listen.host}:{self.settings.listen.port}"
+
+    def desk(self, username: str) -> DeskClient:
+        """A page of an agent, to be entered with `async with`."""
+        return DeskClient(self.desk_url, username, PASSWORD)
+
+    def phone(self, extension: str, **options: Any) -> Phone:
+        """A colleague's phone, registered."""
+        return Phone(extension, self.asterisk, password=PASSWORD, **options)
+
+    def caller(self, number: str, **options: Any) -> Phone:
+        """A telephone outside with that number."""
+        return Phone(number, self.asterisk, **options)
+
+    # ---------------------------------------------------------------------------------------------- what can be seen
+
+    async def read(
+        self, query: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Read from the database, as an onlooker."""
+        return await self.database.read(query, *args, **kwargs)
+
+    async def until(self, seen: Callable[[AsyncSession], Awaitable[T | None]], *, within: float = 20.0) -> T:
+        """Look into the database until `seen` gives something true.
+
+        The onlooker may be another process than the service, so there is no event to await. Raises TimeoutError.
+        """
+        try:
+            async with asyncio.timeout(within):
+                while not (result := await self.database.read(seen)):
+                    await asyncio.sleep(0.02)
+                return result
+        except TimeoutError:
+            calls = await self.database.read(_all_calls)
+            agents = await self.database.read(_all_agents)
+            raise TimeoutError(f"not seen within {within} s; calls: {calls}; agents: {agents}") from None
+
+    async def call_from(self, number: str, *, within: float = 10.0) -> Call:
+        """The newest call of a caller (E.164), once its row is there."""
+
+        async def seen(session: AsyncSession) -> Call | None:
+            newest = select(Call).where(Call.caller == number).order_by(Call.started_at.desc()).limit(1)
+            return (await session.scalars(newest)).one_or_none()
+
+        return await self.until(seen, within=within)
+
+    async def call_until(self, call_id: str, seen: Callable[[Call], object], *, within: float = 30.0) -> Call:
+        """A call's row, once `seen` is true of it."""
+
+        async def look(session: AsyncSession) -> Call | None:
+            call = await session.get_one(Call, call_id)
+            return call if seen(call) else None
+
+        return await self.until(look, within=within)
+
+
+class ServiceProcess:
+    """`centralino serve` as a child process."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until its desk answers."""
+        with (self._world.folder / "service.log").open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "centralino", "serve", "--config", str(self._world.settings_file)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        host, port = self._world.settings.listen.host, self._world.settings.listen.port
+        async with asyncio.timeout(30):
+            while True:
+                if self._process.returncode is not None:
+                    raise RuntimeError(f"the service ended: {self.log()[-2000:]}")
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection(host, port)
+                    writer.close()
+                    return
+                await asyncio.sleep(0.05)
+
+    async def kill(self) -> None:
+        """Kill it, and its transcribers, as a crash would (SIGKILL)."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        self._process = None
+
+    async def terminate(self) -> int:
+        """Ask it to stop (SIGTERM), as a deployment does; returns its exit code."""
+        assert self._process is not None  # noqa: S101 - a programming error otherwise
+        self._process.terminate()
+        code = await self._process.wait()
+        self._process = None
+        return code
+
+    def log(self) -> str:
+        """What it has logged so far."""
+        return (self._world.folder / "service.log").read_text(errors="replace")
+
+
+async def _all_calls(session: AsyncSession) -> list[str]:
+    return [f"{c.caller} {c.phase} {c.outcome} {c.outcome_note}" for c in await session.scalars(select(Call))]
+
+
+async def _all_agents(session: AsyncSession) -> list[str]:
+    return [
+        f"{a.username} {a.presence} {a.pause_reason} desk={a.desk_connected} phone={a.phone_reachable}"
+        for a in await session.scalars(select(Agent))
+    ]

@@ -1,0 +1,131 @@
+"""The composition root: everything is built here, on one exit stack, and nowhere else."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+import uvicorn
+
+from centralino.migrate import migrate
+from centralino.settings import Settings
+from desk.app import create_app
+from desk.live import Live
+from ivr.prompts import Prompts
+from ivr.switchboard import Switchboard
+from schedules.clock import Clock
+from tickets import outbox
+from tickets.database import Database
+from tickets.notices import Notices
+from voicemail.audio import AudioStore
+from voicemail.transcription import Transcriber
+
+log = structlog.get_logger()
+
+
+def utc_now() -> datetime:
+    """The time, aware UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service, as `centralino serve` and the demo see it."""
+
+    settings: Settings
+    database: Database
+    switchboard: Switchboard
+    notices: Notices
+    desk_url: str
+
+
+@contextlib.asynccontextmanager
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    """Build and start everything; leaving stops it in the opposite order. Calls under way stay up in Asterisk."""
+    async with AsyncExitStack() as stack:
+        await migrate(settings.storage.database)
+        database = Database(settings.storage.database)
+        stack.push_async_callback(database.close)
+        notices = Notices(settings.notices)
+        audio = AudioStore(settings.storage.audio)
+        transcriber = await stack.enter_async_context(
+            Transcriber(database, settings.storage.audio, settings.transcription)
+        )
+        live = await stack.enter_async_context(Live(database, now=utc_now))
+        switchboard = Switchboard(
+            settings.asterisk,
+            settings.calls,
+            database=database,
+            prompts=Prompts(),
+            screen=live,
+            audio=audio,
+            transcripts=transcriber,
+            notices=notices,
+            now=utc_now,
+        )
+        app = create_app(
+            database=database,
+            live=live,
+            control=switchboard,
+            notices=notices,
+            calendar_of=settings.calls.calendar_of,
+            audio_folder=settings.storage.audio,
+            settings=settings.desk,
+            now=utc_now,
+        )
+        desk_url = await stack.enter_async_context(_web(app, settings.listen.host, settings.listen.port))
+        await stack.enter_async_context(switchboard)
+        clock = await stack.enter_async_context(Clock())
+        set_timetable(clock, settings, database, switchboard, notices)
+        yield Service(settings, database, switchboard, notices, desk_url)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with service(settings) as running:
+        log.info("centralino is up", desk=running.desk_url, lines=[line.number for line in settings.calls.lines])
+        await stop.wait()
+        log.info("centralino is stopping: calls stay up in Asterisk")
+
+
+def set_timetable(
+    clock: Clock, settings: Settings, database: Database, switchboard: Switchboard, notices: Notices
+) -> None:
+    """What runs by itself, and how often."""
+
+    async def deliver_mail() -> None:
+        if settings.smtp is not None:
+            await outbox.deliver_due(database, settings.smtp, now=utc_now())
+
+    clock.every(1, switchboard.tick, "wrap-ups and waiting line")
+    clock.every(2, deliver_mail, "outbox")
+    clock.every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
+    clock.every(3, switchboard.check_phones, "stale phones")
+
+
+@contextlib.asynccontextmanager
+async def _web(app: object, host: str, port: int) -> AsyncIterator[str]:
+    """Serve the desk; gives its address. Port 0 takes a free one."""
+    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=3
+        )  # type: ignore[arg-type]
+    )
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined,method-assign]
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        shown = f"[{host}]" if ":" in host else host
+        yield f"http://{shown}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task

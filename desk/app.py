@@ -1,0 +1,191 @@
+"""The web application of the desk: the JSON API, the live websocket, and the pages."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.orm.exc import StaleDataError
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Scope
+
+from desk.context import CallControl, Desk
+from desk.errors import DeskError, TooManyAttempts
+from desk.guard import Guard, content_policy
+from desk.live import Live, Now
+from desk.routes import calls, directory, messages, presence, requests, session
+from desk.routes import live as live_route
+from desk.settings import DeskSettings
+from desk.throttle import Throttle
+from desk.views import Problem
+from desk.words import language_of, say
+from ivr.config import CallsConfig
+from ivr.errors import CommandRefused, IvrError, PresenceRefused
+from tickets.database import Database
+from tickets.errors import (
+    DuplicateEntry,
+    InvalidInput,
+    NotFound,
+    RequestChanged,
+    RequestClosed,
+    RequestTaken,
+    TicketsError,
+)
+from tickets.notices import Notices
+from voicemail.errors import MessageNotFound, VoicemailError
+
+__all__ = ["CallControl", "create_app"]
+
+log = structlog.get_logger()
+
+STATIC = Path(__file__).with_name("static")
+FAILURES_BY_ADDRESS = 10
+"""An address may fail this many times as often as one user name there: a health company may share one address."""
+
+_REFUSALS: dict[type[Exception], tuple[int, str]] = {
+    NotFound: (404, "not_there"),
+    MessageNotFound: (404, "not_there"),
+    InvalidInput: (422, "invalid_input"),
+    DuplicateEntry: (409, "duplicate"),
+    RequestClosed: (409, "request_closed"),
+    RequestTaken: (409, "request_taken"),
+    RequestChanged: (409, "conflict"),
+    StaleDataError: (409, "conflict"),
+    PresenceRefused: (409, "presence_refused"),
+    CommandRefused: (409, "command_refused"),
+}
+"""What the lower packages refuse, as status and code."""
+
+TAGS = [
+    {"name": "session", "description": "Logging in and out."},
+    {"name": "presence", "description": "Being free for calls, pausing, going off duty."},
+    {"name": "calls", "description": "Calls offered to the agent: the form, the outcome, steering."},
+    {"name": "requests", "description": "Service requests (RdS)."},
+    {"name": "messages", "description": "Voicemail messages."},
+    {"name": "directory", "description": "Contacts and companies."},
+]
+
+
+def create_app(
+    database: Database,
+    live: Live,
+    control: CallControl,
+    notices: Notices,
+    calls_config: CallsConfig,
+    audio_folder: Path,
+    settings: DeskSettings,
+    *,
+    now: Now,
+) -> FastAPI:
+    """The application, ready to be served. `live` must be entered by the caller for as long as it is served."""
+    app = FastAPI(
+        title="Centralino desk",
+        summary="What the pages of the help desk use; open to a site's own programs with the same log-in.",
+        docs_url=None,  # the stock pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        openapi_tags=TAGS,
+        responses={"4XX": {"model": Problem, "description": "Not done; `message` is for the person"}},
+    )
+    window = timedelta(minutes=settings.block_minutes)
+    app.state.desk = Desk(
+        database=database,
+        live=live,
+        control=control,
+        notices=notices,
+        calls=calls_config,
+        audio_folder=audio_folder,
+        settings=settings,
+        now=now,
+        throttle=Throttle(settings.failures_before_block, window),
+        address_throttle=Throttle(settings.failures_before_block * FAILURES_BY_ADDRESS, window),
+    )
+    for part in (session, presence, calls, requests, messages, directory, live_route):
+        app.include_router(part.router, prefix="/api")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    _answer_errors(app)
+    app.add_middleware(
+        Guard,
+        policy=content_policy((STATIC / "index.html").read_text(encoding="utf-8")),
+        origins=settings.origins,
+        strict_transport=settings.secure_cookie,
+        refuse=_refuse,
+    )
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
+    async def desk_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, DeskError)  # noqa: S101 - narrows the type
+        return _problem(error.status, error.code, _language(request), headers=_headers(error))
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - narrows the type
+        language = _language(request)
+        fields = {
+            ".".join(str(part) for part in one["loc"][1:]) or "body": _field_words(one["type"], language)
+            for one in error.errors()
+        }
+        return _problem(422, "invalid_input", language, fields=fields)
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type
+        code = "not_there" if error.status_code == 404 else "bad_request"
+        return _problem(error.status_code, code, _language(request), headers=dict(error.headers or {}))
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status, code = next((found for kind, found in _REFUSALS.items() if isinstance(error, kind)), (409, "refused"))
+        log.info("refused", code=code, reason=str(error))
+        fields = {error.field: str(error)} if isinstance(error, InvalidInput) else None
+        return _problem(status, code, _language(request), fields=fields)
+
+    async def internal(request: Request, _error: Exception) -> Response:
+        return _problem(500, "internal", _language(request))
+
+    app.add_exception_handler(DeskError, desk_error)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http_error)
+    for kind in (TicketsError, VoicemailError, IvrError, StaleDataError):
+        app.add_exception_handler(kind, refused)
+    app.add_exception_handler(Exception, internal)
+
+
+def _refuse(scope: Scope, error: DeskError) -> ASGIApp:
+    return _problem(error.status, error.code, language_of(Headers(scope=scope).get("accept-language")))
+
+
+def _problem(
+    status: int,
+    code: str,
+    language: str,
+    *,
+    fields: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    content: dict[str, Any] = {"error": code, "message": say(code, language), "fields": fields or {}}
+    return JSONResponse(content, status_code=status, headers=headers)
+
+
+def _headers(error: DeskError) -> dict[str, str] | None:
+    return {"retry-after": str(round(error.retry_after) + 1)} if isinstance(error, TooManyAttempts) else None
+
+
+def _field_words(kind: str, language: str) -> str:
+    known = {"missing": "field_missing", "string_too_short": "field_missing", "string_too_long": "field_too_long"}
+    return say(known.get(kind, "field_invalid"), language)
+
+
+def _language(request: Request) -> str:
+    return language_of(getattr(request.state, "language", None), request.headers.get("accept-language"))

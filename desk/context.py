@@ -1,0 +1,115 @@
+"""What every route may ask for: the desk's parts, the person, the person's agent and call."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Protocol
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from desk import queries
+from desk.errors import NoAgent, NotLoggedIn, NotYourCall
+from desk.live import Live, Now
+from desk.queries import Who
+from desk.settings import DeskSettings
+from desk.throttle import Throttle
+from ivr.config import CallsConfig
+from ivr.models import Call
+from tickets.database import Database
+from tickets.notices import Notices
+
+
+class CallControl(Protocol):
+    """Steering a call that is on an agent's phone. Each raises `ivr.errors.CommandRefused` when it is not possible."""
+
+    async def hang_up(self, call_id: str) -> None:
+        """End the call."""
+
+    async def hold(self, call_id: str) -> None:
+        """Let the caller hear music."""
+
+    async def unhold(self, call_id: str) -> None:
+        """Talk on."""
+
+    async def blind_transfer(self, call_id: str, target: str) -> None:
+        """Send the caller to `agent:<id>`, `queue:<name>` or `number:<digits>`."""
+
+    async def start_attended_transfer(self, call_id: str, target: str) -> None:
+        """Talk to the target first, while the caller waits."""
+
+    async def complete_transfer(self, call_id: str) -> None:
+        """Connect the caller with the target and leave."""
+
+    async def cancel_transfer(self, call_id: str) -> None:
+        """Go back to the caller."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The parts the routes work with; built once, in `desk.app.create_app`."""
+
+    database: Database
+    live: Live
+    control: CallControl
+    notices: Notices
+    calls: CallsConfig
+    audio_folder: Path
+    settings: DeskSettings
+    now: Now
+    throttle: Throttle
+    address_throttle: Throttle = field(kw_only=True)
+
+    @property
+    def cookie(self) -> str:
+        """The cookie's name; the prefix makes browsers refuse one that is not secure or comes from a subdomain."""
+        return "__Host-centralino" if self.settings.secure_cookie else "centralino"
+
+
+def _desk(connection: HTTPConnection) -> Desk:
+    desk = connection.app.state.desk
+    assert isinstance(desk, Desk)  # noqa: S101 - narrows the type
+    return desk
+
+
+DeskParts = Annotated[Desk, Depends(_desk)]
+
+
+async def signed_in(connection: HTTPConnection, desk: DeskParts) -> Who:
+    """The person behind the log-in cookie. Raises NotLoggedIn."""
+    token = connection.cookies.get(desk.cookie)
+    who = await desk.database.read(queries.who_has, token, now=desk.now()) if token else None
+    if who is None:
+        raise NotLoggedIn
+    connection.state.language = who.me.language
+    return who
+
+
+Person = Annotated[Who, Depends(signed_in)]
+
+
+def _agent_id(who: Person) -> int:
+    if who.me.agent_id is None:
+        raise NoAgent
+    return who.me.agent_id
+
+
+AgentId = Annotated[int, Depends(_agent_id)]
+
+
+async def _my_call(call_id: str, agent_id: AgentId, desk: DeskParts) -> Call:
+    call = await desk.database.read(queries.call_of_agent, call_id, agent_id)
+    if call is None:
+        raise NotYourCall
+    return call
+
+
+MyCall = Annotated[Call, Depends(_my_call)]
+
+
+def _call_on_my_phone(call: MyCall, agent_id: AgentId) -> Call:
+    if call.agent_id != agent_id:
+        raise NotYourCall
+    return call
+
+
+CallOnMyPhone = Annotated[Call, Depends(_call_on_my_phone)]

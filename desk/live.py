@@ -1,0 +1,349 @@
+"""Live pages: each browser gets a snapshot, then numbered events.
+
+A page holds five lists: `agents`, `waiting`, `messages`, `requests`, `pops`. An event carries one item of one list as
+it is now, or null when it is no longer on the list, so that events may be merged: a browser that reads slowly has at
+most one unsent event per item, and one with too many of them gets a new snapshot instead. Numbers count per
+connection; a page that misses one asks for a snapshot (`{"type": "resync"}`).
+
+Changes of the database are heard through `Database.subscribe`. One task works them off: a burst is looked at once.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Protocol, Self
+
+import orjson
+import structlog
+from pydantic import BaseModel
+
+from desk import queries
+from desk.queries import Who
+from desk.settings import DeskSettings
+from desk.views import Snapshot
+from ivr.config import CallsConfig
+from ivr.operations import set_desk_connected
+from tickets.database import Change, Database
+
+log = structlog.get_logger()
+
+MAX_UNSENT = 200
+"""A browser with more unsent events than this gets a snapshot instead."""
+POP_PATIENCE = 0.2
+"""Seconds that `Live.pop` waits at most for the agent's browsers, since the phone rings only afterwards."""
+
+Key = tuple[str, int | str]
+
+
+class Now(Protocol):
+    """A clock: gives the aware UTC time."""
+
+    def __call__(self) -> datetime:
+        """The time now."""
+
+
+class Socket(Protocol):
+    """As much of a websocket as a live page needs (Starlette's has it)."""
+
+    async def send_text(self, data: str) -> None:
+        """Send one message; waits while the browser does not read."""
+
+    async def receive_text(self) -> str:
+        """The next message; raises when the browser is gone."""
+
+    async def close(self, code: int = 1000, reason: str | None = None) -> None:
+        """Close the connection."""
+
+
+class _Browser:
+    """One connection: what is not sent yet, and the task that sends it."""
+
+    def __init__(self, socket: Socket, who: Who) -> None:
+        self.socket = socket
+        self.who = who
+        self.seq = 0
+        self.stale = True
+        """A snapshot is due; events until it is begun are part of it."""
+        self.pong = False
+        self.unsent: dict[Key, bytes | None] = {}
+        self.pops: dict[str, bytes] = {}
+        """The pops this browser knows, as they were last told."""
+        self.wake = asyncio.Event()
+        self.flushed: list[asyncio.Future[None]] = []
+        self.wake.set()
+
+    def put(self, topic: str, item_id: int | str, item: bytes | None) -> None:
+        """Note an item to send, in place of an older state of it."""
+        if self.stale:
+            return
+        self.unsent[topic, item_id] = item
+        if len(self.unsent) > MAX_UNSENT:
+            self.resync()
+        self.wake.set()
+
+    def put_pops(self, pops: dict[str, bytes]) -> None:
+        """Note the pops that changed or are gone."""
+        for call_id in self.pops.keys() - pops.keys():
+            self.put("pops", call_id, None)
+        for call_id, item in pops.items():
+            if self.pops.get(call_id) != item:
+                self.put("pops", call_id, item)
+        self.pops = pops
+
+    def resync(self) -> None:
+        """Send a snapshot next, in place of everything unsent."""
+        self.stale = True
+        self.unsent.clear()
+        self.wake.set()
+
+    def when_flushed(self) -> asyncio.Future[None]:
+        """Done when all that is noted so far is written."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.flushed.append(future)
+        self.wake.set()
+        return future
+
+    async def send(self, kind: str, data: Any) -> None:
+        """Write one numbered message."""
+        self.seq += 1
+        await self.socket.send_text(orjson.dumps({"type": kind, "seq": self.seq, "data": data}).decode())
+
+
+class Live:
+    """All connected browsers. Use as an async context manager, around the time they are served."""
+
+    def __init__(self, database: Database, calls: CallsConfig, settings: DeskSettings, *, now: Now) -> None:
+        self.database = database
+        self.calls = calls
+        self.settings = settings
+        self.now = now
+        self._browsers: set[_Browser] = set()
+        self._changes: set[Change] = set()
+        self._changed = asyncio.Event()
+        self._leaving: dict[int, asyncio.Task[None]] = {}
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen to changes."""
+        self._stack.callback(self.database.subscribe(self._hear))
+        task = asyncio.create_task(self._work(), name="desk live events")
+        self._stack.push_async_callback(_cancel, task)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close every browser's connection and stop."""
+        for browser in tuple(self._browsers):
+            await _close(browser.socket, 1012)  # "service restart": pages come back by themselves
+        await self._stack.aclose()
+        for leaving in tuple(self._leaving.values()):
+            await _cancel(leaving)
+
+    @property
+    def connected(self) -> int:
+        """How many browsers are connected."""
+        return len(self._browsers)
+
+    # ------------------------------------------------------------------------------------------------ a browser
+
+    async def serve(self, socket: Socket, who: Who) -> None:
+        """Serve one accepted websocket until the browser leaves or the log-in is over.
+
+        Raises whatever the socket raises when it is gone.
+        """
+        browser = _Browser(socket, who)
+        self._browsers.add(browser)
+        writer = asyncio.create_task(self._write(browser), name="desk browser")
+        try:
+            await self._arrived(who.me.agent_id)
+            async with asyncio.timeout((who.expires_at - self.now()).total_seconds()):
+                while True:
+                    self._received(browser, await socket.receive_text())
+        except TimeoutError:
+            await _close(socket, 4401)
+        finally:
+            self._browsers.discard(browser)
+            for waiting in browser.flushed:
+                waiting.cancel()
+            await _cancel(writer)
+            self._left(who.me.agent_id)
+
+    async def close_session(self, token_sha256: str) -> None:
+        """Close the pages of a log-in that has ended."""
+        for browser in tuple(self._browsers):
+            if browser.who.token_sha256 == token_sha256:
+                await _close(browser.socket, 4401)
+
+    def _received(self, browser: _Browser, text: str) -> None:
+        try:
+            kind = orjson.loads(text).get("type")
+        except (orjson.JSONDecodeError, AttributeError):
+            return
+        if kind == "resync":
+            browser.resync()
+        elif kind == "ping":
+            browser.pong = True
+            browser.wake.set()
+
+    async def _write(self, browser: _Browser) -> None:
+        try:
+            while True:
+                await browser.wake.wait()
+                browser.wake.clear()
+                flushed, browser.flushed = browser.flushed, []
+                if browser.stale:
+                    browser.stale = False
+                    await browser.send("snapshot", await self._snapshot(browser))
+                unsent, browser.unsent = browser.unsent, {}
+                for (topic, item_id), item in sorted(unsent.items(), key=lambda entry: entry[0][0] != "pops"):
+                    await browser.send(topic, {"id": item_id, "item": orjson.Fragment(item) if item else None})
+                if browser.pong:
+                    browser.pong = False
+                    await browser.socket.send_text('{"type":"pong"}')
+                for waiting in flushed:
+                    if not waiting.done():
+                        waiting.set_result(None)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # gone while we wrote: the reader sees it as well and cleans up
+            log.info("browser gone while writing", error=repr(error))
+            await _close(browser.socket, 1011)
+
+    async def _snapshot(self, browser: _Browser) -> orjson.Fragment:
+        agent_id = browser.who.me.agent_id
+        async with self.database.session() as session:
+            now = self.now()
+            mine = await queries.pops(session, self.calls, agent_id, now=now) if agent_id is not None else {}
+            snapshot = Snapshot(
+                me=browser.who.me,
+                now=now,
+                agents=list((await queries.agent_items(session)).values()),
+                waiting=list((await queries.waiting_items(session, self.calls)).values()),
+                messages=list((await queries.message_items(session, self.calls, now=now, everything=True)).values()),
+                requests=list((await queries.request_items(session)).values()),
+                pops=list(mine.values()),
+                queues=sorted(self.calls.queues),
+            )
+        browser.pops = {call_id: _json(pop) for call_id, pop in mine.items()}
+        if agent_id is not None and any(topic == "pops" for topic, _ in browser.unsent):
+            # The pops changed while we read them: tell them once more, compared with what this snapshot says.
+            self._hear(frozenset({Change("agent", agent_id)}))
+        return orjson.Fragment(_json(snapshot))
+
+    # -------------------------------------------------------------------------------------------- who is there
+
+    async def _arrived(self, agent_id: int | None) -> None:
+        if agent_id is None:
+            return
+        leaving = self._leaving.pop(agent_id, None)
+        if leaving is not None:
+            leaving.cancel()
+        await self.database.run(set_desk_connected, agent_id, True, now=self.now())
+
+    def _left(self, agent_id: int | None) -> None:
+        if agent_id is None or agent_id in self._leaving or self._browsers_of(agent_id):
+            return
+        self._leaving[agent_id] = asyncio.create_task(self._leave(agent_id), name="desk agent leaves")
+
+    async def _leave(self, agent_id: int) -> None:
+        await asyncio.sleep(self.settings.grace_seconds)
+        del self._leaving[agent_id]
+        try:
+            await self.database.run(set_desk_connected, agent_id, False, now=self.now())
+            if self._browsers_of(agent_id):  # came back while we wrote
+                await self.database.run(set_desk_connected, agent_id, True, now=self.now())
+        except Exception:
+            log.exception("could not note that an agent's pages are gone", agent_id=agent_id)
+
+    def _browsers_of(self, agent_id: int) -> list[_Browser]:
+        return [browser for browser in self._browsers if browser.who.me.agent_id == agent_id]
+
+    # ------------------------------------------------------------------------------------------------- changes
+
+    async def pop(self, agent_id: int, call_id: str) -> None:
+        """Show a call to its agent, before the phone rings.
+
+        Returns once the agent's browsers have it written to their websockets, after 0.2 s at most. Only they get it.
+        """
+        browsers = self._browsers_of(agent_id)
+        if not browsers:
+            return
+        try:
+            async with asyncio.timeout(POP_PATIENCE):
+                await self._tell_pops(agent_id)
+                await asyncio.gather(*(browser.when_flushed() for browser in browsers), return_exceptions=True)
+        except TimeoutError:
+            log.warning("an agent's page takes its time to show a call", call_id=call_id, agent_id=agent_id)
+
+    async def _tell_pops(self, agent_id: int) -> None:
+        pops = await self.database.read(queries.pops, self.calls, agent_id, now=self.now())
+        items = {call_id: _json(pop) for call_id, pop in pops.items()}
+        for browser in self._browsers_of(agent_id):
+            browser.put_pops(items)
+
+    def _hear(self, changes: frozenset[Change]) -> None:
+        self._changes |= changes
+        self._changed.set()
+
+    async def _work(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            changes, self._changes = self._changes, set()
+            if not self._browsers:
+                continue
+            try:
+                await self._tell(changes)
+            except Exception:
+                log.exception("live events failed: every page gets a snapshot")
+                for browser in tuple(self._browsers):
+                    browser.resync()
+
+    async def _tell(self, changes: set[Change]) -> None:
+        ids: dict[str, set[Any]] = {}
+        for change in changes:
+            ids.setdefault(change.kind, set()).add(change.id)
+        agents, calls = ids.get("agent", set()), ids.get("call", set())
+        requests, messages = ids.get("request", set()), ids.get("message", set())
+        pop_agents = set(agents)
+        async with self.database.session() as session:
+            now = self.now()
+            if agents:
+                self._broadcast("agents", agents, await queries.agent_items(session, agents))
+            if calls:
+                self._broadcast("waiting", calls, await queries.waiting_items(session, self.calls))
+                pop_agents |= await queries.agents_of_calls(session, calls)
+            if requests:
+                self._broadcast("requests", requests, await queries.request_items(session, requests))
+                messages |= await queries.message_ids_of(session, requests)
+            if messages:
+                self._broadcast(
+                    "messages",
+                    messages,
+                    await queries.message_items(session, self.calls, now=now, ids=messages, request_ids=requests),
+                )
+        for agent_id in pop_agents:
+            if self._browsers_of(agent_id):
+                await self._tell_pops(agent_id)
+
+    def _broadcast(self, topic: str, ids: Iterable[int | str], items: dict[Any, Any]) -> None:
+        for item_id in ids:
+            item = items.get(item_id)
+            data = _json(item) if item is not None else None
+            for browser in self._browsers:
+                browser.put(topic, item_id, data)
+
+
+def _json(view: BaseModel) -> bytes:
+    return view.model_dump_json().encode()
+
+
+async def _close(socket: Socket, code: int) -> None:
+    with contextlib.suppress(Exception):  # closing what is closed already
+        await socket.close(code)
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,185 @@
+"""What people do at the desk, where it is more than one step of a lower package."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword
+from desk.models import Account, DeskSession, DismissedPop, DismissReason, Role
+from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
+from desk.queries import account_by_username
+from desk.views import NewContact, NewRequestForm
+from ivr.models import Call
+from ivr.operations import bind_request
+from tickets.database import announce
+from tickets.models import Channel, Contact, Request, Status
+from tickets.notices import Notices
+from tickets.operations import (
+    NewRequest,
+    add_contact,
+    add_event,
+    add_note,
+    assign_phone,
+    close_request,
+    open_request,
+    take_in_charge,
+)
+
+# ------------------------------------------------------------------------------------------------------- accounts
+
+
+async def create_account(
+    session: AsyncSession, username: str, password: str, *, role: Role, agent_id: int | None = None, language: str = "it"
+) -> Account:
+    """Add a log-in. Raises UsernameTaken, or WeakPassword for one of fewer than 10 characters."""
+    if await account_by_username(session, username) is not None:
+        raise UsernameTaken(f"there is an account {username!r} already")
+    account = Account(
+        username=username, password_hash=_hashed(password), role=role, agent_id=agent_id, language=language
+    )
+    session.add(account)
+    await session.flush()
+    return account
+
+
+async def set_password(session: AsyncSession, username: str, password: str) -> Account:
+    """Give an account a new password and end all its log-ins. Raises NotThere, WeakPassword."""
+    account = await account_by_username(session, username)
+    if account is None:
+        raise NotThere(f"there is no account {username!r}")
+    account.password_hash = _hashed(password)
+    await session.execute(delete(DeskSession).where(DeskSession.account_id == account.id))
+    return account
+
+
+def _hashed(password: str) -> str:
+    if len(password) < MIN_LENGTH:
+        raise WeakPassword(f"a password needs at least {MIN_LENGTH} characters")
+    return hash_password(password)
+
+
+async def log_in(session: AsyncSession, account_id: int, *, hours: float, now: datetime) -> str:
+    """Begin a log-in of an account whose password was verified; gives the cookie's value. Forgets those that are over."""
+    await session.execute(delete(DeskSession).where(DeskSession.expires_at <= now))
+    token = new_token()
+    session.add(
+        DeskSession(
+            token_sha256=token_hash(token),
+            account_id=account_id,
+            created_at=now,
+            expires_at=now + timedelta(hours=hours),
+        )
+    )
+    return token
+
+
+async def log_out(session: AsyncSession, token_sha256: str) -> None:
+    """End a log-in."""
+    await session.execute(delete(DeskSession).where(DeskSession.token_sha256 == token_sha256))
+
+
+async def set_language(session: AsyncSession, account_id: int, language: str) -> None:
+    """Remember the language of an account's pages."""
+    account = await session.get_one(Account, account_id)
+    account.language = language
+
+
+# ---------------------------------------------------------------------------------------------------------- calls
+
+
+async def request_from_call(
+    session: AsyncSession, call_id: str, form: NewRequestForm, notices: Notices, *, actor: str, now: datetime
+) -> Request:
+    """Register the request a caller made; with a solution it is opened and closed in one. Raises AlreadyBound."""
+    call = await _unbound_call(session, call_id)
+    contact = await session.get(Contact, form.contact_id) if form.contact_id is not None else None
+    if form.contact_id is not None and contact is None:
+        raise NotThere("the contact is not in the directory any more")
+    new = NewRequest(
+        kind=form.kind,
+        area=form.area,
+        channel=Channel.PHONE,
+        subject=form.subject,
+        description=form.description,
+        language=form.language,
+        contact_id=contact.id if contact else None,
+        company_id=contact.company_id if contact else None,
+        email=form.email,
+        phone=call.caller,
+        call_id=call.id,
+        received_at=call.started_at,
+        holder=actor,
+        actor=actor,
+    )
+    request = await open_request(session, new, notices, now=now)
+    if form.solution:
+        request = await close_request(session, request.id, notices, solution=form.solution, actor=actor, now=now)
+    if contact is not None:
+        call.contact_id = contact.id
+    await bind_request(session, call_id, request.id)
+    return request
+
+
+async def attach_call(
+    session: AsyncSession, call_id: str, request_id: int, note: str, *, actor: str, now: datetime
+) -> Request:
+    """Bind a call to a request that exists: its history says that the user called, and what was said.
+
+    A request nobody has in charge is taken by the agent: the user is being heard. Raises AlreadyBound, NotThere.
+    """
+    call = await _unbound_call(session, call_id)
+    request = await session.get(Request, request_id)
+    if request is None:
+        raise NotThere(f"there is no request {request_id}")
+    await add_event(session, request, "called", actor, {"call_id": call.id, "caller": call.caller}, now)
+    if note:
+        await add_note(session, request_id, note, actor=actor, now=now)
+    if request.holder is None and request.status in (Status.NEW, Status.QUEUED):
+        await take_in_charge(session, request_id, actor=actor, now=now)
+    await bind_request(session, call_id, request_id)
+    return request
+
+
+async def dismiss_call(
+    session: AsyncSession, call_id: str, agent_id: int, reason: DismissReason, *, now: datetime
+) -> None:
+    """Put a call aside without a request; the reason is kept."""
+    if await session.get(DismissedPop, (call_id, agent_id)) is None:
+        session.add(DismissedPop(call_id=call_id, agent_id=agent_id, at=now, reason=reason))
+    announce(session, "call", call_id)
+
+
+async def identify_call(
+    session: AsyncSession, call_id: str, *, contact_id: int | None = None, new: NewContact | None = None
+) -> Contact:
+    """Say who is calling, an existing contact or a new one, and remember the number as theirs. Raises NotThere."""
+    call = await session.get_one(Call, call_id)
+    if new is not None:
+        contact = await add_contact(
+            session,
+            new.name,
+            user_code=new.user_code or None,
+            email=new.email,
+            company_id=new.company_id,
+            language=call.language,
+        )
+    else:
+        found = await session.get(Contact, contact_id) if contact_id is not None else None
+        if found is None:
+            raise NotThere("the contact is not in the directory any more")
+        contact = found
+    if call.caller is not None:
+        await assign_phone(session, contact.id, call.caller)
+    call.contact_id = contact.id
+    announce(session, "call", call_id)
+    return contact
+
+
+async def _unbound_call(session: AsyncSession, call_id: str) -> Call:
+    call = await session.scalar(select(Call).where(Call.id == call_id).with_for_update())
+    if call is None:
+        raise NotThere(f"there is no call {call_id}")
+    if call.request_id is not None:
+        raise AlreadyBound(f"the call is bound to request {call.request_id}")
+    return call

@@ -1,0 +1,434 @@
+"""What the desk reads, in the shapes it shows."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from desk.models import Account, DeskSession, DismissedPop
+from desk.passwords import token_hash
+from desk.views import (
+    AgentView,
+    CompanyView,
+    ContactView,
+    Draft,
+    EventView,
+    Me,
+    MessageDetail,
+    MessageView,
+    NoticeView,
+    Pop,
+    PopState,
+    RequestDetail,
+    RequestView,
+    WaitingView,
+    WordView,
+)
+from ivr.config import CallsConfig
+from ivr.models import Agent, Call, Offer, OfferResult, Phase
+from ivr.queries import attempts_since, waiting_calls
+from schedules.promises import explain, pickup_promise
+from tickets.models import CLOSED_STATUSES, Contact, OutboxMail, Phone, Request, RequestEvent
+from tickets.queries import CallerMatch, Confidence, identify_caller, requests_of_caller
+from voicemail.models import Message, MessageState
+
+OPEN_REQUESTS = 500
+"""At most this many open requests are sent to a page, those due first."""
+RECENT = timedelta(days=30)
+"""Closed requests of a caller are shown this long."""
+POP_LIFE = timedelta(hours=12)
+"""A call nobody acted upon is shown to its agent this long: about one shift."""
+UNHEARD_LIFE = timedelta(days=7)
+"""Empty messages are listed this long, or until heard."""
+
+# ------------------------------------------------------------------------------------------------------- accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """The person behind a request."""
+
+    me: Me
+    account_id: int
+    token_sha256: str
+    expires_at: datetime
+
+
+async def account_by_username(session: AsyncSession, username: str) -> Account | None:
+    """The account of a user name."""
+    return await session.scalar(select(Account).where(Account.username == username))
+
+
+async def who_has(session: AsyncSession, token: str, *, now: datetime) -> Who | None:
+    """The person whose log-in cookie this is; None when it is unknown or over."""
+    sha256 = token_hash(token)
+    row = (
+        await session.execute(
+            select(Account, DeskSession.expires_at, Agent.name)
+            .join(DeskSession, DeskSession.account_id == Account.id)
+            .outerjoin(Agent, Agent.id == Account.agent_id)
+            .where(DeskSession.token_sha256 == sha256, DeskSession.expires_at > now)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    account, expires_at, name = row
+    me = Me(
+        username=account.username,
+        name=name or account.username,
+        role=account.role,
+        language=account.language,
+        agent_id=account.agent_id,
+    )
+    return Who(me, account.id, sha256, expires_at)
+
+
+# ---------------------------------------------------------------------------------------------------- live topics
+
+
+async def agent_items(session: AsyncSession, ids: Collection[int] | None = None) -> dict[int, AgentView]:
+    """Agents by id, in the order of their names; all without `ids`."""
+    query = select(Agent).order_by(Agent.name)
+    if ids is not None:
+        query = query.where(Agent.id.in_(ids))
+    return {agent.id: AgentView.model_validate(agent) for agent in await session.scalars(query)}
+
+
+async def waiting_items(session: AsyncSession, calls: CallsConfig) -> dict[str, WaitingView]:
+    """The waiting line in the order it is served."""
+    line = await waiting_calls(session)
+    contacts = {call.contact_id for call in line if call.contact_id is not None}
+    names: dict[int, str] = {}
+    if contacts:
+        rows = await session.execute(select(Contact.id, Contact.name).where(Contact.id.in_(contacts)))
+        names = {row.id: row.name for row in rows}
+    return {
+        call.id: WaitingView(
+            id=call.id,
+            caller=call.caller,
+            caller_name=call.caller_name,
+            contact_name=names.get(call.contact_id or 0),
+            line=call.line,
+            line_name=line_name(calls, call.line),
+            language=call.language,
+            choice=call.choice,
+            queue=call.queue,
+            priority=call.priority,
+            phase=call.phase,
+            queued_at=call.queued_at,
+            started_at=call.started_at,
+        )
+        for call in line
+    }
+
+
+async def request_items(session: AsyncSession, ids: Collection[int] | None = None) -> dict[int, RequestView]:
+    """Open requests by id, those promised first before all others."""
+    query = (
+        select(Request)
+        .where(Request.status.not_in(CLOSED_STATUSES))
+        .order_by(Request.picked_up_at.is_not(None), Request.pickup_due_at.is_(None), Request.pickup_due_at, Request.id)
+        .limit(OPEN_REQUESTS)
+    )
+    if ids is not None:
+        query = query.where(Request.id.in_(ids))
+    return {request.id: request_view(request) for request in await session.scalars(query)}
+
+
+async def message_items(
+    session: AsyncSession,
+    calls: CallsConfig,
+    *,
+    now: datetime,
+    ids: Collection[str] = (),
+    request_ids: Collection[int] = (),
+    everything: bool = False,
+) -> dict[str, MessageView]:
+    """Messages that need someone: those whose request is open, and empty or lost ones nobody has heard."""
+    wanted: ColumnElement[bool] = or_(
+        Request.status.not_in(CLOSED_STATUSES),
+        and_(
+            Message.request_id.is_(None),
+            Message.state.in_((MessageState.EMPTY, MessageState.LOST)),
+            Message.heard_at.is_(None),
+            Message.started_at > now - UNHEARD_LIFE,
+        ),
+    )
+    query = (
+        select(Message, Request, Contact)
+        .outerjoin(Request, Request.id == Message.request_id)
+        .outerjoin(Contact, Contact.id == Message.contact_id)
+        .where(wanted)
+        .order_by(Request.pickup_due_at, Message.started_at)
+        .limit(OPEN_REQUESTS)
+    )
+    if not everything:
+        query = query.where(or_(Message.id.in_(ids), Message.request_id.in_(request_ids)))
+    return {
+        message.id: message_view(message, request, contact, calls)
+        for message, request, contact in (await session.execute(query)).tuples()
+    }
+
+
+async def message_ids_of(session: AsyncSession, request_ids: Collection[int]) -> set[str]:
+    """The messages that belong to these requests."""
+    return set(await session.scalars(select(Message.id).where(Message.request_id.in_(request_ids))))
+
+
+async def agents_of_calls(session: AsyncSession, call_ids: Collection[str]) -> set[int]:
+    """The agents these calls were ever offered to."""
+    return set(await session.scalars(select(Offer.agent_id).where(Offer.call_id.in_(call_ids)).distinct()))
+
+
+async def pops(session: AsyncSession, calls: CallsConfig, agent_id: int, *, now: datetime) -> dict[str, Pop]:
+    """The calls on an agent's screen, the latest first: ringing, talking, or ended and not acted upon."""
+    query = (
+        select(Offer, Call, DismissedPop.call_id)
+        .join(Call, Call.id == Offer.call_id)
+        .outerjoin(DismissedPop, and_(DismissedPop.call_id == Call.id, DismissedPop.agent_id == agent_id))
+        .where(
+            Offer.agent_id == agent_id,
+            Offer.offered_at > now - POP_LIFE,
+            or_(Offer.ended_at.is_(None), Offer.result == OfferResult.ANSWERED),
+        )
+        .order_by(Offer.offered_at.desc(), Offer.id)
+        .limit(50)
+    )
+    found: dict[str, Pop] = {}
+    for offer, call, dismissed in (await session.execute(query)).tuples():
+        state = _pop_state(offer, call)
+        acted_upon = call.request_id is not None or dismissed is not None
+        if call.id in found or state is None or (acted_upon and state is PopState.ENDED):
+            continue
+        found[call.id] = await _pop(session, calls, call, state, now=now)
+    return found
+
+
+def _pop_state(offer: Offer, call: Call) -> PopState | None:
+    if offer.result is OfferResult.ANSWERED:
+        mine = call.agent_id == offer.agent_id and call.phase is not Phase.ENDED
+        return PopState.TALKING if mine else PopState.ENDED
+    return PopState.RINGING if call.phase is not Phase.ENDED else None
+
+
+async def _pop(session: AsyncSession, calls: CallsConfig, call: Call, state: PopState, *, now: datetime) -> Pop:
+    match = await identify_caller(session, call.caller)
+    if call.contact_id is not None and match.confidence is not Confidence.KNOWN:
+        contact = await session.get(Contact, call.contact_id)
+        if contact is not None:
+            match = CallerMatch(Confidence.KNOWN, [contact], contact.company, "identified")
+    requests = await requests_of_caller(session, match, 30)
+    attempts = 0
+    if call.caller is not None:
+        zone = ZoneInfo(calls.calendar_of(call.line).timezone)
+        midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        attempts = await attempts_since(session, call.caller, midnight)
+    bound = await session.get(Request, call.request_id) if call.request_id is not None else None
+    return Pop(
+        call_id=call.id,
+        state=state,
+        caller=call.caller,
+        caller_name=call.caller_name,
+        confidence=match.confidence,
+        reason=match.reason or "",
+        contacts=await contact_views(session, match.contacts[:20]),
+        company=CompanyView.model_validate(match.company) if match.company else None,
+        open_requests=[request_view(request) for request in requests if request.status not in CLOSED_STATUSES],
+        recent_requests=[
+            request_view(request)
+            for request in requests
+            if request.status in CLOSED_STATUSES and (request.closed_at or request.opened_at) > now - RECENT
+        ],
+        attempts_today=attempts,
+        choice=call.choice,
+        queue=call.queue,
+        line=call.line,
+        line_name=line_name(calls, call.line),
+        language=call.language,
+        started_at=call.started_at,
+        queued_at=call.queued_at,
+        answered_at=call.answered_at,
+        ended_at=call.ended_at,
+        outcome=call.outcome,
+        draft=_draft(call),
+        request=request_view(bound) if bound else None,
+    )
+
+
+def _draft(call: Call) -> Draft:
+    try:
+        return Draft.model_validate(call.draft or {})
+    except ValidationError:  # written by another version: the form begins empty
+        return Draft()
+
+
+# -------------------------------------------------------------------------------------------------------- details
+
+
+async def call_of_agent(session: AsyncSession, call_id: str, agent_id: int) -> Call | None:
+    """A call, if it is or was this agent's: offered and not given back."""
+    return await session.scalar(
+        select(Call)
+        .join(Offer, Offer.call_id == Call.id)
+        .where(
+            Call.id == call_id,
+            Offer.agent_id == agent_id,
+            or_(Offer.ended_at.is_(None), Offer.result == OfferResult.ANSWERED),
+        )
+        .limit(1)
+    )
+
+
+async def request_page(
+    session: AsyncSession, calls: CallsConfig, request_id: int, language: str
+) -> RequestDetail | None:
+    """A request with history, notices and messages."""
+    request = await session.get(Request, request_id)
+    if request is None:
+        return None
+    events = await session.scalars(
+        select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
+    )
+    notices = await session.scalars(
+        select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id)
+    )
+    messages = (
+        await session.execute(
+            select(Message.id, Message.line).where(Message.request_id == request_id).order_by(Message.started_at)
+        )
+    ).all()
+    return RequestDetail(
+        **request_view(request).model_dump(),
+        description=request.description,
+        solution=request.solution,
+        language=request.language,
+        email=request.email,
+        contact=(await contact_views(session, [request.contact]))[0] if request.contact else None,
+        events=[EventView.model_validate(event) for event in events],
+        notices=[NoticeView.model_validate(notice) for notice in notices],
+        message_ids=[row.id for row in messages],
+        promise=_promise(request, calls, messages[0].line, language) if messages else None,
+    )
+
+
+async def message_page(
+    session: AsyncSession, calls: CallsConfig, message_id: str, language: str
+) -> MessageDetail | None:
+    """A message with its words."""
+    row = (
+        await session.execute(
+            select(Message, Request, Contact)
+            .outerjoin(Request, Request.id == Message.request_id)
+            .outerjoin(Contact, Contact.id == Message.contact_id)
+            .where(Message.id == message_id)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    message, request, contact = row
+    return MessageDetail(
+        **message_view(message, request, contact, calls).model_dump(),
+        words=[WordView.model_validate(word) for word in message.words or ()],
+        promise=_promise(request, calls, message.line, language) if request else None,
+    )
+
+
+def _promise(request: Request, calls: CallsConfig, line: str, language: str) -> str | None:
+    if request.pickup_due_at is None:
+        return None
+    calendar = calls.calendar_of(line)
+    promise = pickup_promise(calendar, request.received_at)
+    # Opening hours may have changed since: an explanation that does not lead to the promised time would be wrong.
+    if abs(promise.due_at - request.pickup_due_at) > timedelta(minutes=1):
+        return None
+    return explain(promise, calendar, "en" if language == "en" else "it")
+
+
+async def contact_views(session: AsyncSession, contacts: Sequence[Contact]) -> list[ContactView]:
+    """Contacts with their phones."""
+    phones: dict[int, list[str]] = {}
+    if contacts:
+        ids = [contact.id for contact in contacts]
+        rows = await session.execute(
+            select(Phone.contact_id, Phone.e164).where(Phone.contact_id.in_(ids)).order_by(Phone.id)
+        )
+        for contact_id, e164 in rows:
+            phones.setdefault(contact_id, []).append(e164)
+    return [
+        ContactView(
+            id=contact.id,
+            name=contact.name,
+            user_code=contact.user_code,
+            email=contact.email,
+            language=contact.language,
+            company=CompanyView.model_validate(contact.company) if contact.company else None,
+            phones=phones.get(contact.id, []),
+        )
+        for contact in contacts
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------- shapes
+
+
+def request_view(request: Request) -> RequestView:
+    """A request as a line of a list."""
+    return RequestView(
+        id=request.id,
+        ticket=request.ticket,
+        kind=request.kind,
+        area=request.area,
+        channel=request.channel,
+        level=request.level,
+        status=request.status,
+        subject=request.subject,
+        contact_name=request.contact.name if request.contact else None,
+        company_name=request.company.name if request.company else None,
+        phone=request.phone,
+        holder=request.holder,
+        received_at=request.received_at,
+        opened_at=request.opened_at,
+        pickup_due_at=request.pickup_due_at,
+        picked_up_at=request.picked_up_at,
+        closed_at=request.closed_at,
+        version=request.version,
+    )
+
+
+def message_view(
+    message: Message, request: Request | None, contact: Contact | None, calls: CallsConfig
+) -> MessageView:
+    """A message as a line of a list."""
+    return MessageView(
+        id=message.id,
+        state=message.state,
+        caller=message.caller,
+        callback=message.callback,
+        contact_name=contact.name if contact else None,
+        company_name=contact.company.name if contact and contact.company else None,
+        line=message.line,
+        line_name=line_name(calls, message.line),
+        language=message.language,
+        area=message.area,
+        started_at=message.started_at,
+        seconds=message.seconds,
+        speech_seconds=message.speech_seconds,
+        has_audio=message.audio is not None,
+        transcript_state=message.transcript_state,
+        transcript_error=message.transcript_error,
+        transcript=message.transcript,
+        numbers=message.numbers or [],
+        heard_at=message.heard_at,
+        heard_by=message.heard_by,
+        request=request_view(request) if request else None,
+    )
+
+
+def line_name(calls: CallsConfig, number: str) -> str:
+    """The name of a dialled number; the number itself when nobody described it."""
+    line = calls.line(number)
+    return line.name if line else number

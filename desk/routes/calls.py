@@ -1,0 +1,125 @@
+"""Calls offered to the agent: the form, the outcome, and steering."""
+
+from fastapi import APIRouter, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from desk import operations, queries
+from desk.context import AgentId, CallOnMyPhone, DeskParts, MyCall, Person
+from desk.errors import NotThere
+from desk.views import (
+    AttachForm,
+    ContactView,
+    DismissForm,
+    Draft,
+    IdentifyForm,
+    NewRequestForm,
+    RequestView,
+    SavedRequest,
+    TransferForm,
+)
+from ivr.operations import save_draft
+from tickets.models import Contact
+from tickets.models import Request as ServiceRequest
+
+router = APIRouter(prefix="/calls/{call_id}", tags=["calls"])
+
+
+@router.put("/draft", status_code=204)
+async def keep_draft(draft: Draft, call: MyCall, desk: DeskParts) -> Response:
+    """Keep the form as far as it is filled; the page sends it while the agent types."""
+    await desk.database.run(save_draft, call.id, draft.model_dump(mode="json"))
+    return Response(status_code=204)
+
+
+@router.post("/request", status_code=201)
+async def save_request(form: NewRequestForm, call: MyCall, who: Person, desk: DeskParts) -> SavedRequest:
+    """Register the caller's request; with a solution it is opened and closed in one. 409 when the call has one."""
+    request = await desk.database.run(
+        operations.request_from_call, call.id, form, desk.notices, actor=who.me.username, now=desk.now()
+    )
+    return SavedRequest(request=await _as_shown(desk, request))
+
+
+@router.post("/attach")
+async def attach(form: AttachForm, call: MyCall, who: Person, desk: DeskParts) -> SavedRequest:
+    """Bind the call to a request that exists; its history says that the user called."""
+    request = await desk.database.run(
+        operations.attach_call, call.id, form.request_id, form.note, actor=who.me.username, now=desk.now()
+    )
+    return SavedRequest(request=await _as_shown(desk, request))
+
+
+@router.post("/dismiss", status_code=204)
+async def dismiss(form: DismissForm, call: MyCall, agent_id: AgentId, desk: DeskParts) -> Response:
+    """Put the call aside without a request, saying why."""
+    await desk.database.run(operations.dismiss_call, call.id, agent_id, form.reason, now=desk.now())
+    return Response(status_code=204)
+
+
+@router.post("/contact")
+async def identify(form: IdentifyForm, call: MyCall, desk: DeskParts) -> ContactView:
+    """Say who is calling; the number is remembered as theirs."""
+    contact = await desk.database.run(
+        operations.identify_call, call.id, contact_id=form.contact_id, new=form.new
+    )
+    return (await desk.database.read(_contact, contact.id))[0]
+
+
+@router.post("/hang-up", status_code=204)
+async def hang_up(call: CallOnMyPhone, desk: DeskParts) -> Response:
+    """End the call."""
+    await desk.control.hang_up(call.id)
+    return Response(status_code=204)
+
+
+@router.post("/hold", status_code=204)
+async def hold(call: CallOnMyPhone, desk: DeskParts) -> Response:
+    """Let the caller hear music."""
+    await desk.control.hold(call.id)
+    return Response(status_code=204)
+
+
+@router.post("/unhold", status_code=204)
+async def unhold(call: CallOnMyPhone, desk: DeskParts) -> Response:
+    """Talk on."""
+    await desk.control.unhold(call.id)
+    return Response(status_code=204)
+
+
+@router.post("/transfer", status_code=204)
+async def transfer(form: TransferForm, call: CallOnMyPhone, desk: DeskParts) -> Response:
+    """Send the caller to an agent, a queue or a number; `attended`: talk to them first."""
+    if form.attended:
+        await desk.control.start_attended_transfer(call.id, form.target)
+    else:
+        await desk.control.blind_transfer(call.id, form.target)
+    return Response(status_code=204)
+
+
+@router.post("/transfer/complete", status_code=204)
+async def complete_transfer(call: CallOnMyPhone, desk: DeskParts) -> Response:
+    """Connect the caller with the target of an attended transfer."""
+    await desk.control.complete_transfer(call.id)
+    return Response(status_code=204)
+
+
+@router.post("/transfer/cancel", status_code=204)
+async def cancel_transfer(call: CallOnMyPhone, desk: DeskParts) -> Response:
+    """Go back to the caller."""
+    await desk.control.cancel_transfer(call.id)
+    return Response(status_code=204)
+
+
+async def _as_shown(desk: DeskParts, request: ServiceRequest) -> RequestView:
+    return await desk.database.read(_request_view, request.id)
+
+
+async def _request_view(session: AsyncSession, request_id: int) -> RequestView:
+    request = await session.get(ServiceRequest, request_id)
+    if request is None:
+        raise NotThere
+    return queries.request_view(request)
+
+
+async def _contact(session: AsyncSession, contact_id: int) -> list[ContactView]:
+    return await queries.contact_views(session, [await session.get_one(Contact, contact_id)])

@@ -1,0 +1,36 @@
+"""Contacts and companies, for saying who is calling."""
+
+from fastapi import APIRouter, Query
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from desk import queries
+from desk.context import DeskParts, Person
+from desk.views import CompanyView, ContactView
+from tickets.models import Company
+from tickets.queries import contacts as find_contacts
+
+router = APIRouter(tags=["directory"])
+
+FOUND = 20
+
+
+@router.get("/contacts")
+async def contacts(_who: Person, desk: DeskParts, q: str = Query("", max_length=200)) -> list[ContactView]:
+    """Contacts by part of name, user code, e-mail or phone; at most 20."""
+    return await desk.database.read(_contacts, q)
+
+
+@router.get("/companies")
+async def companies(_who: Person, desk: DeskParts) -> list[CompanyView]:
+    """All companies by name."""
+    return await desk.database.read(_companies)
+
+
+async def _contacts(session: AsyncSession, text: str) -> list[ContactView]:
+    return await queries.contact_views(session, await find_contacts(session, text, FOUND)) if text.strip() else []
+
+
+async def _companies(session: AsyncSession) -> list[CompanyView]:
+    rows = await session.scalars(select(Company).order_by(Company.name))
+    return [CompanyView.model_validate(company) for company in rows]

@@ -1,0 +1,21 @@
+"""What a site may set for the desk (part of the settings file)."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DeskSettings(BaseModel):
+    """Settings of the web application."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    secure_cookie: bool = True
+    """Send the log-in cookie over HTTPS only; switch off only for plain HTTP on one's own machine."""
+    session_hours: float = Field(default=12.0, gt=0, le=168)
+    """A log-in ends after this many hours, whatever its use: about one shift."""
+    origins: tuple[str, ...] = ()
+    """Further addresses the desk is opened under, such as `https://desk.example.org`, when a proxy changes `Host`."""
+    failures_before_block: int = Field(default=5, ge=1, le=100)
+    """Failed log-ins of one user name from one address before it has to wait."""
+    block_minutes: float = Field(default=15.0, gt=0, le=1440)
+    grace_seconds: float = Field(default=8.0, ge=0, le=120)
+    """An agent whose last page is gone stays reachable this long: reloading the page must not cost a call."""

@@ -1,0 +1,154 @@
+/** The page: log-in, the frame around the views, and what happens beside them. */
+import { effect, html, render, signal, useState } from "./lib.js";
+import { api, get, loggedOut, put } from "./api.js";
+import { clock, phone, secondsSince } from "./format.js";
+import { language, setLanguage, t } from "./i18n.js";
+import { connect, disconnect, retryNow } from "./live.js";
+import { connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, waitingLine } from "./store.js";
+import { callerName, CallPanel } from "./views/calls.js";
+import { Login } from "./views/login.js";
+import { Messages } from "./views/messages.js";
+import { Presence, PresenceNotice } from "./views/presence.js";
+import { Requests } from "./views/requests.js";
+import { initials, Side } from "./views/side.js";
+import { Act, Dialog, errorText, Icon, Loading, Menu, toast, Toasts } from "./views/ui.js";
+
+/** "#/messages/17" -> ["messages", "17"] */
+const route = signal([]);
+const readRoute = () => (route.value = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent));
+addEventListener("hashchange", readRoute);
+readRoute();
+
+function App() {
+  if (me.value === undefined) return html`<main class="login"><div class="login-card"><${Loading} lines=${3} /></div></main>`;
+  if (me.value === null) return html`<${Login} /><${Toasts} />`;
+  return html`<${Frame} />`;
+}
+
+function Frame() {
+  const [view, id] = route.value;
+  const inCall = lists.pops.value.size > 0;
+  return html`
+    <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>${t("skip")}</a>
+    <div class=${`frame ${inCall ? "in-call" : ""}`}>
+      <${Top} />
+      <${Nav} view=${view} />
+      <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /></div>
+      <main id="main" tabindex="-1">
+        ${view === "requests" ? html`<${Requests} id=${id ? Number(id) : null} />` : html`<${Messages} id=${view === "messages" && id ? id : null} />`}
+      </main>
+      ${inCall ? html`<${CallPanel} />` : html`<${Side} />`}
+    </div>
+    <${Toasts} />
+  `;
+}
+
+function Top() {
+  const [keys, setKeys] = useState(false);
+  const line = waitingLine.value;
+  const choose = async (code) => {
+    me.value = await put("/session/language", { language: code });
+    setLanguage(code);
+  };
+  const leave = async () => {
+    await api("DELETE", "/session");
+    disconnect();
+    forget();
+  };
+  return html`
+    <header class="top">
+      <a class="brand" href="#/messages"><img src="/static/icon.svg" alt="" width="28" height="28" /><span>Centralino</span></a>
+      ${line.length > 0 && html`<p class="top-waiting"><${Icon} name="queue" size=${18} />
+        <span>${t("top.waiting", { n: line.length })}</span><span class="time">${clock(secondsSince(line[0].queued_at))}</span></p>`}
+      <span class="grow"></span>
+      <${Presence} />
+      <${Menu} class="me" align="end" label=${html`<span class="avatar" aria-hidden="true">${initials(me.value.name)}</span><span class="me-name">${me.value.name}</span>`}>
+        <p class="menu-title">${me.value.name}<span class="muted small"> ${t(`role.${me.value.role}`)}</span></p>
+        ${["it", "en"].map((code) => html`<${Act} key=${code} class="menu-item" lang=${code} aria-pressed=${language.value === code}
+          act=${() => choose(code)}><${Icon} name=${language.value === code ? "check" : "note"} size=${18} />${code === "it" ? "Italiano" : "English"}<//>`)}
+        <button type="button" class="menu-item" onClick=${() => setKeys(true)}><${Icon} name="keyboard" size=${18} />${t("keys.title")}</button>
+        <${Act} class="menu-item apart" act=${leave}><${Icon} name="logout" size=${18} />${t("log_out")}<//>
+      <//>
+      ${keys && html`<${Dialog} title=${t("keys.title")} onClose=${() => setKeys(false)}>
+        <dl class="keys">${[["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+C", "keys.call"], ["Esc", "keys.esc"], ["← →", "keys.words"]].map(
+          ([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl><//>`}
+    </header>
+  `;
+}
+
+function Nav({ view }) {
+  const due = dueMessages.value.filter((m) => !m.request.picked_up_at).length;
+  const item = (name, icon, count, hot) => html`
+    <li><a href=${`#/${name}`} aria-current=${(view || "messages") === name ? "page" : undefined}>
+      <${Icon} name=${icon} size=${22} /><span>${t(`nav.${name}`)}</span>
+      ${count > 0 && html`<span class=${`count ${hot ? "hot" : ""}`}>${count}</span>`}</a></li>`;
+  return html`
+    <nav aria-label=${t("nav.title")}><ul>
+      ${item("messages", "voice", due, due > 0)}
+      ${item("requests", "list", myRequests.value.length + dueRequests.value.length, false)}
+    </ul></nav>
+  `;
+}
+
+function ConnectionBanner() {
+  if (connection.value === "live" || (connection.value === "connecting" && !loaded.value)) return null;
+  return html`
+    <div class="banner bad" role="alert"><${Icon} name="plug" />
+      <p><strong>${t("connection.lost_title")}</strong> ${t("connection.lost")}</p>
+      <button type="button" class="quiet" onClick=${retryNow}>${t("connection.retry")}</button></div>
+  `;
+}
+
+// ---- beside the views -------------------------------------------------------------------------------------------
+
+/** Calls already told to people who listen rather than look. @type {Set<string>} */
+const told = new Set();
+effect(() => {
+  const ringing = [...lists.pops.value.values()].filter((pop) => pop.state === "ringing");
+  document.title = ringing.length ? `☎ ${callerName(ringing[0])}` : "Centralino";
+  for (const pop of ringing) {
+    if (told.has(pop.call_id)) continue;
+    told.add(pop.call_id);
+    // A live region, not a focus move: what the agent is typing stays where it is.
+    document.getElementById("announce").textContent = t("call.announce", {
+      name: callerName(pop), company: pop.company?.name ?? phone(pop.caller), n: pop.open_requests.length,
+    });
+  }
+});
+
+let refused = loggedOut.value;
+effect(() => {
+  if (loggedOut.value === refused) return;
+  refused = loggedOut.value;
+  if (me.peek()) toast(t("login.over"), "bad");
+  disconnect();
+  forget();
+});
+
+effect(() => {
+  if (!me.value) return;
+  setLanguage(me.value.language);
+  connect();
+});
+
+addEventListener("keydown", (event) => {
+  if (!event.altKey || event.ctrlKey || event.metaKey || !me.value) return;
+  const action = {
+    Digit1: () => (location.hash = "#/messages"),
+    Digit2: () => (location.hash = "#/requests"),
+    KeyC: () => document.querySelector("#call-panel :is(.call-form input, .call-form textarea, button)")?.focus(),
+  }[event.code];
+  if (!action) return;
+  event.preventDefault();
+  action();
+});
+
+setLanguage(language.value);
+render(html`<${App} />`, document.getElementById("app"));
+get("/session").then(
+  (person) => (me.value = person),
+  (error) => {
+    me.value = null;
+    if (error.status !== 401) toast(errorText(error), "bad");
+  },
+);

@@ -1,0 +1,75 @@
+/** Times, lengths and phone numbers as people read them. */
+import { signal } from "./lib.js";
+import { language, t } from "./i18n.js";
+
+/** Ticks once a second; reading it makes a view follow the clock. */
+export const tick = signal(Date.now());
+setInterval(() => (tick.value = Date.now()), 1000);
+
+/** Milliseconds the server's clock is ahead of this machine's. */
+export const clockOffset = signal(0);
+
+/** The server's time, in milliseconds, following the clock. */
+export const serverNow = () => tick.value + clockOffset.value;
+
+/** @param {string|null|undefined} iso  @returns {number} seconds since then */
+export const secondsSince = (iso) => (iso ? Math.max(0, (serverNow() - Date.parse(iso)) / 1000) : 0);
+
+/** 75 -> "1:15"; 3675 -> "1:01:15" @param {number} seconds */
+export function clock(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  const parts = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60];
+  if (!parts[0]) parts.shift();
+  return parts.map((part, i) => (i ? String(part).padStart(2, "0") : String(part))).join(":");
+}
+
+/** A length in words: "40 s", "12 min", "1 h 20 min", "3 giorni". @param {number} seconds */
+export function words(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return t("time.s", { n: s });
+  const minutes = Math.floor(s / 60);
+  if (minutes < 60) return t("time.min", { n: minutes });
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return minutes % 60 ? t("time.h_min", { h: hours, m: minutes % 60 }) : t("time.h", { n: hours });
+  return t("time.days", { n: Math.floor(hours / 24) });
+}
+
+/** Today "14:05", else "lun 23 nov, 14:05". @param {string|null|undefined} iso */
+export function when(iso) {
+  if (!iso) return "";
+  const at = new Date(iso);
+  const sameDay = at.toDateString() === new Date(serverNow()).toDateString();
+  const time = at.toLocaleTimeString(language.value, { hour: "2-digit", minute: "2-digit" });
+  if (sameDay) return time;
+  const day = at.toLocaleDateString(language.value, { weekday: "short", day: "numeric", month: "short" });
+  return `${day}, ${time}`;
+}
+
+/** @param {string|null|undefined} number */
+export function phone(number) {
+  if (!number) return t("caller.withheld");
+  const mobile = /^\+39(3\d\d)(\d{3})(\d{3,4})$/.exec(number);
+  if (mobile) return `+39 ${mobile[1]} ${mobile[2]} ${mobile[3]}`;
+  const rome = /^\+39(0[26])(\d{3,4})(\d+)$/.exec(number);
+  if (rome) return `+39 ${rome[1]} ${rome[2]} ${rome[3]}`;
+  const fixed = /^\+39(0\d\d)(\d{3})(\d+)$/.exec(number);
+  if (fixed) return `+39 ${fixed[1]} ${fixed[2]} ${fixed[3]}`;
+  return number;
+}
+
+/** "1234567" -> "123 4567", easier to read aloud. @param {string|null} ticket */
+export const ticketText = (ticket) => (ticket ?? "").replace(/(\d{3})(?=\d)/, "$1\u2009");
+
+/**
+ * Where a promise stands: its colour, and words that say the same without colour.
+ * @param {{pickup_due_at: string|null, picked_up_at: string|null, holder: string|null}} request
+ * @returns {{tone: "ok"|"warn"|"bad"|"calm", text: string}}
+ */
+export function promise(request) {
+  if (request.picked_up_at) return { tone: "calm", text: t("promise.taken", { who: request.holder ?? "" }) };
+  if (!request.pickup_due_at) return { tone: "calm", text: t("promise.none") };
+  const left = (Date.parse(request.pickup_due_at) - serverNow()) / 1000;
+  if (left < 0) return { tone: "bad", text: t("promise.over", { time: words(-left) }) };
+  if (left < 15 * 60) return { tone: "warn", text: t("promise.soon", { time: words(left) }) };
+  return { tone: "ok", text: t("promise.left", { time: words(left) }) };
+}

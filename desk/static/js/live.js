@@ -1,0 +1,90 @@
+/**
+ * The live connection: a snapshot, then numbered events. A gap asks for a new snapshot; a lost connection comes back
+ * by itself, waiting longer each time (with some chance in it, so that all pages do not come at once).
+ */
+import { get } from "./api.js";
+import { applyEvent, applySnapshot, connection, forget } from "./store.js";
+
+const PING_SECONDS = 15;
+const SILENCE_SECONDS = 40;
+
+let wanted = false;
+let attempts = 0;
+/** @type {WebSocket|null} */
+let socket = null;
+let lastHeard = 0;
+let timer = 0;
+
+export function connect() {
+  if (wanted) return;
+  wanted = true;
+  attempts = 0;
+  open();
+}
+
+export function disconnect() {
+  wanted = false;
+  clearTimeout(timer);
+  socket?.close();
+  socket = null;
+}
+
+/** Try at once, for the button in the banner. */
+export function retryNow() {
+  if (!wanted || connection.value === "live") return;
+  clearTimeout(timer);
+  open();
+}
+
+function open() {
+  socket?.close();
+  connection.value = "connecting";
+  const mine = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`);
+  socket = mine;
+  let seq = 0;
+  let asked = false;
+  lastHeard = Date.now();
+  mine.onmessage = (event) => {
+    if (mine !== socket) return;
+    lastHeard = Date.now();
+    const message = JSON.parse(event.data);
+    if (message.type === "pong") return;
+    if (message.type === "snapshot") {
+      attempts = 0;
+      asked = false;
+      connection.value = "live";
+      applySnapshot(message.data);
+    } else if (message.seq === seq + 1) {
+      applyEvent(message.type, message.data);
+    } else {
+      if (!asked) mine.send('{"type":"resync"}');
+      asked = true;
+      return;
+    }
+    seq = message.seq;
+  };
+  mine.onclose = () => lost(mine);
+}
+
+/** @param {WebSocket} mine */
+async function lost(mine) {
+  if (mine !== socket || !wanted || connection.value === "offline") return;
+  connection.value = "offline";
+  const wait = Math.min(15, 0.5 * 2 ** attempts++) * (0.7 + 0.6 * Math.random());
+  // A refused log-in looks to a browser like any lost connection: ask.
+  const over = await get("/session").then(() => false, (error) => error.status === 401);
+  if (over) {
+    disconnect();
+    forget();
+  } else if (wanted && mine === socket) timer = setTimeout(open, wait * 1000);
+}
+
+setInterval(() => {
+  if (socket?.readyState !== WebSocket.OPEN) return;
+  if (Date.now() - lastHeard > SILENCE_SECONDS * 1000) {
+    socket.close(); // on a dead network its own close event may take a minute more
+    lost(socket);
+  } else socket.send('{"type":"ping"}');
+}, PING_SECONDS * 1000);
+addEventListener("online", retryNow);
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && retryNow());

@@ -1,0 +1,107 @@
+/**
+ * What the page knows. The server's lists arrive as one snapshot, then item by item (see live.js); each is a signal
+ * holding a Map by id, replaced whole on change.
+ */
+import { batch, computed, signal } from "./lib.js";
+import { clockOffset } from "./format.js";
+
+/**
+ * @typedef {{username: string, name: string, role: string, language: string, agent_id: number|null}} Me
+ * @typedef {{id: number, name: string, username: string, presence: string, pause_reason: string|null,
+ *   pause_after_call: string|null, presence_since: string, wrap_up_until: string|null, misses: number,
+ *   desk_connected: boolean, phone_reachable: boolean, call_id: string|null, queues: string[]}} Agent
+ * @typedef {{id: number, ticket: string, kind: string, area: string, channel: string, status: string, subject: string,
+ *   contact_name: string|null, company_name: string|null, phone: string|null, holder: string|null,
+ *   received_at: string, pickup_due_at: string|null, picked_up_at: string|null, version: number}} Request
+ */
+
+/** undefined: not known yet; null: nobody is logged in. @type {import("@preact/signals").Signal<Me|null|undefined>} */
+export const me = signal(undefined);
+
+/** offline | connecting | live */
+export const connection = signal("connecting");
+/** Whether a snapshot was ever received since log-in. */
+export const loaded = signal(false);
+/** @type {import("@preact/signals").Signal<string[]>} */
+export const queues = signal([]);
+
+/** @type {Record<string, import("@preact/signals").Signal<Map<any, any>>>} */
+export const lists = {
+  agents: signal(new Map()),
+  waiting: signal(new Map()),
+  messages: signal(new Map()),
+  requests: signal(new Map()),
+  pops: signal(new Map()),
+};
+/** Counts events of a request, for pages that show one of them. */
+export const touched = signal({ topic: "", id: null, count: 0 });
+
+const keyOf = { pops: "call_id" };
+
+/** @param {any} data */
+export function applySnapshot(data) {
+  batch(() => {
+    me.value = data.me;
+    queues.value = data.queues;
+    clockOffset.value = Date.parse(data.now) - Date.now();
+    for (const [topic, list] of Object.entries(lists)) {
+      list.value = new Map(data[topic].map((item) => [item[keyOf[topic] ?? "id"], item]));
+    }
+    loaded.value = true;
+    touched.value = { topic: "", id: null, count: touched.value.count + 1 };
+  });
+}
+
+/** @param {string} topic @param {{id: any, item: any}} change */
+export function applyEvent(topic, change) {
+  const list = lists[topic];
+  if (!list) return;
+  batch(() => {
+    const next = new Map(list.value);
+    if (change.item === null) next.delete(change.id);
+    else if (topic === "pops" && !next.has(change.id)) {
+      next.clear();
+      next.set(change.id, change.item);
+      for (const [id, item] of list.value) next.set(id, item);
+    } else next.set(change.id, change.item);
+    list.value = next;
+    touched.value = { topic, id: change.id, count: touched.value.count + 1 };
+  });
+}
+
+export function forget() {
+  batch(() => {
+    me.value = null;
+    loaded.value = false;
+    for (const list of Object.values(lists)) list.value = new Map();
+  });
+}
+
+/** The agent behind this page, if the account has one. */
+export const myAgent = computed(() => lists.agents.value.get(me.value?.agent_id) ?? null);
+
+const dueFirst = (a, b) => (a?.pickup_due_at ?? "9") < (b?.pickup_due_at ?? "9") ? -1 : 1;
+
+/** Messages that wait for someone, those promised first on top. */
+export const dueMessages = computed(() =>
+  [...lists.messages.value.values()].filter((m) => m.request).sort((a, b) => dueFirst(order(a), order(b))),
+);
+const order = (message) => ({
+  pickup_due_at: `${message.request.picked_up_at ? 1 : 0}${message.request.pickup_due_at ?? message.started_at}`,
+});
+/** Messages without speech. */
+export const emptyMessages = computed(() => [...lists.messages.value.values()].filter((m) => !m.request));
+/** Requests this person has in charge. */
+export const myRequests = computed(() =>
+  [...lists.requests.value.values()].filter((r) => r.holder && r.holder === me.value?.username && r.picked_up_at),
+);
+/** Requests nobody has taken in charge. */
+export const dueRequests = computed(() =>
+  [...lists.requests.value.values()].filter((r) => !r.picked_up_at).sort(dueFirst),
+);
+/** The waiting line in the order it is served. */
+export const waitingLine = computed(() =>
+  [...lists.waiting.value.values()].sort(
+    (a, b) => b.priority - a.priority || ((a.queued_at ?? "") < (b.queued_at ?? "") ? -1 : 1),
+  ),
+);

@@ -1,0 +1,65 @@
+/** Choosing who is calling: someone from the directory, or a new person. */
+import { html, useEffect, useRef, useState } from "../lib.js";
+import { get } from "../api.js";
+import { phone } from "../format.js";
+import { t } from "../i18n.js";
+import { Act, Dialog, errorText, Field, Icon, toast } from "./ui.js";
+
+/** @param {{number: string|null, onClose: () => void, onChosen: (body: any) => Promise<void>}} props */
+export function ContactPicker({ number, onClose, onChosen }) {
+  const [text, setText] = useState("");
+  const [found, setFound] = useState([]);
+  const [adding, setAdding] = useState(false);
+  const [companies, setCompanies] = useState([]);
+  const [person, setPerson] = useState({ name: "", user_code: "", email: "", company_id: "" });
+  const [fields, setFields] = useState({});
+  const search = useRef(null);
+  useEffect(() => search.current?.focus(), []);
+  useEffect(() => {
+    if (text.trim().length < 2) return setFound([]);
+    let current = true;
+    const timer = setTimeout(() => get(`/contacts?q=${encodeURIComponent(text)}`).then(
+      (people) => current && setFound(people), (error) => toast(errorText(error), "bad")), 200);
+    return () => { current = false; clearTimeout(timer); };
+  }, [text]);
+  useEffect(() => { if (adding) get("/companies").then(setCompanies, () => {}); }, [adding]);
+  const set = (field) => (event) => setPerson({ ...person, [field]: event.target.value });
+  const add = async () => {
+    if (!person.name.trim()) return setFields({ name: t("form.needed") });
+    return onChosen({ new: {
+      name: person.name, user_code: person.user_code.trim() || null, email: person.email.trim() || null,
+      company_id: person.company_id ? Number(person.company_id) : null,
+    } });
+  };
+  const failed = (error) => {
+    setFields(Object.fromEntries(Object.entries(error.fields ?? {}).map(([key, words]) => [key.split(".").at(-1), words])));
+    toast(errorText(error), "bad");
+  };
+  return html`
+    <${Dialog} title=${t("caller.who")} onClose=${onClose}>
+      ${number && html`<p class="muted">${t("caller.will_remember", { number: phone(number) })}</p>`}
+      ${!adding && html`
+        <${Field} label=${t("directory.search")}>${(id) => html`
+          <input id=${id} ref=${search} type="search" value=${text} maxlength="200" autocomplete="off"
+            onInput=${(event) => setText(event.target.value)} />`}<//>
+        <ul class="people" aria-live="polite">${found.map((contact) => html`
+          <li key=${contact.id}><span class="who">${contact.name}</span>
+            <span class="meta">${[contact.company?.name, contact.user_code, contact.phones[0] && phone(contact.phones[0])].filter(Boolean).join(" · ")}</span>
+            <${Act} class="quiet small" act=${() => onChosen({ contact_id: contact.id })}>${t("directory.choose")}<//></li>`)}
+          ${text.trim().length >= 2 && found.length === 0 && html`<li class="muted">${t("directory.nobody")}</li>`}</ul>
+        <button type="button" class="quiet" onClick=${() => { setAdding(true); setPerson({ ...person, name: text }); }}>
+          <${Icon} name="user" size=${18} />${t("directory.new")}</button>`}
+      ${adding && html`
+        <${Field} label=${t("directory.name")} error=${fields.name}>${(id) => html`<input id=${id} value=${person.name} maxlength="200" onInput=${set("name")} />`}<//>
+        <${Field} label=${t("requests.company")} error=${fields.company_id}>${(id) => html`
+          <select id=${id} value=${person.company_id} onChange=${set("company_id")}><option value="">–</option>
+            ${companies.map((company) => html`<option key=${company.id} value=${company.id}>${company.name}</option>`)}</select>`}<//>
+        <div class="pair">
+          <${Field} label=${t("directory.code")} error=${fields.user_code}>${(id) => html`<input id=${id} value=${person.user_code} maxlength="64" onInput=${set("user_code")} />`}<//>
+          <${Field} label=${t("form.email")} error=${fields.email}>${(id) => html`<input id=${id} type="email" value=${person.email} maxlength="254" onInput=${set("email")} />`}<//>
+        </div>
+        <footer class="dialog-foot"><button type="button" class="quiet" onClick=${() => setAdding(false)}>${t("back")}</button>
+          <${Act} class="primary" act=${add} onFailed=${failed}>${t("directory.add")}<//></footer>`}
+    <//>
+  `;
+}

@@ -1,0 +1,67 @@
+/** The agent's own state: what it is, since when, why, and the way out of it. */
+import { html } from "../lib.js";
+import { post } from "../api.js";
+import { clock, secondsSince, serverNow } from "../format.js";
+import { t } from "../i18n.js";
+import { myAgent } from "../store.js";
+import { Act, Dot, Icon, Menu, presenceTone } from "./ui.js";
+
+const REASONS = ["break", "meeting", "training", "back_office", "technical"];
+const free = () => post("/presence/free");
+const pause = (reason) => post("/presence/pause", { reason });
+
+export function Presence() {
+  const agent = myAgent.value;
+  if (!agent) return null;
+  const { presence } = agent;
+  const inCall = presence === "talking" || presence === "ringing";
+  return html`
+    <div class="presence" role="group" aria-label=${t("presence.mine")}>
+      <div class=${`presence-now ${presenceTone(presence)}`}>
+        <${Dot} tone=${presenceTone(presence)} />
+        <span class="presence-word">${t(`presence.${presence}`)}</span>
+        ${presence === "paused" && html`<span class="presence-why">${t(`pause.${agent.pause_reason}`)}</span>`}
+        <span class="time">${presence === "wrap_up" ? countdown(agent) : clock(secondsSince(agent.presence_since))}</span>
+      </div>
+      ${(presence === "offline" || presence === "paused") && html`
+        <${Act} class="primary" act=${free}>
+          ${t(presence === "offline" ? "presence.go_free" : "presence.back_free")}<//>`}
+      ${presence === "wrap_up" && html`
+        <${Act} class="primary" act=${() => post("/presence/end-wrap-up")}>${t("presence.end_wrap_up")}<//>`}
+      ${agent.pause_after_call && html`
+        <${Act} class="quiet" act=${free}>${t("presence.cancel_pause", { reason: t(`pause.${agent.pause_after_call}`) })}<//>`}
+      ${presence !== "ringing" && html`
+        <${Menu} class="quiet" align="end"
+          label=${presence === "talking" || presence === "wrap_up" ? t("presence.pause_after") : t("presence.change")}>
+          ${REASONS.map((reason) => html`
+            <${Act} key=${reason} class="menu-item" act=${() => pause(reason)}>
+              <${Dot} tone="pause" />${t("presence.pause_for", { reason: t(`pause.${reason}`) })}<//>`)}
+          ${!inCall && presence !== "offline" && html`
+            <${Act} class="menu-item apart" act=${() => post("/presence/offline")}>
+              <${Dot} tone="off" />${t("presence.go_offline")}<//>`}
+        <//>`}
+    </div>
+  `;
+}
+
+const countdown = (agent) =>
+  agent.wrap_up_until
+    ? t("presence.left", { time: clock((Date.parse(agent.wrap_up_until) - serverNow()) / 1000 + 0.9) })
+    : clock(secondsSince(agent.presence_since));
+
+/** Says why calls do not come, with the click that changes it. */
+export function PresenceNotice() {
+  const agent = myAgent.value;
+  if (!agent) return null;
+  if (agent.presence === "paused" && agent.pause_reason === "missed_call") {
+    return html`<div class="banner warn" role="alert"><${Icon} name="alert" />
+      <p><strong>${t("why.missed_title")}</strong> ${t("why.missed", { n: agent.misses })}</p>
+      <${Act} class="primary" act=${free}>${t("presence.back_free")}<//></div>`;
+  }
+  if (agent.pause_reason === "phone_unreachable" || (agent.presence === "free" && !agent.phone_reachable)) {
+    return html`<div class="banner bad" role="alert"><${Icon} name="phone" />
+      <p><strong>${t("why.phone_title")}</strong> ${t("why.phone")}</p>
+      ${agent.presence === "paused" && html`<${Act} class="primary" act=${free}>${t("presence.back_free")}<//>`}</div>`;
+  }
+  return null;
+}

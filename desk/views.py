@@ -1,0 +1,390 @@
+"""What the desk tells its pages: the JSON shapes of the API and of the live events.
+
+Times are ISO 8601 in UTC; the page shows them in local time. Lengths are seconds. Phone numbers are E.164 where they
+could be read.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from desk.models import DismissReason, Role
+from ivr.models import Outcome, PauseReason, Phase, Presence
+from tickets.models import Channel, DeliveryState, Kind, Status
+from voicemail.models import MessageState, TranscriptState
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20_000)]
+Language = Literal["it", "en"]
+Area = Literal["application", "use", "training", "credentials", "change", "network"]
+Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(_View):
+    """An answer that is not what was asked for."""
+
+    error: str
+    """A code for programs."""
+    message: str
+    """Words for the person, in the person's language."""
+    fields: dict[str, str] = {}
+    """What is wrong with which field."""
+
+
+# ---------------------------------------------------------------------------------------------------------- people
+
+
+class Me(_View):
+    """The person who is logged in."""
+
+    username: str
+    name: str
+    role: Role
+    language: str
+    agent_id: int | None
+
+
+class AgentView(_View):
+    """An agent as colleagues see them."""
+
+    id: int
+    username: str
+    name: str
+    queues: list[str]
+    presence: Presence
+    pause_reason: PauseReason | None
+    pause_after_call: PauseReason | None
+    presence_since: datetime
+    wrap_up_until: datetime | None
+    misses: int
+    desk_connected: bool
+    phone_reachable: bool
+    call_id: str | None
+
+
+class CompanyView(_View):
+    """An azienda."""
+
+    id: int
+    name: str
+
+
+class ContactView(_View):
+    """A user of the information system."""
+
+    id: int
+    name: str
+    user_code: str | None
+    email: str | None
+    language: str
+    company: CompanyView | None
+    phones: list[str] = []
+
+
+# ------------------------------------------------------------------------------------------------------- requests
+
+
+class RequestView(_View):
+    """A service request as a line of a list."""
+
+    id: int
+    ticket: str | None
+    kind: Kind
+    area: str
+    channel: Channel
+    level: int
+    status: Status
+    subject: str
+    contact_name: str | None
+    company_name: str | None
+    phone: str | None
+    holder: str | None
+    received_at: datetime
+    opened_at: datetime
+    pickup_due_at: datetime | None
+    picked_up_at: datetime | None
+    closed_at: datetime | None
+    version: int
+
+
+class EventView(_View):
+    """One line of a request's history."""
+
+    id: int
+    at: datetime
+    actor: str
+    kind: str
+    details: dict[str, Any]
+
+
+class NoticeView(_View):
+    """A mail to the user about a request."""
+
+    id: int
+    kind: str
+    recipient: str
+    subject: str
+    state: DeliveryState
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime
+    sent_at: datetime | None
+    last_error: str | None
+
+
+class RequestDetail(RequestView):
+    """A service request with all that is known of it."""
+
+    description: str
+    solution: str | None
+    language: str
+    email: str | None
+    contact: ContactView | None
+    events: list[EventView]
+    notices: list[NoticeView]
+    message_ids: list[str]
+    promise: str | None
+    """How the promised time came about, in the reader's language."""
+
+
+class NewRequestForm(_Input):
+    """The form beside a call. With a solution the request is opened and closed in one."""
+
+    kind: Kind
+    area: Area
+    subject: Words
+    description: Text = ""
+    solution: Text | None = None
+    email: Email | None = None
+    contact_id: int | None = None
+    language: Language = "it"
+
+
+class Draft(_Input):
+    """The form as far as it is filled; nothing is required."""
+
+    kind: Kind | None = None
+    area: Area | None = None
+    subject: Annotated[str, StringConstraints(max_length=200)] = ""
+    description: Annotated[str, StringConstraints(max_length=20_000)] = ""
+    solution: Annotated[str, StringConstraints(max_length=20_000)] = ""
+    email: Annotated[str, StringConstraints(max_length=254)] = ""
+    contact_id: int | None = None
+    language: Language | None = None
+
+
+class Versioned(_Input):
+    """A change of a request as it was read: refused when someone else changed it since."""
+
+    version: int | None = None
+
+
+class CloseForm(Versioned):
+    """Closing a request."""
+
+    solution: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+
+
+class NoteForm(_Input):
+    """A note in a request's history."""
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+
+
+# ------------------------------------------------------------------------------------------------------- messages
+
+
+class WordView(_View):
+    """A recognised word; `start` and `end` in seconds of the audio, confidence from 0 to 1."""
+
+    word: str
+    start: float = 0.0
+    end: float = 0.0
+    confidence: float = 1.0
+
+
+class MessageView(_View):
+    """A voicemail message as a line of a list."""
+
+    id: str
+    state: MessageState
+    caller: str | None
+    callback: str | None
+    contact_name: str | None
+    company_name: str | None
+    line: str
+    line_name: str
+    language: str
+    area: str | None
+    started_at: datetime
+    seconds: float | None
+    speech_seconds: float | None
+    has_audio: bool
+    transcript_state: TranscriptState
+    transcript_error: str | None
+    transcript: str | None
+    numbers: list[str]
+    heard_at: datetime | None
+    heard_by: str | None
+    request: RequestView | None
+
+
+class MessageDetail(MessageView):
+    """A message with its words."""
+
+    words: list[WordView]
+    promise: str | None
+    """How the promised time came about, in the reader's language."""
+
+
+class HeardForm(_Input):
+    """Several messages at once."""
+
+    ids: list[str] = Field(max_length=500)
+
+
+# ---------------------------------------------------------------------------------------------------------- calls
+
+
+class WaitingView(_View):
+    """A caller in the waiting line."""
+
+    id: str
+    caller: str | None
+    caller_name: str | None
+    contact_name: str | None
+    line: str
+    line_name: str
+    language: str
+    choice: str | None
+    queue: str | None
+    priority: int
+    phase: Phase
+    queued_at: datetime | None
+    started_at: datetime
+
+
+class PopState(StrEnum):
+    """Where the call of a pop stands, as its agent sees it."""
+
+    RINGING = "ringing"
+    TALKING = "talking"
+    ENDED = "ended"
+
+
+class Pop(_View):
+    """All an agent needs at pick-up: who calls, since when, about what, and the form."""
+
+    call_id: str
+    state: PopState
+    caller: str | None
+    caller_name: str | None
+    confidence: str
+    """known, probable, several, unknown or withheld."""
+    reason: str
+    """Why the caller is believed to be who is shown."""
+    contacts: list[ContactView]
+    company: CompanyView | None
+    open_requests: list[RequestView]
+    recent_requests: list[RequestView]
+    attempts_today: int
+    choice: str | None
+    queue: str | None
+    line: str
+    line_name: str
+    language: str
+    started_at: datetime
+    queued_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    outcome: Outcome | None
+    draft: Draft
+    request: RequestView | None
+    """The request the call is bound to, once it is."""
+
+
+class SavedRequest(_View):
+    """A request that was just registered: the ticket is told to the caller at once."""
+
+    request: RequestView
+
+
+class AttachForm(_Input):
+    """Binding a call to a request that exists."""
+
+    request_id: int
+    note: Text = ""
+
+
+class DismissForm(_Input):
+    """Putting a call aside without a request."""
+
+    reason: DismissReason
+
+
+class NewContact(_Input):
+    """A person who is not in the directory yet."""
+
+    name: Words
+    user_code: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)] | None = None
+    email: Email | None = None
+    company_id: int | None = None
+
+
+class IdentifyForm(_Input):
+    """Who is calling: a known contact or a new one. The number is remembered as theirs."""
+
+    contact_id: int | None = None
+    new: NewContact | None = None
+
+
+class TransferForm(_Input):
+    """Where a call goes: `agent:<id>`, `queue:<name>` or `number:<digits>`."""
+
+    target: Annotated[str, StringConstraints(pattern=r"^(agent:\d{1,10}|queue:[^\s:]{1,40}|number:\+?[0-9*#]{1,32})$")]
+    attended: bool = False
+
+
+class PauseForm(_Input):
+    """A pause and why; the reasons that the machine sets are not for people."""
+
+    reason: Literal[
+        PauseReason.BREAK, PauseReason.MEETING, PauseReason.TRAINING, PauseReason.BACK_OFFICE, PauseReason.TECHNICAL
+    ]
+
+
+class Credentials(_Input):
+    """A log-in."""
+
+    username: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+    password: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+class LanguageForm(_Input):
+    """The language of the pages."""
+
+    language: Language
+
+
+class Snapshot(_View):
+    """Everything a page shows at first; afterwards numbered events change single items."""
+
+    me: Me
+    now: datetime
+    """The server's time: the page counts waiting times by it, whatever its own clock says."""
+    agents: list[AgentView]
+    waiting: list[WaitingView]
+    messages: list[MessageView]
+    requests: list[RequestView]
+    pops: list[Pop]
+    queues: list[str]

@@ -1,0 +1,120 @@
+"""What a site describes of its calls: lines, menus and queues (part of the settings file)."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schedules.hours import Calendar
+from tickets.models import AREAS
+
+Language = Literal["it", "en"]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Key = Annotated[str, Field(pattern=r"^[0-9*#]$")]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Choice(_Config):
+    """What one key of a menu leads to."""
+
+    area: str | None = None
+    """Area of the request, such as `credentials`."""
+    queue: str | None = None
+    """Queue to wait in, when it is not the line's."""
+    priority: int = 0
+    """Higher is served first."""
+
+    @model_validator(mode="after")
+    def _area_exists(self) -> Self:
+        if self.area is not None and self.area not in AREAS:
+            raise ValueError(f"area {self.area!r} does not exist; it is one of {', '.join(AREAS)}")
+        return self
+
+
+class Menu(_Config):
+    """A spoken menu: one prompt, one key."""
+
+    prompt: str = "menu-main"
+    choices: dict[Key, Choice] = Field(min_length=1)
+    timeout_seconds: Seconds = 5.0
+
+
+class Queue(_Config):
+    """How callers wait and agents are rung."""
+
+    ring_seconds: Seconds = 20.0
+    ring_agents: int = Field(default=1, ge=1, le=20)
+    """How many free agents ring at once for one call; the first to answer has it."""
+    max_wait_seconds: Seconds = 180.0
+    """After this the caller is offered to leave a message."""
+    announce_seconds: Seconds = 45.0
+    """Pause between two announcements of the position."""
+    wrap_up_seconds: float = Field(default=30.0, ge=0, le=3600)
+    misses_before_pause: int = Field(default=1, ge=1, le=20)
+    """After this many calls missed in a row the agent is paused."""
+    when_no_agents: Literal["message", "wait"] = "message"
+    """What a caller gets when no agent is on duty: the offer of a message at once, or the waiting line."""
+
+
+class MessageLimits(_Config):
+    """Limits of a voicemail message; always set, since Asterisk's own default is no limit at all."""
+
+    max_seconds: int = Field(default=180, ge=5, le=1800)
+    max_silence_seconds: int = Field(default=10, ge=2, le=120)
+
+
+class Line(_Config):
+    """A dialled number with its hours, words and way."""
+
+    number: str = Field(pattern=r"^[0-9+*#]{1,32}$")
+    name: str = Field(min_length=1)
+    calendar: str
+    queue: str
+    language: Language = "it"
+    greeting: str = "welcome"
+    closed_greeting: str = "welcome-closed"
+    notice: str = "notice"
+    """Information on data processing, played before every recording."""
+    menu: Menu | None = None
+
+
+class CallsConfig(_Config):
+    """Everything a call needs to know about the site. Names that point nowhere are refused at start."""
+
+    calendars: dict[str, Calendar]
+    queues: dict[str, Queue]
+    lines: list[Line] = Field(min_length=1)
+    message: MessageLimits = MessageLimits()
+    outbound_endpoint: str | None = None
+    """Where calls to outside numbers go, such as `PJSIP/{number}@trunk`; None: transfers outside are refused."""
+
+    @model_validator(mode="after")
+    def _names_point_somewhere(self) -> Self:
+        seen: set[str] = set()
+        for index, line in enumerate(self.lines):
+            where = f"lines[{index}] ({line.number})"
+            if line.number in seen:
+                raise ValueError(f"{where}: the number is described twice")
+            seen.add(line.number)
+            if line.calendar not in self.calendars:
+                raise ValueError(f"{where}.calendar: there is no calendar {line.calendar!r}")
+            queues = {"queue": line.queue}
+            if line.menu:
+                queues |= {f"menu.choices.{k}.queue": c.queue for k, c in line.menu.choices.items() if c.queue}
+            for field, queue in queues.items():
+                if queue not in self.queues:
+                    raise ValueError(f"{where}.{field}: there is no queue {queue!r}")
+        if self.outbound_endpoint is not None and "{number}" not in self.outbound_endpoint:
+            raise ValueError("outbound_endpoint: must hold {number}, for example PJSIP/{number}@trunk")
+        return self
+
+    def line(self, number: str) -> Line | None:
+        """The line of a dialled number; None when nobody described it."""
+        return next((line for line in self.lines if line.number == number), None)
+
+    def calendar_of(self, number: str) -> Calendar:
+        """The opening hours of a line; the first line's for a number that is no longer described."""
+        line = self.line(number) or self.lines[0]
+        return self.calendars[line.calendar]

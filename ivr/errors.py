@@ -1,0 +1,18 @@
+"""What can go wrong between callers and agents, beside ARI itself (`ivr.ari.errors`).
+
+IvrError
++-- PresenceRefused   an agent's change of state that is not possible now
++-- CommandRefused    a steer of a call (hold, transfer ...) that is not possible now
+"""
+
+
+class IvrError(Exception):
+    """The base of this package's errors; its text tells a person what to do."""
+
+
+class PresenceRefused(IvrError):
+    """The agent cannot change to that state now."""
+
+
+class CommandRefused(IvrError):
+    """The call cannot be steered that way now."""

@@ -1,0 +1,160 @@
+"""A call under way: its leg, its line, its row, and what it needs from around it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from ivr import operations
+from ivr.ari import Ari
+from ivr.config import CallsConfig, Line, Queue
+from ivr.flow.leg import Leg
+from ivr.models import Call, Offer, Outcome, Phase
+from ivr.prompts import Prompts
+from schedules.hours import Calendar
+from tickets.database import Database
+from tickets.notices import Notices
+from tickets.phone_numbers import PhoneNumber
+from voicemail.audio import AudioStore
+
+T = TypeVar("T")
+
+
+class Screen(Protocol):
+    """Whoever shows a call to an agent (the desk, further up)."""
+
+    async def pop(self, agent_id: int, call_id: str) -> None:
+        """Show the call; returns when the agent's browsers have it, or soon after when they are slow."""
+
+
+class Transcripts(Protocol):
+    """Whoever writes down what is said while it is being recorded."""
+
+    def follow(self, message_id: str, path: Any, language: str) -> None:
+        """Begin to read a recording that grows."""
+
+    def stop_following(self, message_id: str) -> None:
+        """Leave it: the caller records again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every call of one worker shares."""
+
+    ari: Ari
+    database: Database
+    config: CallsConfig
+    prompts: Prompts
+    screen: Screen
+    audio: AudioStore
+    recordings: Any
+    """Asterisk's recording folder (a pathlib.Path), as this service sees it."""
+    transcripts: Transcripts | None
+    notices: Notices
+    legs: dict[str, Leg]
+    """Every channel in our hands by its id: events find their leg here."""
+    now: Callable[[], datetime]
+
+    def new_leg(self, channel_id: str) -> Leg:
+        """A leg that receives its channel's events from now on."""
+        leg = self.legs[channel_id] = Leg(self.ari, channel_id)
+        return leg
+
+    def drop_leg(self, leg: Leg) -> None:
+        """Stop handing events to a leg."""
+        self.legs.pop(leg.id, None)
+
+
+class Inbox(Generic[T]):
+    """A mailbox with one reader, who waits for its `arrival`."""
+
+    def __init__(self) -> None:
+        self._items: list[T] = []
+        self._arrival: asyncio.Future[None] | None = None
+
+    def put(self, *items: T) -> None:
+        """Put something in."""
+        self._items += items
+        if self._items and self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    def arrival(self) -> "asyncio.Future[None]":
+        """A future that is done when something is there; it takes nothing out."""
+        if self._arrival is None or self._arrival.done():
+            self._arrival = asyncio.get_running_loop().create_future()
+            if self._items:
+                self._arrival.set_result(None)
+        return self._arrival
+
+    def take(self) -> list[T]:
+        """Take everything out."""
+        items, self._items, self._arrival = self._items, [], None
+        return items
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a desk asks of a call: `name` is hold, unhold, hang_up, blind_transfer ...; `done` carries the answer."""
+
+    name: str
+    target: str
+    done: "asyncio.Future[None]"
+
+
+@dataclass(slots=True)
+class ActiveCall:
+    """One call and its memory; only its own coroutine changes it, others put offers and commands into its inboxes."""
+
+    id: str
+    leg: Leg
+    line: Line
+    caller: PhoneNumber
+    services: Services
+    contact_id: int | None = None
+    email: str | None = None
+    phase: Phase = Phase.GREETING
+    queue: str = ""
+    priority: int = 0
+    choice: str | None = None
+    outcome: Outcome | None = None
+    """Set as soon as it is sure, so that a hangup afterwards does not change it."""
+    offers: Inbox[Offer] = field(default_factory=Inbox)
+    commands: Inbox[Command] = field(default_factory=Inbox)
+
+    @property
+    def calendar(self) -> Calendar:
+        """The opening hours of its line."""
+        return self.services.config.calendars[self.line.calendar]
+
+    @property
+    def queue_config(self) -> Queue:
+        """How its queue waits and rings."""
+        return self.services.config.queues[self.queue or self.line.queue]
+
+    def now(self) -> datetime:
+        """The time, aware UTC."""
+        return self.services.now()
+
+    def media(self, *names: str) -> list[str]:
+        """Prompts by name in the call's language; an empty name is no prompt."""
+        return [self.services.prompts.media(name, self.line.language) for name in names if name]
+
+    async def say(self, *names: str) -> None:
+        """Say prompts by name."""
+        await self.leg.say(self.media(*names))
+
+    async def enter(self, phase: Phase, **columns: Any) -> None:
+        """Begin a step: the bookmark is on disk before the step acts."""
+        self.phase = phase
+        await self.services.database.run(operations.bookmark, self.id, phase, **columns)
+
+    def restore(self, row: Call) -> None:
+        """Take over what the row remembers of a call begun by an earlier process."""
+        self.contact_id, self.phase = row.contact_id, row.phase
+        self.queue, self.choice, self.priority = row.queue or "", row.choice, row.priority
+
+
+def spoken(*parts: Sequence[str]) -> list[str]:
+    """Join phrases into one list of media."""
+    return [uri for part in parts for uri in part]

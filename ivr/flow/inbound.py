@@ -1,0 +1,179 @@
+"""The way of a call, read from top to bottom: greet, identify, menu, wait, ring, talk - or take a message."""
+
+import asyncio
+import contextlib
+
+import structlog
+
+from ivr import operations, phrases, queries
+from ivr.config import Choice
+from ivr.errors import CommandRefused
+from ivr.flow.call import ActiveCall, spoken
+from ivr.flow.leg import Leg
+from ivr.flow.message import take_message
+from ivr.flow.ring import ring
+from ivr.flow.talk import TRANSFER_PRIORITY, Talk, Transfer, dial_out
+from ivr.models import Offer, Outcome, Phase
+from schedules.hours import closure_at, is_open, next_opening
+
+log = structlog.get_logger()
+
+ASKED_TIMES = 3
+"""A question is asked once and repeated twice."""
+FIRST_ANNOUNCEMENT_SECONDS = 8.0
+"""A caller who is served at once hears no announcement; one who is not hears the first one soon."""
+
+
+async def inbound(call: ActiveCall) -> Outcome:
+    """A call from its first word to its outcome. Raises Hangup when the caller leaves."""
+    await call.leg.answer()
+    if not is_open(call.calendar, call.now()):
+        await greet_closed(call)
+        return await take_message(call)
+    await call.say(call.line.greeting)
+    choice = await menu(call)
+    return await serve(call, choice.queue or call.line.queue, choice.priority, choice.area)
+
+
+async def serve(call: ActiveCall, queue: str, priority: int = 0, area: str | None = None) -> Outcome:
+    """Wait for an agent and talk, until the call is over; a caller who waited too long may leave a message."""
+    while True:
+        await join(call, queue, priority, area)
+        reached = await wait_for_agent(call)
+        if reached is None:
+            return await take_message(call)
+        next_queue = await talk_on(call, await talk(call, *reached))
+        if next_queue is None:
+            return Outcome.ANSWERED
+        queue, priority = next_queue, TRANSFER_PRIORITY
+
+
+async def talk_on(call: ActiveCall, transfer: Transfer | None) -> str | None:
+    """Follow transfers from one to the next; returns the queue the caller ends up in, None when the talk is over."""
+    while transfer is not None:
+        kind, _, name = transfer.target.partition(":")
+        if kind == "queue":
+            return name
+        transfer = await follow_transfer(call, kind, name)
+    return None
+
+
+async def join(call: ActiveCall, queue: str, priority: int, area: str | None = None) -> None:
+    """Enter the waiting line; a caller who was in it before keeps the place."""
+    call.phase, call.queue, call.priority, call.choice = Phase.WAITING, queue, priority, area or call.choice
+    await call.services.database.run(
+        operations.join_queue, call.id, queue, priority=priority, choice=area, now=call.now()
+    )
+
+
+async def greet_closed(call: ActiveCall) -> None:
+    """Say that the desk is closed, why if there is a reason, and when it opens again."""
+    now, calendar, language = call.now(), call.calendar, call.line.language
+    closure = closure_at(calendar, now)
+    reason = [] if closure is None else call.media(closure.prompt or "closed-holiday")
+    opening = next_opening(calendar, now)
+    reopens = (
+        []
+        if opening is None
+        else phrases.reopening(opening, now=now, timezone=calendar.zone, language=language)
+    )
+    await call.leg.say(spoken(call.media(call.line.closed_greeting), reason, reopens))
+
+
+async def menu(call: ActiveCall) -> Choice:
+    """The key chosen in the line's menu. After two repeats without a right key the call goes the line's own way."""
+    config = call.line.menu
+    if config is None:
+        return Choice()
+    await call.enter(Phase.MENU)
+    question = call.media(config.prompt)
+    for _ in range(ASKED_TIMES):
+        key = await call.leg.ask(question, seconds=config.timeout_seconds)
+        if key in config.choices:
+            return config.choices[key]
+        await call.say("wrong-key" if key else "no-input")
+    return Choice()
+
+
+async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
+    """Wait with music and announcements until an agent answers; None when the caller is to leave a message."""
+    config, database = call.queue_config, call.services.database
+    if (
+        config.when_no_agents == "message"
+        and not await database.read(queries.agents_on_duty, call.queue)
+        and await database.run(operations.leave_line, call.id, Phase.MENU)
+    ):
+        await call.say("no-agents")
+        return None
+    await call.leg.start_music()
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + config.max_wait_seconds
+    announce_at = loop.time() + min(config.announce_seconds, FIRST_ANNOUNCEMENT_SECONDS)
+    while True:
+        await call.leg.until(call.offers.arrival(), max(min(announce_at, give_up) - loop.time(), 0))
+        if offers := call.offers.take():
+            reached = await ring(call, offers)
+            if reached is not None:
+                return reached
+            await database.run(operations.wait_again, call.id)
+        elif loop.time() >= give_up:
+            if not await database.run(operations.leave_line, call.id, Phase.MENU):
+                await call.leg.until(call.offers.arrival(), 2.0)  # an offer was made this moment: it is on its way
+                continue
+            if await wants_message(call):
+                return None
+            await join(call, call.queue, call.priority)
+            await call.leg.start_music()
+            give_up = loop.time() + config.max_wait_seconds
+        else:
+            await announce_position(call)
+            announce_at = loop.time() + config.announce_seconds
+
+
+async def announce_position(call: ActiveCall) -> None:
+    """Tell the caller the place in the line, between two pieces of music; an offer cuts it short."""
+    position = await call.services.database.read(queries.position_in_line, call.id)
+    words = spoken(phrases.position(position, call.line.language), call.media("please-wait"))
+    await call.leg.say(words, until=call.offers.arrival())
+    await call.leg.start_music()
+
+
+async def wants_message(call: ActiveCall) -> bool:
+    """After the longest wait: 1 (or no key at all) leaves a message, 2 goes on waiting in the same place."""
+    await call.say("all-busy")
+    for _ in range(ASKED_TIMES):
+        match await call.leg.ask(call.media("offer-message")):
+            case "2":
+                return False
+            case "1" | "":
+                return True
+            case _:
+                await call.say("wrong-key")
+    return True
+
+
+async def talk(call: ActiveCall, offer: Offer | None, other: Leg) -> Transfer | None:
+    """Join the caller and an agent (or an outside number, without an offer) until the talk ends.
+
+    Returns where the caller goes next: None when the talk is over, the same line again when the agent was gone before
+    the two were joined.
+    """
+    conversation = Talk(call, offer, other)
+    if not await conversation.connect():
+        return Transfer(f"queue:{call.queue}")
+    return await conversation.go_on()
+
+
+async def follow_transfer(call: ActiveCall, kind: str, name: str) -> Transfer | None:
+    """Bring the caller to an agent or a number; back to the line when nobody answers there."""
+    await call.leg.start_music()
+    if kind == "agent":
+        offer = await call.services.database.run(operations.offer_to, call.id, int(name), now=call.now())
+        reached = await ring(call, [offer]) if offer else None
+        if reached is not None:
+            return await talk(call, *reached)
+    else:
+        with contextlib.suppress(CommandRefused):
+            return await talk(call, None, await dial_out(call, name))
+    await call.say("transfer-failed")
+    return Transfer(f"queue:{call.queue}")

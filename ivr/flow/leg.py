@@ -1,0 +1,282 @@
+"""One channel in our hands and the verbs to use it: say, ask, record, music, hang up.
+
+Verbs return values and events stay below them. Hangup is an exception: when the channel goes, every wait that is under
+way raises `Hangup`, and so does every verb used afterwards. A verb registers what it waits for first and acts then, so
+an event can never be too early.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from ivr.ari import (
+    Ari,
+    AriRefused,
+    ChannelDestroyed,
+    ChannelDtmfReceived,
+    Conflict,
+    Event,
+    Hangup,
+    NotFound,
+    PlaybackFinished,
+    RecordingFailed,
+    RecordingFinished,
+    StasisEnd,
+    StasisStart,
+)
+
+log = structlog.get_logger()
+
+RECORDING_GRACE_SECONDS = 2.0
+"""How long to wait, after a hangup, for Asterisk to say that the recording is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The end of a recording. `talking_seconds` is Asterisk's own measure; None when it gave none."""
+
+    hung_up: bool
+    seconds: float
+    talking_seconds: float | None
+
+
+class Leg:
+    """A channel. `up` is done when it has entered our Stasis application, `gone` when it has left or died."""
+
+    def __init__(self, ari: Ari, channel_id: str) -> None:
+        self.ari = ari
+        self.id = channel_id
+        loop = asyncio.get_running_loop()
+        self.up: asyncio.Future[None] = loop.create_future()
+        self.gone: asyncio.Future[int] = loop.create_future()
+        """The hangup cause (Q.850)."""
+        self._waits: set[asyncio.Future[object]] = set()
+        self._playbacks: dict[str, asyncio.Future[object]] = {}
+        self._recordings: dict[str, asyncio.Future[RecordingFinished | None]] = {}
+        self._digits: deque[str] = deque()
+        self._digit: asyncio.Future[object] | None = None
+
+    # ------------------------------------------------------------------------------------------------- from events
+
+    def feed(self, event: Event) -> None:
+        """Take an event that concerns this channel."""
+        match event:
+            case StasisStart():
+                if not self.up.done():
+                    self.up.set_result(None)
+            case ChannelDtmfReceived(digit=digit):
+                self._digits.append(digit)
+                _finish(self._digit)
+            case PlaybackFinished(playback_id=playback_id):
+                _finish(self._playbacks.get(playback_id))
+            case RecordingFinished(name=name):
+                if (future := self._recordings.get(name)) and not future.done():
+                    future.set_result(event)
+            case RecordingFailed(name=name):
+                if (future := self._recordings.get(name)) and not future.done():
+                    future.set_result(None)
+            case ChannelDestroyed(cause=cause):
+                self.leave(cause)
+            case StasisEnd():
+                self.leave(0)
+
+    def leave(self, cause: int) -> None:
+        """The channel is no longer ours: end every wait with Hangup."""
+        if self.gone.done():
+            return
+        self.gone.set_result(cause)
+        for future in tuple(self._waits):
+            if not future.done():
+                future.set_exception(Hangup(self.id, cause))
+
+    # ------------------------------------------------------------------------------------------------------- verbs
+
+    async def answer(self) -> None:
+        """Pick up."""
+        await self._act(self.ari.channels.answer(self.id))
+
+    async def say(self, media: Sequence[str], *, until: asyncio.Future[Any] | None = None) -> None:
+        """Play media URIs one after the other; returns when they are over, or `until` is done (playing stops)."""
+        if not media:
+            return
+        async with self._playing(media) as finished:
+            await _first(finished, until) if until is not None else await finished
+
+    async def ask(self, media: Sequence[str], *, length: int = 1, seconds: float = 5.0, end_on: str = "#") -> str:
+        """Play a question and return the keys pressed; the first key stops the playing.
+
+        Keys pressed ahead of the question count, and it is then not played. Ends at `length` keys, at `end_on` (not
+        returned), or `seconds` after the end of the question or after the last key. Returns "" when nothing came.
+        """
+        if not self._digits:
+            async with self._playing(media) as finished:
+                await self._key_or(finished)
+        keys = ""
+        while len(keys) < length and await self._key_within(seconds):
+            key = self._digits.popleft()
+            if key == end_on and length > 1:
+                break
+            keys += key
+        return keys
+
+    def forget_keys(self) -> None:
+        """Drop keys pressed so far, where they cannot be meant for what comes next."""
+        self._digits.clear()
+
+    async def record(self, name: str, *, max_seconds: int, max_silence_seconds: int) -> Recorded:
+        """Record until `#`, silence, the limit or hangup; never raises Hangup, since a hangup is a normal end.
+
+        The file is `<name>.wav` in Asterisk's recording folder. Raises AriRefused when Asterisk cannot record.
+        """
+        future: asyncio.Future[RecordingFinished | None] = asyncio.get_running_loop().create_future()
+        self._recordings[name] = future
+        try:
+            try:
+                await self._act(
+                    self.ari.channels.record(
+                        self.id,
+                        name,
+                        format="wav",
+                        max_duration_seconds=max_seconds,
+                        max_silence_seconds=max_silence_seconds,
+                        if_exists="overwrite",
+                        terminate_on="#",
+                    )
+                )
+            except Hangup:
+                return Recorded(hung_up=True, seconds=0.0, talking_seconds=None)
+            return await self._recorded(future)
+        finally:
+            del self._recordings[name]
+
+    async def recording_under_way(self, name: str) -> Recorded | None:
+        """Wait for a recording that was begun before we took over this channel; None when none is under way."""
+        future: asyncio.Future[RecordingFinished | None] = asyncio.get_running_loop().create_future()
+        self._recordings[name] = future
+        try:
+            try:
+                await self.ari.recordings.get_live(name)
+            except NotFound:
+                return None
+            return await self._recorded(future)
+        finally:
+            del self._recordings[name]
+
+    async def _recorded(self, future: "asyncio.Future[RecordingFinished | None]") -> Recorded:
+        await asyncio.wait((future, self.gone), return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            await asyncio.wait((future,), timeout=RECORDING_GRACE_SECONDS)
+        finished = future.result() if future.done() else None
+        self.forget_keys()  # the key that ended it, and those pressed while speaking
+        return Recorded(
+            hung_up=self.gone.done(),
+            seconds=finished.duration or 0.0 if finished else 0.0,
+            talking_seconds=finished.talking_duration if finished else None,
+        )
+
+    async def start_music(self) -> None:
+        """Play music until something else is done with the channel."""
+        await self._act(self.ari.channels.start_moh(self.id))
+
+    async def stop_music(self) -> None:
+        """Stop the music."""
+        await self._act(self.ari.channels.stop_moh(self.id))
+
+    def check(self) -> None:
+        """Raise Hangup when the channel is gone."""
+        if self.gone.done():
+            raise Hangup(self.id, self.gone.result())
+
+    async def until(self, future: "asyncio.Future[Any]", seconds: float | None = None) -> bool:
+        """Wait until a future is done, at most `seconds`; False when the time is over. Raises Hangup."""
+        await asyncio.wait((future, self.gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        self.check()
+        return future.done()
+
+    async def hang_up(self, reason: str = "normal") -> None:
+        """Hang up; a channel that is gone already is what was wanted."""
+        if not self.gone.done():
+            with contextlib.suppress(NotFound, Conflict):
+                await self.ari.channels.hangup(self.id, reason=reason)
+
+    # ------------------------------------------------------------------------------------------------------- waits
+
+    def _wait(self) -> asyncio.Future[object]:
+        """A future that raises Hangup when the channel goes."""
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._waits.add(future)
+        future.add_done_callback(self._forget)
+        if self.gone.done():
+            future.set_exception(Hangup(self.id, self.gone.result()))
+        return future
+
+    def _forget(self, future: asyncio.Future[object]) -> None:
+        self._waits.discard(future)
+        if not future.cancelled():
+            future.exception()  # seen, even when nobody is left to await it
+
+    async def _act(self, request: Awaitable[object]) -> None:
+        """Await a request for this channel; a channel that Asterisk no longer has in our hands is a Hangup."""
+        try:
+            await request
+        except (NotFound, Conflict) as error:
+            if self.gone.done():
+                raise Hangup(self.id, self.gone.result()) from error
+            if isinstance(error, Conflict):
+                raise
+            self.leave(0)
+            raise Hangup(self.id, 0) from error
+
+    @contextlib.asynccontextmanager
+    async def _playing(self, media: Iterable[str]) -> AsyncIterator[asyncio.Future[object]]:
+        playback_id = uuid.uuid4().hex
+        finished = self._playbacks[playback_id] = self._wait()
+        try:
+            await self._act(self.ari.channels.play(self.id, list(media), playback_id=playback_id))
+            yield finished
+            if not finished.done():
+                with contextlib.suppress(AriRefused):  # it ended by itself in the meantime
+                    await self.ari.playbacks.stop(playback_id)
+        finally:
+            del self._playbacks[playback_id]
+            finished.cancel()
+
+    async def _key_or(self, finished: asyncio.Future[object]) -> None:
+        self._digit = self._wait()
+        try:
+            if not self._digits:
+                await _first(finished, self._digit)
+        finally:
+            self._digit.cancel()
+            self._digit = None
+
+    async def _key_within(self, seconds: float) -> bool:
+        if self._digits:
+            return True
+        self._digit = self._wait()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._digit
+        except TimeoutError:
+            return False
+        finally:
+            self._digit = None
+        return True
+
+
+def _finish(future: asyncio.Future[object] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
+
+
+async def _first(one: asyncio.Future[Any], other: asyncio.Future[Any]) -> None:
+    """Wait for the first of two; raises what it raises."""
+    done, _ = await asyncio.wait((one, other), return_when=asyncio.FIRST_COMPLETED)
+    for future in done:
+        future.result()

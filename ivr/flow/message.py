@@ -1,0 +1,272 @@
+"""Taking a message: words, beep, recording, review, ticket number. A hangup keeps what was said."""
+
+import asyncio
+import uuid
+from pathlib import Path
+
+import structlog
+from sqlalchemy import select, update
+
+from ivr import operations, phrases
+from ivr.ari import Hangup
+from ivr.config import Line
+from ivr.flow.call import ActiveCall, Services, spoken
+from ivr.models import Call, Outcome, Phase
+from schedules.promises import pickup_promise
+from tickets.database import AsyncSession
+from tickets.models import Request
+from tickets.phone_numbers import parse_phone_number
+from tickets.queries import identify_caller
+from voicemail import operations as messages
+from voicemail.audio import KeptAudio, read_samples, recording_path, remove_takes, speech_seconds
+from voicemail.errors import UnusableAudio
+from voicemail.fallback import FallbackRecording
+from voicemail.models import Message
+
+log = structlog.get_logger()
+
+FALLBACK_NAMESPACE = uuid.UUID("0a9c8f58-6f0e-4d0c-9a53-6d1f5f3a8e11")
+"""Makes a call's id from Asterisk's, so that a fallback message is never filed twice."""
+MAX_TAKES = 4
+"""How often a caller may record again."""
+TOO_SHORT_SECONDS = 1.0
+"""Under this much speech, as Asterisk measures it, the caller is asked once to record again."""
+
+
+async def take_message(call: ActiveCall) -> Outcome:
+    """Record a message and file it as a request; the caller hears the ticket number and the promised time."""
+    message_id = call.id
+    await call.say(call.line.notice, "leave-message")
+    return await record_and_file(call, message_id, take=1)
+
+
+async def record_and_file(call: ActiveCall, message_id: str, *, take: int) -> Outcome:
+    """From the beep on; also where a call goes on whose service died while it recorded take `take`."""
+    try:
+        callback = await _record_and_review(call, message_id, take)
+    except Hangup:
+        await _file(call, message_id, None)
+        raise
+    request = await _file(call, message_id, callback)
+    if request is None:
+        await call.say("message-empty", "goodbye")
+        return Outcome.ABANDONED_MESSAGE
+    await _tell_ticket(call, request)
+    return Outcome.VOICEMAIL
+
+
+async def go_on_recording(call: ActiveCall, message_id: str, take: int) -> Outcome:
+    """Take over a recording that went on while no service was there."""
+    recorded = await call.leg.recording_under_way(f"{message_id}-{take}")
+    if recorded is not None and recorded.hung_up:
+        await _file(call, message_id, None)
+        raise Hangup(call.leg.id, 0)
+    request = await _file(call, message_id, None)
+    if request is None:
+        await call.say("apology")
+        return await take_message(call)
+    await call.say("message-kept")
+    await _tell_ticket(call, request)
+    return Outcome.VOICEMAIL
+
+
+async def _record_and_review(call: ActiveCall, message_id: str, take: int) -> str | None:
+    """Returns the number the caller keyed to be called back at, if any. Raises Hangup."""
+    services, limits = call.services, call.services.config.message
+    asked_again = False
+    while True:
+        call.leg.forget_keys()
+        await _row_before_beep(call, message_id, take)
+        await call.say("beep")
+        name = f"{message_id}-{take}"
+        path = recording_path(services.recordings, message_id, take)
+        if services.transcripts:
+            services.transcripts.follow(message_id, path, call.line.language)
+        recorded = await call.leg.record(
+            name, max_seconds=limits.max_seconds, max_silence_seconds=limits.max_silence_seconds
+        )
+        if recorded.hung_up:
+            raise Hangup(call.leg.id, 0)
+        silent = recorded.talking_seconds is not None and recorded.talking_seconds < TOO_SHORT_SECONDS
+        if silent and not asked_again and take < MAX_TAKES:
+            asked_again = True
+            await call.say("message-empty", "leave-message")
+        elif await _review(call, name) or take >= MAX_TAKES:
+            return await _ask_callback(call)
+        if services.transcripts:
+            services.transcripts.stop_following(message_id)
+        take += 1
+
+
+async def _row_before_beep(call: ActiveCall, message_id: str, take: int) -> None:
+    database = call.services.database
+    if take == 1:
+        await database.run(
+            messages.begin_message,
+            message_id=message_id,
+            call_id=call.id,
+            line=call.line.number,
+            language=call.line.language,
+            caller=call.caller.best(),
+            contact_id=call.contact_id,
+            area=call.choice,
+            now=call.now(),
+        )
+        await call.enter(Phase.MESSAGE, message_id=message_id)
+    else:
+        await database.run(messages.next_take, message_id)
+
+
+async def _review(call: ActiveCall, recording: str) -> bool:
+    """Keep, hear, again; True to keep. No key, or wrong ones, keep the message: losing it would be worse."""
+    question = call.media("review")
+    wrong = 0
+    while wrong < 3:
+        match await call.leg.ask(question):
+            case "1" | "":
+                return True
+            case "2":
+                await call.leg.say([f"recording:{recording}"])
+            case "3":
+                return False
+            case _:
+                wrong += 1
+                await call.say("wrong-key")
+    return True
+
+
+async def _ask_callback(call: ActiveCall) -> str | None:
+    """A caller whose number is withheld is asked for one to be called back at."""
+    if call.caller.best() is not None:
+        return None
+    keys = await call.leg.ask(call.media("ask-callback-number"), length=20, seconds=6.0)
+    return parse_phone_number(keys).best() if keys else None
+
+
+async def _file(call: ActiveCall, message_id: str, callback: str | None) -> Request | None:
+    """Move the audio to safety and open the request, in that order; shielded, since it must land."""
+    return await asyncio.shield(_keep_and_file(call, message_id, callback))
+
+
+async def _keep_and_file(call: ActiveCall, message_id: str, callback: str | None) -> Request | None:
+    services = call.services
+    message = await services.database.read(find_message, message_id)
+    if message is None:
+        return None
+    take, kept = await asyncio.to_thread(_keep_best_take, services, message)
+    promise = pickup_promise(call.calendar, message.started_at)
+    request = await services.database.run(
+        messages.file_message,
+        message_id,
+        kept,
+        services.notices,
+        take=take,
+        callback=callback,
+        email=call.email,
+        pickup_due_at=promise.due_at,
+        now=call.now(),
+    )
+    if request is not None:
+        call.outcome = Outcome.VOICEMAIL
+        log.info("message filed", call=call.id, ticket=request.ticket)
+    return request
+
+
+def _keep_best_take(services: Services, message: Message) -> tuple[int, KeptAudio | None]:
+    """Keep the last take in which somebody speaks: who hangs up just after asking to record again loses nothing."""
+    spool = services.recordings
+    takes = range(message.take, 0, -1)
+    best = next((take for take in takes if _speaks(recording_path(spool, message.id, take))), message.take)
+    kept = services.audio.keep(recording_path(spool, message.id, best), message.id, message.started_at)
+    if kept is not None:
+        remove_takes(spool, message.id)
+    return best, kept
+
+
+def _speaks(path: Path) -> bool:
+    try:
+        return speech_seconds(read_samples(path)[1]) >= messages.LEAST_SPEECH_SECONDS
+    except (OSError, UnusableAudio):
+        return False
+
+
+async def find_message(session: AsyncSession, message_id: str) -> Message | None:
+    """The row of a message."""
+    return await session.get(Message, message_id)
+
+
+async def _tell_ticket(call: ActiveCall, request: Request) -> None:
+    """Say the number twice, then by when the request is taken in charge."""
+    language = call.line.language
+    promise = (
+        phrases.promise(request.pickup_due_at, now=call.now(), timezone=call.calendar.zone, language=language)
+        if request.pickup_due_at
+        else []
+    )
+    await call.leg.say(spoken(phrases.ticket(request.ticket or "", language), promise, call.media("goodbye")))
+
+
+async def file_left(call: ActiveCall, message_id: str) -> bool:
+    """File what a caller recorded who hung up while no service was there; False when nothing usable was left."""
+    return await _file(call, message_id, None) is not None
+
+
+async def file_fallback(services: Services, recording: FallbackRecording) -> None:
+    """File a message that the dialplan recorded, with the time it was left; the call has its row, too.
+
+    Safe to repeat: the message's id is made from Asterisk's own id of the call, and the audio moves last.
+    """
+    config, database = services.config, services.database
+    line = config.line(recording.line) or config.lines[0]
+    message_id = uuid.uuid5(FALLBACK_NAMESPACE, recording.unique_id).hex
+    caller = parse_phone_number(recording.caller).best()
+    match = await database.read(identify_caller, caller)
+    contact = match.contacts[0] if len(match.contacts) == 1 else None
+    await database.run(
+        _begin_fallback,
+        recording,
+        message_id=message_id,
+        line=line,
+        caller=caller,
+        contact_id=contact.id if contact else None,
+    )
+    kept = await asyncio.to_thread(services.audio.keep, recording.path, message_id, recording.recorded_at)
+    promise = pickup_promise(config.calendars[line.calendar], recording.recorded_at)
+    request = await database.run(
+        messages.file_message,
+        message_id,
+        kept,
+        services.notices,
+        take=1,
+        email=contact.email if contact else None,
+        pickup_due_at=promise.due_at,
+        now=services.now(),
+    )
+    log.info("fallback message filed", message=message_id, ticket=request.ticket if request else None)
+
+
+async def _begin_fallback(
+    session: AsyncSession,
+    recording: FallbackRecording,
+    *,
+    message_id: str,
+    line: Line,
+    caller: str | None,
+    contact_id: int | None,
+) -> None:
+    if await session.get(Message, message_id) is not None:
+        return
+    # a call that we handed to the dialplan has its row; one that came while we were down has none yet
+    call_id = await session.scalar(select(Call.id).where(Call.channel_id == recording.unique_id))
+    at = recording.recorded_at
+    common = {"line": line.number, "language": line.language, "caller": caller, "contact_id": contact_id}
+    await messages.begin_message(
+        session, message_id=message_id, call_id=call_id or message_id, area=None, now=at, **common
+    )
+    if call_id is None:
+        call_id = message_id
+        await operations.begin_call(
+            session, call_id=call_id, channel_id=recording.unique_id, caller_name=None, now=at, **common
+        )
+        await operations.end_call(session, call_id, Outcome.FALLBACK, note="recorded by the dialplan", now=at)
+    await session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id))

@@ -1,0 +1,145 @@
+"""Repair on every (re)connect: compare the open rows with the channels Asterisk holds, and go on from there.
+
+Crash, deploy, network loss and a restarted Asterisk are one code path. Events are hints, REST is the truth, the
+database row is the memory.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+import structlog
+
+from ivr import operations, queries
+from ivr.flow import inbound, message
+from ivr.flow.call import ActiveCall, Services
+from ivr.flow.talk import Talk, quietly
+from ivr.models import Call, Offer, OfferResult, Outcome, Phase
+from tickets.database import AsyncSession
+
+log = structlog.get_logger()
+
+Way = Callable[[ActiveCall], Awaitable[Outcome]]
+"""How a call goes on."""
+
+OURS = "centralino-"
+"""Every channel and bridge we make is named with this prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What Asterisk holds now."""
+
+    channels: Collection[str]
+    bridges: dict[str, Collection[str]]
+    """Channels by bridge."""
+
+    @staticmethod
+    async def look(services: Services) -> "Found":
+        """Ask Asterisk."""
+        ari = services.ari
+        channels = {channel.id for channel in await ari.channels.list()}
+        bridges = {bridge.id: set(bridge.channel_ids) for bridge in await ari.bridges.list()}
+        return Found(channels, bridges)
+
+
+def way_on(row: Call, found: Found) -> Way | None:
+    """How an open call goes on; None when its channel is gone and the row is only to be closed."""
+    if row.channel_id not in found.channels:
+        return None
+    match row.phase:
+        case Phase.TALKING if row.agent_channel_id in found.channels:
+            joined = found.bridges.get(row.bridge_id or "", ())
+            if row.channel_id in joined and row.agent_channel_id in joined:
+                return _go_on_talking
+            return _wait_again  # on hold, or in the middle of a transfer: nobody can tell how it was meant
+        case Phase.TALKING:
+            return _say_goodbye
+        case Phase.MESSAGE:
+            return _go_on_recording
+        case Phase.WAITING | Phase.RINGING:
+            return _wait_again
+        case _ if row.queue:
+            return _wait_again
+        case _:
+            return _begin_again
+
+
+async def sweep(services: Services, rows: Collection[Call], found: Found) -> None:
+    """Hang up phones that ring for nobody and remove bridges that join nobody, as a dead service left them."""
+    kept = {row.agent_channel_id for row in rows if way_on(row, found) is _go_on_talking}
+    for channel_id in found.channels:
+        if channel_id.startswith(OURS) and channel_id not in kept and channel_id not in services.legs:
+            log.info("orphan channel hung up", channel=channel_id)
+            await quietly(services.ari.channels.hangup(channel_id))
+    for bridge_id in found.bridges:
+        if bridge_id.startswith(OURS) and not any(row.bridge_id == bridge_id for row in rows):
+            await quietly(services.ari.bridges.destroy(bridge_id))
+
+
+async def close_offers(services: Services, row: Call) -> None:
+    """Offers that were ringing when the service died count as withdrawn."""
+    for offer in await services.database.read(queries.open_offers, row.id):
+        await services.database.run(
+            operations.end_offer, offer.id, OfferResult.WITHDRAWN, misses_before_pause=1, now=services.now()
+        )
+
+
+def outcome_of_gone(row: Call) -> Outcome:
+    """The outcome of a call whose channel went while nobody looked."""
+    return abandoned_in(row.phase, answered=row.answered_at is not None)
+
+
+def abandoned_in(phase: Phase, *, answered: bool = False) -> Outcome:
+    """The outcome of a hangup by the caller in a phase."""
+    if answered:
+        return Outcome.ANSWERED
+    return {
+        Phase.GREETING: Outcome.ABANDONED_GREETING,
+        Phase.MENU: Outcome.ABANDONED_MENU,
+        Phase.MESSAGE: Outcome.ABANDONED_MESSAGE,
+    }.get(phase, Outcome.ABANDONED_QUEUE)
+
+
+# ------------------------------------------------------------------------------------------------------------ ways
+
+
+async def _go_on_talking(call: ActiveCall) -> Outcome:
+    """Adopt a talk that went on without us."""
+    row = await call.services.database.read(_call, call.id)
+    offer = await call.services.database.read(_offer, row.agent_channel_id or "")
+    other = call.services.new_leg(row.agent_channel_id or "")
+    queue = await inbound.talk_on(call, await Talk(call, offer, other).go_on())
+    return Outcome.ANSWERED if queue is None else await inbound.serve(call, queue, inbound.TRANSFER_PRIORITY)
+
+
+async def _go_on_recording(call: ActiveCall) -> Outcome:
+    row = await call.services.database.read(_call, call.id)
+    stored = await call.services.database.read(message.find_message, row.message_id or "")
+    if stored is None:
+        return await message.take_message(call)
+    if stored.request_id is not None:
+        return Outcome.VOICEMAIL  # filed already: only the goodbye was missing
+    return await message.go_on_recording(call, stored.id, stored.take)
+
+
+async def _wait_again(call: ActiveCall) -> Outcome:
+    await quietly(call.services.ari.bridges.destroy(f"{OURS}{call.id}"))
+    await call.say("apology")
+    return await inbound.serve(call, call.queue or call.line.queue, call.priority, call.choice)
+
+
+async def _begin_again(call: ActiveCall) -> Outcome:
+    return await inbound.inbound(call)
+
+
+async def _say_goodbye(call: ActiveCall) -> Outcome:
+    """The agent had hung up while we were away."""
+    return Outcome.ANSWERED
+
+
+async def _call(session: AsyncSession, call_id: str) -> Call:
+    return await session.get_one(Call, call_id)
+
+
+async def _offer(session: AsyncSession, offer_id: str) -> Offer | None:
+    return await session.get(Offer, offer_id)

@@ -1,0 +1,110 @@
+"""Ring the phones of one or several agents; the first to answer has the call."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import structlog
+
+from ivr import operations
+from ivr.ari import AriError, AriRefused, Hangup, NotFound
+from ivr.flow.call import ActiveCall
+from ivr.flow.leg import Leg
+from ivr.models import Agent, Offer, OfferResult
+
+log = structlog.get_logger()
+
+UNREACHABLE_CAUSES = frozenset({1, 3, 20, 27, 38})
+"""Q.850: unallocated number, no route, subscriber absent, destination out of order, network out of order."""
+REJECTED_CAUSES = frozenset({17, 21})
+"""Q.850: user busy, call rejected."""
+
+
+async def ring(call: ActiveCall, offers: Sequence[Offer]) -> tuple[Offer, Leg] | None:
+    """Ring every offer's agent at once until one answers; None when nobody does within the queue's `ring_seconds`.
+
+    Each agent's screen shows the call before the phone rings. Losers stop ringing with "answered elsewhere". However
+    this ends (also when the caller hangs up: Hangup is raised), no phone goes on ringing and every offer is closed.
+    """
+    services = call.services
+    legs = {offer.id: services.new_leg(offer.id) for offer in offers}
+    results: dict[str, OfferResult] = {}
+    winner: Offer | None = None
+    try:
+        async with asyncio.timeout(call.queue_config.ring_seconds):
+            await asyncio.gather(*(_pop_and_dial(call, offer, legs[offer.id]) for offer in offers))
+            while winner is None and not all(leg.gone.done() for leg in legs.values()):
+                ringing = [leg for leg in legs.values() if not leg.gone.done()]
+                await asyncio.wait(
+                    [call.leg.gone, *(leg.up for leg in ringing), *(leg.gone for leg in ringing)],
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if call.leg.gone.done():
+                    raise Hangup(call.leg.id, call.leg.gone.result())
+                winner = next((o for o in offers if legs[o.id].up.done() and not legs[o.id].gone.done()), None)
+    except TimeoutError:
+        results = {offer.id: OfferResult.MISSED for offer in offers if not legs[offer.id].gone.done()}
+    finally:
+        await _close_losers(call, offers, legs, winner, results)
+    return (winner, legs[winner.id]) if winner else None
+
+
+async def _pop_and_dial(call: ActiveCall, offer: Offer, leg: Leg) -> None:
+    services = call.services
+    agent = await services.database.read(_agent, offer.agent_id)
+    await services.screen.pop(offer.agent_id, call.id)
+    if call.leg.gone.done():
+        return
+    try:
+        await services.ari.channels.originate(
+            agent.endpoint,
+            channel_id=offer.id,
+            app_args=["agent", call.id],
+            caller_id=call.caller.best() or "anonymous",
+            timeout_seconds=int(call.queue_config.ring_seconds) + 5,
+            originator=call.leg.id,
+        )
+    except NotFound:
+        # the caller's channel, named as originator, has just gone: its own leg will say so
+        leg.leave(0)
+    except AriRefused as error:
+        log.warning("agent's phone cannot be rung", call=call.id, endpoint=agent.endpoint, error=str(error))
+        leg.leave(20)
+
+
+async def _agent(session: operations.AsyncSession, agent_id: int) -> Agent:
+    return await session.get_one(Agent, agent_id)
+
+
+async def _close_losers(
+    call: ActiveCall,
+    offers: Sequence[Offer],
+    legs: dict[str, Leg],
+    winner: Offer | None,
+    results: dict[str, OfferResult],
+) -> None:
+    services = call.services
+    for offer in offers:
+        if offer is winner:
+            continue
+        leg = legs[offer.id]
+        result = results.get(offer.id) or _result(leg)
+        with contextlib.suppress(AriError):
+            await leg.hang_up("answered_elsewhere" if winner else "normal")
+        services.drop_leg(leg)
+        await services.database.run(
+            operations.end_offer,
+            offer.id,
+            result,
+            misses_before_pause=call.queue_config.misses_before_pause,
+            now=call.now(),
+        )
+
+
+def _result(leg: Leg) -> OfferResult:
+    if not leg.gone.done():
+        return OfferResult.WITHDRAWN
+    cause = leg.gone.result()
+    if cause in UNREACHABLE_CAUSES:
+        return OfferResult.UNREACHABLE
+    return OfferResult.REJECTED if cause in REJECTED_CAUSES else OfferResult.MISSED

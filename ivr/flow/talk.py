@@ -1,0 +1,289 @@
+"""Caller and agent talk in a bridge, until one of them leaves or the call is transferred."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+import structlog
+
+from ivr import operations
+from ivr.ari import AriError, AriRefused, Hangup
+from ivr.errors import CommandRefused
+from ivr.flow.call import ActiveCall, Command
+from ivr.flow.leg import Leg
+from ivr.flow.ring import ring
+from ivr.models import Offer, OfferResult, Phase
+
+log = structlog.get_logger()
+
+TRANSFER_PRIORITY = 100
+"""A transferred caller has waited before: first in the new line."""
+
+
+@dataclass(slots=True)
+class Transfer:
+    """Where the caller goes next: `agent:<id>`, `queue:<name>` or `number:<digits>`."""
+
+    target: str
+
+
+class Talk:
+    """A caller and whoever is in charge of the call, joined by a bridge; a third leg is there while they consult.
+
+    `offer` is the one an agent answered; None when the other end is an outside number.
+    """
+
+    def __init__(self, call: ActiveCall, offer: Offer | None, other: Leg) -> None:
+        self.call = call
+        self.ari = call.services.ari
+        self.offer = offer
+        self.other = other
+        self.bridge_id = f"centralino-{call.id}"
+        self.on_hold = False
+        self.third: Leg | None = None
+        self.third_offer: Offer | None = None
+
+    async def connect(self) -> bool:
+        """Join the two and write it down; False when the other end was gone before. Raises Hangup."""
+        try:
+            await self.ari.bridges.create(self.bridge_id)
+            # music would go on inside the bridge, instead of the other's voice
+            await self.call.leg.stop_music()
+            await self._join(self.call.leg, self.other)
+        except AriRefused as error:
+            # one of them has just gone; its event is on the way and says which
+            log.info("not joined", call=self.call.id, error=str(error))
+            gone = (self.call.leg.gone, self.other.gone)
+            await asyncio.wait(gone, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            await self._give_back()
+            self.call.leg.check()
+            return False
+        except BaseException:
+            await self._give_back()
+            raise
+        self.call.phase = Phase.TALKING
+        await self._write_in_charge()
+        return True
+
+    async def go_on(self) -> Transfer | None:
+        """Wait until somebody leaves; returns where the caller is transferred to, or None when the talk is over.
+
+        Raises Hangup when the caller hung up. However it ends, the agents are let go and the bridge is gone.
+        """
+        try:
+            while True:
+                commands = self.call.commands.arrival()
+                gone = [self.call.leg.gone, self.other.gone, *([self.third.gone] if self.third else [])]
+                await asyncio.wait([commands, *gone], return_when=asyncio.FIRST_COMPLETED)
+                self.call.leg.check()
+                if self.third is not None and self.third.gone.done():
+                    await self._drop_third()
+                elif self.other.gone.done():
+                    if self.third is None:
+                        # hung up with the caller on hold: that was a slip, so the caller is first in line again
+                        return Transfer(f"queue:{self.call.queue}") if self.on_hold else None
+                    await self._hand_over()  # the agent left during the consultation: the transfer is made
+                for command in self.call.commands.take():
+                    transfer = await self._obey(command)
+                    if transfer is not None:
+                        return transfer
+        finally:
+            # a cancelled talk (the connection to Asterisk was lost) goes on without us, and is adopted later
+            if not _cancelled():
+                await self._close()
+
+    # ---------------------------------------------------------------------------------------------------- commands
+
+    async def _obey(self, command: Command) -> Transfer | None:
+        transfer = None
+        try:
+            match command.name:
+                case "hold":
+                    await self._hold()
+                case "unhold":
+                    await self._unhold()
+                case "hang_up":
+                    await self.other.hang_up()
+                case "blind_transfer":
+                    self._no_third("blind transfer")
+                    _check_target(self.call, command.target)
+                    transfer = Transfer(command.target)
+                case "start_attended_transfer":
+                    self._no_third("second transfer")
+                    await self._consult(command.target)
+                case "complete_transfer":
+                    if self.third is None:
+                        raise CommandRefused("there is nobody to hand the call over to")
+                    await self._hand_over()
+                case "cancel_transfer":
+                    await self._drop_third()
+                case _:
+                    raise CommandRefused(f"unknown command {command.name}")
+        except (CommandRefused, AriRefused, Hangup) as error:
+            if not command.done.done():
+                refused = error if isinstance(error, CommandRefused) else CommandRefused(str(error))
+                command.done.set_exception(refused)
+            return None
+        if not command.done.done():
+            command.done.set_result(None)
+        return transfer
+
+    async def _hold(self) -> None:
+        if not self.on_hold:
+            await self.ari.bridges.remove(self.bridge_id, [self.call.leg.id])
+            await self.call.leg.start_music()
+            self.on_hold = True
+
+    async def _unhold(self) -> None:
+        if self.on_hold:
+            await self.call.leg.stop_music()
+            await self._join(self.call.leg)
+            self.on_hold = False
+
+    async def _consult(self, target: str) -> None:
+        """Attended transfer: the caller hears music while the agent talks to the third."""
+        kind, _, name = target.partition(":")
+        await self._hold()
+        try:
+            if kind == "agent":
+                reached = await self._ring_agent(int(name))
+            elif kind == "number":
+                reached = None, await dial_out(self.call, name)
+            else:
+                raise CommandRefused("an attended transfer goes to an agent or a number")
+        except BaseException:
+            await self._unhold()
+            raise
+        self.third_offer, self.third = reached
+        await self._join(self.third)
+
+    async def _ring_agent(self, agent_id: int) -> tuple[Offer, Leg]:
+        database = self.call.services.database
+        offer = await database.run(operations.offer_to, self.call.id, agent_id, now=self.call.now())
+        reached = await ring(self.call, [offer]) if offer else None
+        if reached is None:
+            raise CommandRefused("that agent does not answer")
+        return reached
+
+    async def _hand_over(self) -> None:
+        """The third becomes the one in charge; the agent before is let go."""
+        if self.third is None:
+            return
+        before_offer, before = self.offer, self.other
+        self.offer, self.other = self.third_offer, self.third
+        self.third = self.third_offer = None
+        await self._write_in_charge()
+        await self._unhold()
+        await self._let_go(before_offer, before)
+
+    async def _drop_third(self) -> None:
+        """The consultation is over without a transfer: the caller is back with the agent."""
+        third, offer = self.third, self.third_offer
+        self.third = self.third_offer = None
+        if third is not None:
+            await third.hang_up()
+            self.call.services.drop_leg(third)
+        if offer is not None:
+            await self._end_offer(offer, OfferResult.WITHDRAWN)
+        await self._unhold()
+
+    # ------------------------------------------------------------------------------------------------------ ending
+
+    async def _join(self, *legs: Leg) -> None:
+        await self.ari.bridges.add(self.bridge_id, [leg.id for leg in legs])
+
+    async def _write_in_charge(self) -> None:
+        if self.offer is None:
+            await self.call.enter(Phase.TALKING, agent_channel_id=self.other.id, bridge_id=self.bridge_id)
+        else:
+            await self.call.services.database.run(
+                operations.answer_offer, self.offer.id, bridge_id=self.bridge_id, now=self.call.now()
+            )
+
+    async def _give_back(self) -> None:
+        """The two were never joined: the agent counts as having missed the call."""
+        await quietly(self.ari.bridges.destroy(self.bridge_id))
+        await quietly(self.other.hang_up())
+        self.call.services.drop_leg(self.other)
+        if self.offer is not None:
+            caller_left = self.call.leg.gone.done()
+            await self._end_offer(self.offer, OfferResult.WITHDRAWN if caller_left else OfferResult.MISSED)
+
+    async def _end_offer(self, offer: Offer, result: OfferResult) -> None:
+        await self.call.services.database.run(
+            operations.end_offer,
+            offer.id,
+            result,
+            misses_before_pause=self.call.queue_config.misses_before_pause,
+            now=self.call.now(),
+        )
+
+    async def _let_go(self, offer: Offer | None, leg: Leg) -> None:
+        await quietly(leg.hang_up())
+        self.call.services.drop_leg(leg)
+        if offer is not None:
+            await self.call.services.database.run(
+                operations.leave_talk,
+                offer.agent_id,
+                wrap_up_seconds=self.call.queue_config.wrap_up_seconds,
+                now=self.call.now(),
+            )
+
+    async def _close(self) -> None:
+        if self.third is not None:
+            await quietly(self._drop_third())
+        await quietly(self.ari.bridges.destroy(self.bridge_id))
+        await self._let_go(self.offer, self.other)
+
+    def _no_third(self, what: str) -> None:
+        if self.third is not None:
+            raise CommandRefused(f"no {what} while another person is on the line: finish that first")
+
+
+async def dial_out(call: ActiveCall, number: str) -> Leg:
+    """Call an outside number for a transfer; returns the leg once it is answered. Raises CommandRefused."""
+    services = call.services
+    if services.config.outbound_endpoint is None:
+        raise CommandRefused("this site does not allow transfers to outside numbers")
+    leg = services.new_leg(f"centralino-out-{uuid.uuid4().hex[:16]}")
+    try:
+        await services.ari.channels.originate(
+            services.config.outbound_endpoint.format(number=number),
+            channel_id=leg.id,
+            app_args=["out", call.id],
+            caller_id=call.line.number,
+            timeout_seconds=int(call.queue_config.ring_seconds),
+            originator=call.leg.id,
+        )
+        async with asyncio.timeout(call.queue_config.ring_seconds + 5):
+            await asyncio.wait((leg.up, leg.gone, call.leg.gone), return_when=asyncio.FIRST_COMPLETED)
+        if leg.up.done() and not leg.gone.done():
+            return leg
+    except (AriRefused, TimeoutError) as error:
+        log.warning("outside number not reached", call=call.id, error=repr(error))
+    await quietly(leg.hang_up())
+    services.drop_leg(leg)
+    raise CommandRefused("that number does not answer")
+
+
+def _check_target(call: ActiveCall, target: str) -> None:
+    kind, _, name = target.partition(":")
+    if kind == "queue" and name not in call.services.config.queues:
+        raise CommandRefused(f"there is no queue {name!r}")
+    if kind == "number" and call.services.config.outbound_endpoint is None:
+        raise CommandRefused("this site does not allow transfers to outside numbers")
+    if kind not in ("agent", "queue", "number") or not name:
+        raise CommandRefused("a transfer goes to agent:<id>, queue:<name> or number:<digits>")
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def quietly(request: Awaitable[object]) -> None:
+    """Await a request whose refusal changes nothing: what it was to end has ended already."""
+    with contextlib.suppress(AriError, Hangup):
+        await request

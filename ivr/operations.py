@@ -1,0 +1,394 @@
+"""What changes calls and agents: each function is one step inside one transaction.
+
+The steps of a call are written with plain UPDATE statements, since they run for every call; a claim is a
+compare-and-set, so that two workers can never ring one agent twice.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ivr.assignment import FreeAgent, WaitingCall, assign
+from ivr.config import Queue
+from ivr.errors import PresenceRefused
+from ivr.models import Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
+from tickets.database import announce
+
+WAITING = "waiting"
+FREE_AGENT = "free_agent"
+"""Changes after which a new decision is due (beside `call` and `agent`, which are for screens)."""
+
+HEAD_OF_LINE = 50
+"""At most this many waiting calls are looked at in one decision."""
+
+# ---------------------------------------------------------------------------------------------------------- calls
+
+
+async def begin_call(
+    session: AsyncSession,
+    *,
+    call_id: str,
+    channel_id: str,
+    line: str,
+    language: str,
+    caller: str | None,
+    caller_name: str | None,
+    contact_id: int | None,
+    now: datetime,
+) -> None:
+    """Write the row of a call that has just reached the line. `caller` is E.164 where it could be read."""
+    await session.execute(
+        insert(Call).values(
+            id=call_id,
+            channel_id=channel_id,
+            line=line,
+            language=language,
+            caller=caller,
+            caller_name=caller_name,
+            contact_id=contact_id,
+            phase=Phase.GREETING,
+            priority=0,
+            started_at=now,
+        )
+    )
+    announce(session, "call", call_id)
+
+
+async def bookmark(session: AsyncSession, call_id: str, phase: Phase, **columns: Any) -> None:
+    """Write that a call begins a step; `columns` are set with it."""
+    await session.execute(update(Call).where(Call.id == call_id).values(phase=phase, **columns))
+    announce(session, "call", call_id)
+
+
+async def join_queue(
+    session: AsyncSession, call_id: str, queue: str, *, priority: int, choice: str | None, now: datetime
+) -> None:
+    """Put a call into the waiting line; one that waited there before keeps its place."""
+    call = await session.get_one(Call, call_id)
+    if call.queue != queue or call.queued_at is None:
+        call.queue, call.queued_at = queue, now
+    call.priority = priority
+    call.choice = choice or call.choice
+    call.phase = Phase.WAITING
+    announce(session, "call", call_id)
+    announce(session, WAITING, call_id)
+
+
+async def wait_again(session: AsyncSession, call_id: str) -> None:
+    """Nobody answered: the call is back in its place in the line."""
+    await bookmark(session, call_id, Phase.WAITING)
+    announce(session, WAITING, call_id)
+
+
+async def leave_line(session: AsyncSession, call_id: str, phase: Phase) -> bool:
+    """Take a call out of the waiting line for another step; False when an offer was made just now."""
+    left = await session.execute(
+        update(Call)
+        .where(Call.id == call_id, Call.phase == Phase.WAITING)
+        .values(phase=phase)
+        .execution_options(synchronize_session=False)
+    )
+    if _rows(left) != 1:
+        return False
+    announce(session, "call", call_id)
+    return True
+
+
+async def make_offers(session: AsyncSession, queues: Mapping[str, Queue], *, now: datetime) -> list[Offer]:
+    """Match the head of the line with free agents and claim them: one decision, one transaction.
+
+    Returns the new offers; their calls are in phase `ringing` and their agents in presence `ringing`.
+    """
+    agents = [
+        FreeAgent(row.id, row.queues, row.free_since or now)
+        for row in await session.execute(
+            select(Agent.id, Agent.queues, Agent.free_since).where(
+                Agent.presence == Presence.FREE,
+                Agent.desk_connected.is_(True),
+                Agent.phone_reachable.is_(True),
+            )
+        )
+    ]
+    if not agents:
+        return []
+    waiting = (
+        await session.execute(
+            select(Call.id, Call.queue, Call.priority, Call.queued_at)
+            .where(Call.phase == Phase.WAITING)
+            .order_by(Call.priority.desc(), Call.queued_at, Call.id)
+            .limit(HEAD_OF_LINE)
+            .with_for_update(skip_locked=True)
+        )
+    ).all()
+    if not waiting:
+        return []
+    tried: dict[str, set[int]] = {}
+    for call_id, agent_id in await session.execute(
+        select(Offer.call_id, Offer.agent_id).where(
+            Offer.call_id.in_([row.id for row in waiting]), Offer.result != OfferResult.WITHDRAWN
+        )
+    ):
+        tried.setdefault(call_id, set()).add(agent_id)
+    calls = [WaitingCall(row.id, row.queue, row.priority, row.queued_at, tried.get(row.id, ())) for row in waiting]
+    offers = []
+    for assignment in assign(calls, agents, {name: queue.ring_agents for name, queue in queues.items()}):
+        claimed = [await _claim(session, agent.id, assignment.call.id, now=now) for agent in assignment.agents]
+        made = [offer for offer in claimed if offer is not None]
+        if made:
+            await bookmark(session, assignment.call.id, Phase.RINGING)
+            offers += made
+    return offers
+
+
+async def offer_to(session: AsyncSession, call_id: str, agent_id: int, *, now: datetime) -> Offer | None:
+    """Claim one named agent for a call (a transfer); None when the agent is not free and reachable."""
+    return await _claim(session, agent_id, call_id, now=now)
+
+
+async def _claim(session: AsyncSession, agent_id: int, call_id: str, *, now: datetime) -> Offer | None:
+    claimed = await session.execute(
+        update(Agent)
+        .where(
+            Agent.id == agent_id,
+            Agent.presence == Presence.FREE,
+            Agent.desk_connected.is_(True),
+            Agent.phone_reachable.is_(True),
+        )
+        .values(presence=Presence.RINGING, presence_since=now, call_id=call_id)
+        .execution_options(synchronize_session=False)
+    )
+    if _rows(claimed) != 1:
+        return None
+    offer = Offer(id=f"centralino-{uuid.uuid4().hex[:20]}", call_id=call_id, agent_id=agent_id, offered_at=now)
+    session.add(offer)
+    announce(session, "agent", agent_id)
+    return offer
+
+
+async def end_offer(
+    session: AsyncSession, offer_id: str, result: OfferResult, *, misses_before_pause: int, now: datetime
+) -> None:
+    """Close an offer that was not answered and say what becomes of its agent.
+
+    Missed or rejected `misses_before_pause` times in a row: paused, told why. Unreachable phone: paused. Withdrawn:
+    free again, idle since before.
+    """
+    offer = await session.get_one(Offer, offer_id)
+    if offer.ended_at is not None:
+        return
+    offer.ended_at, offer.result = now, result
+    agent = await session.get_one(Agent, offer.agent_id)
+    if agent.presence is not Presence.RINGING or agent.call_id != offer.call_id:
+        return
+    agent.call_id = None
+    if result in (OfferResult.MISSED, OfferResult.REJECTED):
+        agent.misses += 1
+        if agent.misses >= misses_before_pause:
+            _set_presence(session, agent, Presence.PAUSED, now=now, reason=PauseReason.MISSED_CALL)
+            return
+    elif result is OfferResult.UNREACHABLE:
+        agent.phone_reachable = False
+        _set_presence(session, agent, Presence.PAUSED, now=now, reason=PauseReason.PHONE_UNREACHABLE)
+        return
+    free_since = agent.free_since
+    _set_presence(session, agent, Presence.FREE, now=now)
+    if result is OfferResult.WITHDRAWN:
+        agent.free_since = free_since
+
+
+async def answer_offer(session: AsyncSession, offer_id: str, *, bridge_id: str, now: datetime) -> None:
+    """An agent has answered: the call is `talking` and so is the agent."""
+    offer = await session.get_one(Offer, offer_id)
+    offer.ended_at, offer.result = now, OfferResult.ANSWERED
+    await session.execute(
+        update(Agent)
+        .where(Agent.id == offer.agent_id)
+        .values(presence=Presence.TALKING, presence_since=now, misses=0)
+        .execution_options(synchronize_session=False)
+    )
+    call = await session.get_one(Call, offer.call_id)
+    call.answered_at = call.answered_at or now
+    call.phase, call.agent_id = Phase.TALKING, offer.agent_id
+    call.agent_channel_id, call.bridge_id = offer_id, bridge_id
+    announce(session, "agent", offer.agent_id)
+    announce(session, "call", offer.call_id)
+
+
+async def leave_talk(session: AsyncSession, agent_id: int, *, wrap_up_seconds: float, now: datetime) -> None:
+    """An agent's talk is over: wrap-up begins, or the pause asked for, or the agent is free."""
+    agent = await session.get(Agent, agent_id)
+    if agent is None or agent.presence is not Presence.TALKING:
+        return
+    if wrap_up_seconds > 0:
+        _set_presence(session, agent, Presence.WRAP_UP, now=now)
+        agent.wrap_up_until = now + timedelta(seconds=wrap_up_seconds)
+    else:
+        _after_call(session, agent, now=now)
+
+
+async def end_call(
+    session: AsyncSession,
+    call_id: str,
+    outcome: Outcome,
+    *,
+    note: str | None = None,
+    wrap_up_seconds: float = 0.0,
+    now: datetime,
+) -> bool:
+    """Close a call's row with its outcome and let go of every agent it held; False when it was closed already."""
+    closed = await session.execute(
+        update(Call)
+        .where(Call.id == call_id, Call.ended_at.is_(None))
+        .values(phase=Phase.ENDED, outcome=outcome, outcome_note=note, ended_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    if _rows(closed) != 1:
+        return False
+    announce(session, "call", call_id)
+    for agent in await session.scalars(
+        select(Agent).where(Agent.call_id == call_id, Agent.presence.in_((Presence.RINGING, Presence.TALKING)))
+    ):
+        if agent.presence is Presence.TALKING:
+            await leave_talk(session, agent.id, wrap_up_seconds=wrap_up_seconds, now=now)
+        else:
+            agent.call_id = None
+            _set_presence(session, agent, Presence.FREE, now=now)
+            await session.execute(
+                update(Offer)
+                .where(Offer.call_id == call_id, Offer.agent_id == agent.id, Offer.ended_at.is_(None))
+                .values(ended_at=now, result=OfferResult.WITHDRAWN)
+                .execution_options(synchronize_session=False)
+            )
+    return True
+
+
+async def save_draft(session: AsyncSession, call_id: str, draft: dict[str, Any]) -> None:
+    """Keep the request form of a call as far as it is filled."""
+    await session.execute(update(Call).where(Call.id == call_id).values(draft=draft))
+
+
+async def bind_request(session: AsyncSession, call_id: str, request_id: int) -> None:
+    """Bind a call to the request it was about."""
+    await session.execute(update(Call).where(Call.id == call_id).values(request_id=request_id))
+    announce(session, "call", call_id)
+
+
+# --------------------------------------------------------------------------------------------------------- agents
+
+
+async def add_agent(
+    session: AsyncSession, username: str, name: str, endpoint: str, queues: Sequence[str], *, now: datetime
+) -> Agent:
+    """Add an agent; `endpoint` is the phone, such as `PJSIP/101`."""
+    agent = Agent(username=username, name=name, endpoint=endpoint, queues=list(queues), presence_since=now)
+    session.add(agent)
+    await session.flush()
+    announce(session, "agent", agent.id)
+    return agent
+
+
+async def go_free(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
+    """Be ready for calls; also the click that ends a pause. Raises PresenceRefused during a call."""
+    agent = await session.get_one(Agent, agent_id)
+    if agent.presence is Presence.TALKING:
+        agent.pause_after_call = None  # takes back a pause asked for during the call
+        announce(session, "agent", agent_id)
+        return agent
+    _not_in_call(agent)
+    agent.misses, agent.call_id, agent.pause_after_call = 0, None, None
+    if agent.presence is not Presence.FREE:
+        _set_presence(session, agent, Presence.FREE, now=now)
+    return agent
+
+
+async def pause(session: AsyncSession, agent_id: int, reason: PauseReason, *, now: datetime) -> Agent:
+    """Pause with a reason. During a call or wrap-up the pause is noted and begins after it."""
+    agent = await session.get_one(Agent, agent_id)
+    if agent.presence in (Presence.TALKING, Presence.WRAP_UP):
+        agent.pause_after_call = reason
+        announce(session, "agent", agent_id)
+        return agent
+    _not_in_call(agent)
+    agent.call_id = None
+    _set_presence(session, agent, Presence.PAUSED, now=now, reason=reason)
+    return agent
+
+
+async def end_wrap_up(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
+    """End the wrap-up early."""
+    agent = await session.get_one(Agent, agent_id)
+    if agent.presence is Presence.WRAP_UP:
+        _after_call(session, agent, now=now)
+    return agent
+
+
+async def go_offline(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
+    """Go off duty. Raises PresenceRefused during a call."""
+    agent = await session.get_one(Agent, agent_id)
+    _not_in_call(agent)
+    agent.call_id = agent.pause_after_call = None
+    _set_presence(session, agent, Presence.OFFLINE, now=now)
+    return agent
+
+
+async def set_desk_connected(session: AsyncSession, agent_id: int, connected: bool, *, now: datetime) -> None:
+    """Note whether the agent's page is open: without it no call is offered, since nobody would see the pop."""
+    agent = await session.get_one(Agent, agent_id)
+    if agent.desk_connected is not connected:
+        agent.desk_connected = connected
+        announce(session, "agent", agent_id)
+        announce(session, FREE_AGENT, agent_id)
+
+
+async def set_phone_reachable(session: AsyncSession, endpoint: str, reachable: bool, *, now: datetime) -> None:
+    """Note whether an agent's phone is registered; a phone that is back ends the pause its absence caused."""
+    agent = await session.scalar(select(Agent).where(Agent.endpoint == endpoint))
+    if agent is None or agent.phone_reachable is reachable:
+        return
+    agent.phone_reachable = reachable
+    if reachable and agent.pause_reason is PauseReason.PHONE_UNREACHABLE:
+        _set_presence(session, agent, Presence.FREE, now=now)
+    announce(session, "agent", agent.id)
+    announce(session, FREE_AGENT, agent.id)
+
+
+async def finish_wrap_ups(session: AsyncSession, *, now: datetime) -> None:
+    """End every wrap-up whose time is over."""
+    over = select(Agent).where(Agent.presence == Presence.WRAP_UP, Agent.wrap_up_until <= now)
+    for agent in await session.scalars(over):
+        _after_call(session, agent, now=now)
+
+
+async def forget_desks(session: AsyncSession) -> None:
+    """At start no browser is connected: those that are open come back within seconds."""
+    await session.execute(update(Agent).values(desk_connected=False))
+
+
+def _after_call(session: AsyncSession, agent: Agent, *, now: datetime) -> None:
+    reason, agent.pause_after_call, agent.call_id = agent.pause_after_call, None, None
+    _set_presence(session, agent, Presence.PAUSED if reason else Presence.FREE, now=now, reason=reason)
+
+
+def _set_presence(
+    session: AsyncSession, agent: Agent, presence: Presence, *, now: datetime, reason: PauseReason | None = None
+) -> None:
+    agent.presence, agent.presence_since, agent.pause_reason = presence, now, reason
+    agent.wrap_up_until = None
+    if presence is Presence.FREE:
+        agent.free_since = now
+        announce(session, FREE_AGENT, agent.id)
+    announce(session, "agent", agent.id)
+
+
+def _not_in_call(agent: Agent) -> None:
+    if agent.presence in (Presence.RINGING, Presence.TALKING):
+        raise PresenceRefused("a call is on your phone: answer it or hang up first")
+
+
+def _rows(result: Any) -> int:
+    assert isinstance(result, CursorResult)  # noqa: S101 - an UPDATE always gives one; narrows the type
+    return result.rowcount

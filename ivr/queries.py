@@ -1,0 +1,67 @@
+"""What is read of calls and agents."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ivr.models import Agent, Call, Offer, Phase, Presence
+
+
+async def position_in_line(session: AsyncSession, call_id: str) -> int:
+    """The call's place in its queue, 1 for the next; calls that ring already count as before it."""
+    call = await session.get_one(Call, call_id)
+    before = or_(
+        Call.priority > call.priority,
+        and_(Call.priority == call.priority, Call.queued_at < call.queued_at),
+    )
+    ahead = await session.scalar(
+        select(func.count()).where(
+            Call.phase.in_((Phase.WAITING, Phase.RINGING)), Call.queue == call.queue, Call.id != call_id, before
+        )
+    )
+    return (ahead or 0) + 1
+
+
+async def agents_on_duty(session: AsyncSession, queue: str) -> int:
+    """How many agents serve a queue now or soon: on duty, not paused, with a desk and a phone that can be reached."""
+    rows = await session.execute(
+        select(Agent.queues).where(
+            Agent.presence.in_((Presence.FREE, Presence.RINGING, Presence.TALKING, Presence.WRAP_UP)),
+            Agent.desk_connected.is_(True),
+            Agent.phone_reachable.is_(True),
+        )
+    )
+    return sum(queue in queues for (queues,) in rows)
+
+
+async def open_calls(session: AsyncSession) -> Sequence[Call]:
+    """Every call without an outcome, oldest first."""
+    return (await session.scalars(select(Call).where(Call.ended_at.is_(None)).order_by(Call.started_at))).all()
+
+
+async def open_offers(session: AsyncSession, call_id: str) -> Sequence[Offer]:
+    """The offers of a call that still ring."""
+    return (await session.scalars(select(Offer).where(Offer.call_id == call_id, Offer.ended_at.is_(None)))).all()
+
+
+async def waiting_calls(session: AsyncSession) -> Sequence[Call]:
+    """The waiting line, in the order it is served, with the calls that ring already."""
+    return (
+        await session.scalars(
+            select(Call)
+            .where(Call.phase.in_((Phase.WAITING, Phase.RINGING)))
+            .order_by(Call.priority.desc(), Call.queued_at, Call.id)
+        )
+    ).all()
+
+
+async def agents(session: AsyncSession) -> Sequence[Agent]:
+    """All agents by name."""
+    return (await session.scalars(select(Agent).order_by(Agent.name))).all()
+
+
+async def attempts_since(session: AsyncSession, caller: str, since: datetime) -> int:
+    """How many calls came from a number since a time."""
+    return (await session.scalar(select(func.count()).where(Call.caller == caller, Call.started_at >= since))) or 0

@@ -1,0 +1,471 @@
+"""The switchboard: takes calls from Asterisk, runs one coroutine for each, and gives waiting calls to free agents."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from pydantic import BaseModel, ConfigDict, SecretStr
+from structlog.contextvars import bound_contextvars
+
+from ivr import operations, queries
+from ivr.ari import (
+    Ari,
+    AriConnectionError,
+    AriError,
+    Event,
+    Hangup,
+    NotFound,
+    StasisStart,
+)
+from ivr.config import CallsConfig, Line
+from ivr.errors import CommandRefused
+from ivr.flow import message, repair
+from ivr.flow.call import ActiveCall, Command, Screen, Services, Transcripts
+from ivr.flow.inbound import inbound
+from ivr.flow.talk import quietly
+from ivr.models import Call, Offer, Outcome, Phase
+from ivr.prompts import Prompts
+from tickets.database import Change, Database
+from tickets.notices import Notices
+from tickets.phone_numbers import parse_phone_number
+from tickets.queries import identify_caller
+from voicemail.audio import AudioStore
+from voicemail.fallback import scan_fallback
+
+log = structlog.get_logger()
+
+UNUSED_EVENTS = (
+    "ChannelVarset",
+    "ChannelDialplan",
+    "ChannelConnectedLine",
+    "ChannelCallerId",
+    "ChannelCreated",
+    "ChannelStateChange",
+    "ChannelEnteredBridge",
+    "ChannelLeftBridge",
+    "BridgeCreated",
+    "BridgeDestroyed",
+    "Dial",
+    "PlaybackStarted",
+    "PlaybackContinuing",
+    "RecordingStarted",
+)
+"""Asterisk is told not to send these: about half of all events of a call."""
+FALLBACK_CONTEXT = "centralino-fallback"
+"""The dialplan's context that records a message without us."""
+
+
+class AsteriskSettings(BaseModel):
+    """Where Asterisk is. The folders are as this service sees them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = "http://127.0.0.1:8088"
+    username: str = "centralino"
+    password: SecretStr
+    app: str = "centralino"
+    """Name of the Stasis application."""
+    recordings: Path = Path("/var/spool/asterisk/recording")
+    fallback: Path = Path("/var/spool/asterisk/centralino-fallback")
+    """Where the dialplan leaves messages it recorded while the service was down."""
+
+
+class Switchboard:
+    """All calls of one worker. Use as `async with`; calls that are under way when it closes stay up in Asterisk."""
+
+    def __init__(
+        self,
+        asterisk: AsteriskSettings,
+        config: CallsConfig,
+        *,
+        database: Database,
+        prompts: Prompts,
+        screen: Screen,
+        audio: AudioStore,
+        transcripts: Transcripts | None,
+        notices: Notices,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.asterisk = asterisk
+        self.config = config
+        self.ari = Ari(
+            asterisk.url,
+            asterisk.app,
+            asterisk.username,
+            asterisk.password.get_secret_value(),
+            on_event=self._on_event,
+            on_connected=self._on_connected,
+            on_disconnected=self._on_disconnected,
+        )
+        self.services = Services(
+            ari=self.ari,
+            database=database,
+            config=config,
+            prompts=prompts,
+            screen=screen,
+            audio=audio,
+            recordings=asterisk.recordings,
+            transcripts=transcripts,
+            notices=notices,
+            legs={},
+            now=now,
+        )
+        self.calls: dict[str, ActiveCall] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._call_tasks: set[asyncio.Task[None]] = set()
+        self._decision_due = asyncio.Event()
+        self._repaired = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Connect to Asterisk and begin to take calls; does not wait for Asterisk to be there."""
+        await self.services.database.run(operations.forget_desks)
+        self._stack.callback(self.services.database.subscribe(self._on_change))
+        self._stack.push_async_callback(self._cancel_tasks)
+        self._spawn(self._decide())
+        await self._stack.enter_async_context(self.ari)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go: nobody is cut off, the next worker takes the calls over."""
+        await self._stack.aclose()
+
+    async def ready(self) -> None:
+        """Wait until connected and repaired."""
+        await self._repaired.wait()
+
+    # ------------------------------------------------------------------------------------------------- from Asterisk
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, StasisStart):
+            self._on_stasis_start(event)
+        for channel_id in event.channel_ids:
+            leg = self.services.legs.get(channel_id)
+            if leg is not None:
+                leg.feed(event)
+
+    def _on_stasis_start(self, event: StasisStart) -> None:
+        channel = event.channel
+        if event.replace_channel is not None and (leg := self.services.legs.pop(event.replace_channel.id, None)):
+            # the phone itself transferred the call: the same person now speaks from another channel
+            leg.id = channel.id
+            self.services.legs[channel.id] = leg
+        elif event.args[:1] == ["inbound"]:
+            self._begin(
+                channel.id, event.args[1] if len(event.args) > 1 else "", channel.caller_number, channel.caller_name
+            )
+        elif channel.id not in self.services.legs:
+            log.info("channel nobody waits for", channel=channel.id)
+            self._spawn(quietly(self.ari.channels.hangup(channel.id)))
+
+    def _on_connected(self) -> None:
+        self._spawn(self._repair())
+
+    def _on_disconnected(self) -> None:
+        """Calls go on in Asterisk without us; their coroutines end here and are begun again by the repair."""
+        self._repaired.clear()
+        for task in self._call_tasks:
+            task.cancel()
+
+    # ---------------------------------------------------------------------------------------------------- call tasks
+
+    def _begin(self, channel_id: str, number: str, caller: str, caller_name: str) -> None:
+        line = self.config.line(number) or self.config.lines[0]
+        if line.number != number:
+            log.warning("dialled number is not described, served as the first line", line=number)
+        call = ActiveCall(
+            id=uuid.uuid4().hex,
+            leg=self.services.new_leg(channel_id),
+            line=line,
+            caller=parse_phone_number(caller),
+            services=self.services,
+        )
+        self._start(call, self._first_steps(call, number[:40], caller_name))
+
+    async def _first_steps(self, call: ActiveCall, number: str, caller_name: str) -> Outcome:
+        caller = call.caller.best()
+        match = await self.services.database.read(identify_caller, caller)
+        if len(match.contacts) == 1:
+            contact = match.contacts[0]
+            call.contact_id, call.email = contact.id, contact.email
+        await self.services.database.run(
+            operations.begin_call,
+            call_id=call.id,
+            channel_id=call.leg.id,
+            line=number,
+            language=call.line.language,
+            caller=caller,
+            caller_name=_clean(caller_name),
+            contact_id=call.contact_id,
+            now=call.now(),
+        )
+        return await inbound(call)
+
+    def _start(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
+        self.calls[call.id] = call
+        task = self._spawn(self._run(call, way))
+        self._call_tasks.add(task)
+        task.add_done_callback(self._call_tasks.discard)
+
+    async def _run(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
+        """The boundary of one call: whatever happens inside, the row gets its outcome and no other call is touched."""
+        with bound_contextvars(call=call.id):
+            note = None
+            try:
+                outcome = await way
+            except Hangup:
+                outcome = call.outcome or repair.abandoned_in(call.phase)
+            except AriConnectionError:
+                log.warning("lost sight of a call: it goes on in Asterisk and is taken up again")
+                self._forget(call)
+                return
+            except asyncio.CancelledError:
+                self._forget(call)
+                raise
+            except Exception as error:
+                log.exception("call failed", phase=call.phase)
+                outcome, note = call.outcome or Outcome.FAILED, repr(error)[:500]
+                if await self._hand_to_fallback(call):
+                    outcome = Outcome.FALLBACK
+            await self._finish(call, outcome, note)
+
+    async def _finish(self, call: ActiveCall, outcome: Outcome, note: str | None) -> None:
+        if outcome is not Outcome.FALLBACK:
+            await quietly(call.leg.hang_up())
+        self._forget(call)
+        await self.services.database.run(
+            operations.end_call,
+            call.id,
+            outcome,
+            note=note,
+            wrap_up_seconds=call.queue_config.wrap_up_seconds,
+            now=call.now(),
+        )
+        for command in call.commands.take():
+            command.done.cancel()
+        log.info("call ended", outcome=outcome)
+
+    async def _hand_to_fallback(self, call: ActiveCall) -> bool:
+        """Leave a call that we cannot serve to the dialplan, which records a message; False when it is gone."""
+        if call.leg.gone.done():
+            return False
+        with suppress(AriError):
+            await self.ari.channels.continue_in_dialplan(
+                call.leg.id, context=FALLBACK_CONTEXT, extension=call.line.number, priority=1
+            )
+            return True
+        return False
+
+    def _forget(self, call: ActiveCall) -> None:
+        self.calls.pop(call.id, None)
+        self.services.drop_leg(call.leg)
+
+    # -------------------------------------------------------------------------------------------------------- repair
+
+    async def _repair(self) -> None:
+        try:
+            await self.ari.applications.filter_events(self.asterisk.app, disallowed=UNUSED_EVENTS)
+            await self.check_phones()
+            await self.reconcile()
+            self._repaired.set()
+        except AriConnectionError as error:
+            log.warning("repair interrupted, it begins again with the next connection", error=str(error))
+
+    async def reconcile(self) -> None:
+        """Bring rows and channels together: open calls nobody serves go on or are closed, stray channels end."""
+        rows = [row for row in await self.services.database.read(queries.open_calls) if row.id not in self.calls]
+        found = await repair.Found.look(self.services)
+        rows = [row for row in rows if row.id not in self.calls]  # begun while we looked
+        await repair.sweep(self.services, [*rows, *await self._rows_in_hand()], found)
+        for row in rows:
+            await repair.close_offers(self.services, row)
+            call = self._recall(row)
+            way = repair.way_on(row, found)
+            if way is not None:
+                log.info("call taken up again", call=row.id, phase=row.phase)
+                self._start(call, way(call))
+            else:
+                self._forget(call)
+                await self._close_gone(call, row)
+        await self._begin_unseen(found)
+        self._decision_due.set()
+
+    async def _rows_in_hand(self) -> list[Call]:
+        return [row for row in await self.services.database.read(queries.open_calls) if row.id in self.calls]
+
+    def _recall(self, row: Call) -> ActiveCall:
+        call = ActiveCall(
+            id=row.id,
+            leg=self.services.new_leg(row.channel_id),
+            line=self.config.line(row.line) or self.config.lines[0],
+            caller=parse_phone_number(row.caller),
+            services=self.services,
+        )
+        call.restore(row)
+        return call
+
+    async def _close_gone(self, call: ActiveCall, row: Call) -> None:
+        """The caller hung up while nobody looked: keep what was recorded, close the row."""
+        outcome = repair.outcome_of_gone(row)
+        if row.message_id and await message.file_left(call, row.message_id):
+            outcome = Outcome.VOICEMAIL
+        await self.services.database.run(
+            operations.end_call,
+            row.id,
+            outcome,
+            note="the call ended while the service was away",
+            wrap_up_seconds=call.queue_config.wrap_up_seconds,
+            now=self.services.now(),
+        )
+
+    async def _begin_unseen(self, found: repair.Found) -> None:
+        """Channels that entered just when the service died have no row yet: serve them from the start."""
+        try:
+            application = await self.ari.applications.get(self.asterisk.app)
+        except NotFound:
+            return
+        for channel_id in application.channel_ids:
+            if (
+                channel_id in found.channels
+                and channel_id not in self.services.legs
+                and not channel_id.startswith(repair.OURS)
+            ):
+                channel = await self.ari.channels.get(channel_id)
+                self._begin(channel.id, channel.extension, channel.caller_number, channel.caller_name)
+
+    # -------------------------------------------------------------------------------------------------------- agents
+
+    def _on_change(self, changes: frozenset[Change]) -> None:
+        if any(change.kind in (operations.WAITING, operations.FREE_AGENT) for change in changes):
+            self._decision_due.set()
+
+    async def _decide(self) -> None:
+        """The one place where calls and agents meet; woken whenever a call joins the line or an agent is free."""
+        while True:
+            await self._decision_due.wait()
+            self._decision_due.clear()
+            try:
+                offers = await self.services.database.run(
+                    operations.make_offers, self.config.queues, now=self.services.now()
+                )
+            except Exception:
+                log.exception("no decision possible")
+                await asyncio.sleep(1)
+                self._decision_due.set()
+                continue
+            by_call: dict[str, list[Offer]] = {}
+            for offer in offers:
+                by_call.setdefault(offer.call_id, []).append(offer)
+            for call_id, made in by_call.items():
+                if call := self.calls.get(call_id):
+                    call.offers.put(*made)
+
+    async def tick(self) -> None:
+        """Once a second: wrap-ups end, and a decision missed for any reason is made now."""
+        await self.services.database.run(operations.finish_wrap_ups, now=self.services.now())
+        if self.ari.connected:
+            self._decision_due.set()
+
+    async def check_phones(self) -> None:
+        """Compare every agent's phone with what Asterisk knows of it; run by the clock.
+
+        Subscribing to the phones instead would bring every event of every call a second time.
+        """
+        if not self.ari.connected:
+            return
+        online = {
+            f"{endpoint.technology}/{endpoint.resource}"
+            for endpoint in await self.ari.endpoints.list()
+            if endpoint.state == "online"
+        }
+        for agent in await self.services.database.read(queries.agents):
+            if agent.phone_reachable is not (agent.endpoint in online):
+                await self.services.database.run(
+                    operations.set_phone_reachable, agent.endpoint, agent.endpoint in online, now=self.services.now()
+                )
+
+    # ------------------------------------------------------------------------------------------------------ fallback
+
+    async def file_fallbacks(self) -> int:
+        """File what the dialplan recorded while the service was down; returns how many."""
+        recordings = await asyncio.to_thread(scan_fallback, self.asterisk.fallback)
+        for recording in recordings:
+            await message.file_fallback(self.services, recording)
+        return len(recordings)
+
+    # ------------------------------------------------------------------------------------------ steered from the desk
+
+    async def hang_up(self, call_id: str) -> None:
+        """End a talk. Raises CommandRefused when there is none."""
+        await self._command(call_id, "hang_up")
+
+    async def hold(self, call_id: str) -> None:
+        """Give the caller music."""
+        await self._command(call_id, "hold")
+
+    async def unhold(self, call_id: str) -> None:
+        """Go on talking."""
+        await self._command(call_id, "unhold")
+
+    async def blind_transfer(self, call_id: str, target: str) -> None:
+        """Send the caller to `agent:<id>`, `queue:<name>` or `number:<digits>`; the agent is free at once."""
+        await self._command(call_id, "blind_transfer", target)
+
+    async def start_attended_transfer(self, call_id: str, target: str) -> None:
+        """Call an agent or number and talk to them first, while the caller hears music."""
+        await self._command(call_id, "start_attended_transfer", target)
+
+    async def complete_transfer(self, call_id: str) -> None:
+        """Hand the caller over to the one consulted."""
+        await self._command(call_id, "complete_transfer")
+
+    async def cancel_transfer(self, call_id: str) -> None:
+        """Leave the one consulted and go back to the caller."""
+        await self._command(call_id, "cancel_transfer")
+
+    async def _command(self, call_id: str, name: str, target: str = "") -> None:
+        call = self.calls.get(call_id)
+        if call is None or call.phase is not Phase.TALKING:
+            raise CommandRefused("that call is not being talked on")
+        command = Command(name, target, asyncio.get_running_loop().create_future())
+        call.commands.put(command)
+        try:
+            await command.done
+        except asyncio.CancelledError as error:
+            if command.done.cancelled():
+                raise CommandRefused("the call has ended") from error
+            raise
+
+    # --------------------------------------------------------------------------------------------------------- tasks
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task failed", error=repr(error), exc_info=error)
+
+    async def _cancel_tasks(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _clean(name: str) -> str | None:
+    """A caller's name as the network gave it, without control characters and cut to a sensible length."""
+    return "".join(c for c in name if c.isprintable())[:120] or None
+
+
+__all__ = ["AsteriskSettings", "Line", "Switchboard"]

@@ -1,0 +1,37 @@
+"""What tests of several packages share."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from asterisk_conf.render import PhoneAccount
+from centralino.rig.asterisk import AsteriskServer
+from centralino.rig.mail import MailCatcher
+
+DESK_PHONES = ("101", "102", "103")
+BROWSER_PHONES = ("201", "202")
+
+
+@pytest.fixture
+def phone_accounts() -> list[PhoneAccount]:
+    """The phones that may register at the test's Asterisk: 101 to 103 on a desk, 201 and 202 in a browser."""
+    return [
+        *(PhoneAccount(name=name, password=SecretStr(f"secret-{name}")) for name in DESK_PHONES),
+        *(PhoneAccount(name=name, password=SecretStr(f"secret-{name}"), kind="browser") for name in BROWSER_PHONES),
+    ]
+
+
+@pytest.fixture
+async def asterisk(tmp_path: Path, phone_accounts: list[PhoneAccount]) -> AsyncIterator[AsteriskServer]:
+    """A fresh Asterisk (ready in under a second); `asterisk.password_of("101")` is what a phone registers with."""
+    async with AsteriskServer(tmp_path / "asterisk", phones=phone_accounts) as server:
+        yield server
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[MailCatcher]:
+    """A mail server that keeps what it gets."""
+    async with MailCatcher() as catcher:
+        yield catcher

@@ -1,0 +1,51 @@
+"""What can go wrong with requests and the directory; each message says what the person can do."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+class TicketsError(Exception):
+    """The base of all errors of this package."""
+
+
+class NotFound(TicketsError):
+    """There is no such request, contact or company."""
+
+
+class InvalidInput(TicketsError):
+    """A field cannot be taken as it is; nothing was stored."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class DuplicateEntry(TicketsError):
+    """The directory already holds an entry with this name or code."""
+
+
+class RequestClosed(TicketsError):
+    """A closed request is history: open a new one, or add a note."""
+
+
+class RequestTaken(TicketsError):
+    """Somebody else has the request in charge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change made by somebody meanwhile: `fields` names what was edited."""
+
+    at: datetime
+    actor: str
+    kind: str
+    fields: tuple[str, ...] = ()
+
+
+class RequestChanged(TicketsError):
+    """The request was changed since it was loaded: look at `edits`, load it again and repeat the change."""
+
+    def __init__(self, ticket: str | None, edits: tuple[Edit, ...]) -> None:
+        told = "; ".join(f"{e.actor}: {e.kind}{' ' + ', '.join(e.fields) if e.fields else ''}" for e in edits)
+        super().__init__(f"request {ticket} was changed meanwhile ({told}): load it again and repeat your change")
+        self.edits = edits

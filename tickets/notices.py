@@ -1,0 +1,90 @@
+"""The notices to users: text of the mails that tell of a registration and of a closure."""
+
+import uuid
+from datetime import datetime
+from email.headerregistry import Address
+from typing import Annotated
+
+import jinja2
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from schedules.hours import TimezoneName
+from schedules.words import date_and_time
+from tickets.models import OutboxMail, Request
+from tickets.texts import clean_line, clean_text, is_email
+
+
+def _check_email(text: str) -> str:
+    if not is_email(text):
+        raise ValueError(f"{text!r} is not a mail address such as helpdesk@example.org")
+    return text
+
+
+class NoticeSettings(BaseModel):
+    """Who writes to the users: the desk's name, its mail address, and the time zone of the times told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    desk_name: Annotated[str, AfterValidator(clean_line)] = "Help Desk"
+    sender: Annotated[str, AfterValidator(_check_email)] = "helpdesk@localhost"
+    timezone: TimezoneName = "Europe/Rome"
+
+
+class Notices:
+    """Writes notices from the templates in `tickets/templates/<it|en>/`."""
+
+    def __init__(self, settings: NoticeSettings) -> None:
+        self.settings = settings
+        address = Address(display_name=settings.desk_name, addr_spec=settings.sender)
+        self._from = str(address)
+        self._domain = address.domain
+        # The mails are plain text: escaping for HTML would spoil every apostrophe.
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("tickets"),
+            autoescape=False,  # noqa: S701
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+
+    def opened(self, request: Request, *, now: datetime) -> OutboxMail | None:
+        """The notice that `request` is registered, with what is promised; None without a mail address."""
+        return self._write("opened", request, now)
+
+    def closed(self, request: Request, *, now: datetime) -> OutboxMail | None:
+        """The notice that `request` is closed, with its solution; None without a mail address."""
+        return self._write("closed", request, now)
+
+    def _write(self, kind: str, request: Request, now: datetime) -> OutboxMail | None:
+        if request.email is None:
+            return None
+        language = "it" if request.language == "it" else "en"
+
+        def local(at: datetime) -> str:
+            return date_and_time(at, self.settings.timezone, language)
+
+        words = {
+            "ticket": request.ticket,
+            "subject": clean_line(request.subject),
+            "name": clean_line(request.contact.name) if request.contact else None,
+            "received": local(request.received_at),
+            "due": local(request.pickup_due_at) if request.pickup_due_at and not request.picked_up_at else None,
+            "picked_up": request.picked_up_at is not None,
+            "closed": local(request.closed_at) if request.closed_at else None,
+            "solution": clean_text(request.solution or ""),
+            "desk": self.settings.desk_name,
+        }
+        subject = self._templates.get_template(f"{language}/{kind}.subject.txt.j2").render(words)
+        body = self._templates.get_template(f"{language}/{kind}.body.txt.j2").render(words)
+        return OutboxMail(
+            request_id=request.id,
+            kind=kind,
+            message_id=f"<{uuid.uuid4().hex}@{self._domain}>",
+            sender=self._from,
+            recipient=request.email,
+            subject=clean_line(subject)[:300],
+            body=body,
+            created_at=now,
+            next_attempt_at=now,
+        )

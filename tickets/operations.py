@@ -1,0 +1,484 @@
+"""The life of a request, and the directory of companies, contacts and their telephones.
+
+Operations run in one transaction (`Database.run`): state, history and notices are stored together or not at all.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tickets.database import announce
+from tickets.errors import (
+    DuplicateEntry,
+    Edit,
+    InvalidInput,
+    NotFound,
+    RequestChanged,
+    RequestClosed,
+    RequestTaken,
+)
+from tickets.models import (
+    AREAS,
+    CLOSED_STATUSES,
+    Channel,
+    Company,
+    Contact,
+    Kind,
+    OutboxMail,
+    Phone,
+    Request,
+    RequestEvent,
+    Status,
+)
+from tickets.notices import Notices
+from tickets.phone_numbers import PhoneNumber, parse_phone_number
+from tickets.texts import clean_line, clean_text, is_email
+from tickets.ticket_numbers import ticket_number
+
+SYSTEM = "system"
+"""The actor of what no person did."""
+
+UNTAKEN = frozenset({Status.NEW, Status.QUEUED})
+"""Requests that wait for somebody to take them in charge."""
+
+PROMISE_MISSED = "promise_missed"
+"""The kind of the event that tells of a pickup that came too late."""
+
+_AT_ONCE = frozenset({Channel.PHONE, Channel.IN_PERSON})
+_LONGEST_TEXT = 100_000
+_LANGUAGE = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
+
+Row = TypeVar("Row", Contact, Company)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRequest:
+    """What is known when a request is opened.
+
+    `received_at` is when the user asked (UTC); `actor` the agent's user name, or `system`. `email` is where notices go
+    when it is not the contact's address. `holder` is the agent in charge; `actor` where not given.
+    """
+
+    kind: Kind
+    area: str
+    channel: Channel
+    subject: str
+    received_at: datetime
+    description: str = ""
+    language: str = "it"
+    contact_id: int | None = None
+    company_id: int | None = None
+    email: str | None = None
+    phone: str | None = None
+    call_id: str | None = None
+    pickup_due_at: datetime | None = None
+    holder: str | None = None
+    actor: str = SYSTEM
+    level: int = 1
+
+
+async def open_request(session: AsyncSession, new: NewRequest, notices: Notices, *, now: datetime) -> Request:
+    """Open a request, give it its ticket number and write the notice to the user.
+
+    By phone or in person an agent has it in charge at once; all else is queued with its promised pickup. To solve it on
+    the spot call `close_request` in the same transaction. Raises `InvalidInput` and `NotFound`; nothing is then stored.
+    """
+    contact = await _find(session, Contact, new.contact_id)
+    company = await _find(session, Company, new.company_id)
+    if company is None and contact is not None:
+        company = contact.company
+    agent = new.holder or (new.actor if new.actor != SYSTEM else None)
+    taken = new.channel in _AT_ONCE and agent is not None
+    request = Request(
+        kind=_kind(new.kind),
+        area=_area(new.area),
+        channel=new.channel,
+        level=_level(new.level),
+        status=Status.IN_PROGRESS if taken else Status.QUEUED,
+        subject=_subject(new.subject),
+        description=_description(new.description),
+        language=_language(new.language),
+        contact=contact,
+        company=company,
+        email=_email(new.email) or (contact.email if contact else None),
+        phone=_callback(new.phone),
+        call_id=new.call_id,
+        received_at=new.received_at,
+        opened_at=now,
+        pickup_due_at=new.pickup_due_at,
+        picked_up_at=now if taken else None,
+        holder=agent if taken else _holder(new.holder),
+    )
+    session.add(request)
+    await session.flush()
+    request.ticket = ticket_number(request.id)
+    opened: dict[str, Any] = {"channel": request.channel}
+    if new.pickup_due_at is not None:
+        opened["pickup_due_at"] = new.pickup_due_at.isoformat()
+    await add_event(session, request, "opened", new.actor, opened, now)
+    if taken:
+        await add_event(session, request, "picked_up", agent or SYSTEM, {}, now)
+    await _finish(session, request, notices.opened(request, now=now))
+    return request
+
+
+async def take_in_charge(
+    session: AsyncSession, request_id: int, *, actor: str, now: datetime, version: int | None = None
+) -> Request:
+    """Take a waiting request in charge; taking one's own again changes nothing.
+
+    Raises `RequestTaken` when somebody else was faster, `RequestClosed`, `NotFound`, and `RequestChanged` when
+    `version` is given and no longer holds.
+    """
+    request = await _load(session, request_id, version)
+    _refuse_closed(request)
+    if request.status not in UNTAKEN:
+        if request.holder != actor:
+            raise RequestTaken(f"request {request.ticket} is in charge of {request.holder or 'somebody else'} already")
+        return request
+    await _pick_up(session, request, actor, now)
+    await _finish(session, request)
+    return request
+
+
+async def edit_request(
+    session: AsyncSession,
+    request_id: int,
+    changes: dict[str, Any],
+    *,
+    actor: str,
+    now: datetime,
+    version: int | None = None,
+) -> Request:
+    """Change fields of an open request: any of `EDITABLE`. The history keeps the old and the new values.
+
+    A new contact brings company and mail address along where these are not given. Raises `InvalidInput`,
+    `RequestClosed`, `NotFound`, and `RequestChanged` when `version` is given and no longer holds.
+    """
+    if unknown := changes.keys() - EDITABLE:
+        raise InvalidInput(min(unknown), f"cannot be edited; what can is {', '.join(sorted(EDITABLE))}")
+    request = await _load(session, request_id, version)
+    _refuse_closed(request)
+    before = {field: getattr(request, field) for field in EDITABLE}
+    for field, value in changes.items():
+        if field in _READERS:
+            setattr(request, field, _READERS[field](value))
+    if "contact_id" in changes:
+        request.contact = await _find(session, Contact, changes["contact_id"])
+        request.contact_id = changes["contact_id"]
+        if request.contact is not None:
+            if "company_id" not in changes and request.contact.company is not None:
+                request.company, request.company_id = request.contact.company, request.contact.company_id
+            if "email" not in changes and request.email is None:
+                request.email = request.contact.email
+    if "company_id" in changes:
+        request.company = await _find(session, Company, changes["company_id"])
+        request.company_id = changes["company_id"]
+    edited = {
+        field: [old, getattr(request, field)] for field, old in sorted(before.items()) if old != getattr(request, field)
+    }
+    if edited:
+        await add_event(session, request, "edited", actor, edited, now)
+        await _finish(session, request)
+    return request
+
+
+async def close_request(
+    session: AsyncSession,
+    request_id: int,
+    notices: Notices,
+    *,
+    solution: str,
+    actor: str,
+    now: datetime,
+    version: int | None = None,
+) -> Request:
+    """Close a request with its solution and write the notice to the user.
+
+    One that nobody had in charge is taken in charge first; both are recorded. Raises `InvalidInput` without a solution,
+    `RequestClosed`, `NotFound`, and `RequestChanged` when `version` is given and no longer holds.
+    """
+    told = _text("solution", solution)
+    if not told:
+        raise InvalidInput("solution", "say how it was solved: the user reads it in the notice")
+    request = await _load(session, request_id, version)
+    _refuse_closed(request)
+    if request.picked_up_at is None:
+        await _pick_up(session, request, actor, now)
+    request.status = Status.CLOSED
+    request.solution = told
+    request.closed_at = now
+    await add_event(session, request, "closed", actor, {"solution": told}, now)
+    await _finish(session, request, notices.closed(request, now=now))
+    return request
+
+
+async def add_note(session: AsyncSession, request_id: int, text: str, *, actor: str, now: datetime) -> Request:
+    """Write a note into the history; a closed request takes notes too. Raises `InvalidInput` for an empty one."""
+    note = _text("note", text)
+    if not note:
+        raise InvalidInput("note", "write something")
+    request = await _load(session, request_id)
+    await add_event(session, request, "note", actor, {"text": note}, now)
+    await _finish(session, request)
+    return request
+
+
+async def mark_promise_missed(session: AsyncSession, request_id: int, *, now: datetime) -> Request:
+    """Record once that a request still waits after its promised pickup; does nothing where that is not so."""
+    request = await _load(session, request_id)
+    if request.status in UNTAKEN and await _note_missed_promise(session, request, now):
+        await _finish(session, request)
+    return request
+
+
+async def add_event(
+    session: AsyncSession, request: Request, kind: str, actor: str, details: dict[str, Any], now: datetime
+) -> RequestEvent:
+    """Write one line of a request's history, after its fields were changed; announces the request.
+
+    `kind` is at most 32 characters; `details` must be storable as JSON.
+    """
+    # A changed request gets its next version when it is stored.
+    version = request.version + (1 if session.is_modified(request) else 0)
+    event = RequestEvent(request_id=request.id, at=now, actor=actor, kind=kind, details=details, version=version)
+    session.add(event)
+    announce(session, "request", request.id)
+    return event
+
+
+# --- directory -------------------------------------------------------------------------------------------------------
+
+
+async def add_company(session: AsyncSession, name: str, phones: Sequence[str] = ()) -> Company:
+    """Add a company with its numbers. Raises `DuplicateEntry` and `InvalidInput`."""
+    name = _name(name)
+    if await session.scalar(select(Company.id).where(Company.name == name)) is not None:
+        raise DuplicateEntry(f"a company {name!r} is in the directory already")
+    company = Company(name=name, phones=[_phone(_number(raw)) for raw in phones])
+    session.add(company)
+    await session.flush()
+    return company
+
+
+async def add_contact(
+    session: AsyncSession,
+    name: str,
+    *,
+    user_code: str | None = None,
+    email: str | None = None,
+    language: str = "it",
+    company_id: int | None = None,
+    phones: Sequence[str] = (),
+) -> Contact:
+    """Add a user of the information system. Raises `DuplicateEntry`, `NotFound` and `InvalidInput`."""
+    code = _line("user_code", user_code or "", 64) or None
+    if code is not None and await session.scalar(select(Contact.id).where(Contact.user_code == code)) is not None:
+        raise DuplicateEntry(f"a contact with the user code {code!r} is in the directory already")
+    contact = Contact(
+        name=_name(name),
+        user_code=code,
+        email=_email(email),
+        language=_language(language),
+        company=await _find(session, Company, company_id),
+        phones=[_phone(_number(raw)) for raw in phones],
+    )
+    session.add(contact)
+    await session.flush()
+    announce(session, "contact", contact.id)
+    return contact
+
+
+async def assign_phone(session: AsyncSession, contact_id: int, raw: str) -> Phone:
+    """Give a contact one more number, so that the next call from it is recognised; one it has already stays as it is.
+
+    Raises `InvalidInput` where no number can be read, and `NotFound`.
+    """
+    number = _number(raw)
+    await _find(session, Contact, contact_id)
+    known = await session.scalar(select(Phone).where(Phone.contact_id == contact_id, Phone.e164 == number.best()))
+    if known is not None:
+        return known
+    phone = _phone(number)
+    phone.contact_id = contact_id
+    session.add(phone)
+    await session.flush()
+    announce(session, "contact", contact_id)
+    return phone
+
+
+# --- parts of the above ----------------------------------------------------------------------------------------------
+
+
+async def _load(session: AsyncSession, request_id: int, version: int | None = None) -> Request:
+    """The request, locked until the transaction ends, so that the second of two people sees what the first did."""
+    request = await session.scalar(
+        select(Request)
+        .where(Request.id == request_id)
+        .with_for_update(of=Request)
+        .execution_options(populate_existing=True)
+    )
+    if request is None:
+        raise NotFound(f"there is no request with the id {request_id}")
+    if version is not None and version != request.version:
+        events = await session.scalars(
+            select(RequestEvent)
+            .where(RequestEvent.request_id == request_id, RequestEvent.version > version)
+            .order_by(RequestEvent.id)
+        )
+        raise RequestChanged(
+            request.ticket,
+            tuple(Edit(e.at, e.actor, e.kind, tuple(e.details) if e.kind == "edited" else ()) for e in events),
+        )
+    return request
+
+
+async def _find(session: AsyncSession, kind: type[Row], id: int | None) -> Row | None:  # noqa: A002 - the column's name
+    if id is None:
+        return None
+    row = await session.get(kind, id)
+    if row is None:
+        raise NotFound(f"there is no {kind.__tablename__} with the id {id}")
+    return row
+
+
+async def _pick_up(session: AsyncSession, request: Request, actor: str, now: datetime) -> None:
+    await _note_missed_promise(session, request, now)
+    request.status = Status.IN_PROGRESS
+    request.picked_up_at = now
+    request.holder = actor
+    await add_event(session, request, "picked_up", actor, {}, now)
+
+
+async def _note_missed_promise(session: AsyncSession, request: Request, now: datetime) -> bool:
+    due_at = request.pickup_due_at
+    if due_at is None or now <= due_at:
+        return False
+    noted = select(RequestEvent.id).where(RequestEvent.request_id == request.id, RequestEvent.kind == PROMISE_MISSED)
+    if await session.scalar(noted.limit(1)) is not None:
+        return False
+    await add_event(session, request, PROMISE_MISSED, SYSTEM, {"due_at": due_at.isoformat()}, now)
+    return True
+
+
+async def _finish(session: AsyncSession, request: Request, notice: OutboxMail | None = None) -> None:
+    """Store all at once and announce it."""
+    if notice is not None:
+        session.add(notice)
+    await session.flush()
+    announce(session, "request", request.id)
+    if notice is not None:
+        announce(session, "outbox", notice.id)
+
+
+def _refuse_closed(request: Request) -> None:
+    if request.status in CLOSED_STATUSES:
+        raise RequestClosed(f"request {request.ticket} is closed: open a new one, or add a note")
+
+
+def _line(field: str, value: Any, longest: int) -> str:
+    line = clean_line(str(value))
+    if len(line) > longest:
+        raise InvalidInput(field, f"at most {longest} characters, these are {len(line)}")
+    return line
+
+
+def _text(field: str, value: Any) -> str:
+    text = clean_text(str(value))
+    if len(text) > _LONGEST_TEXT:
+        raise InvalidInput(field, f"at most {_LONGEST_TEXT} characters, these are {len(text)}")
+    return text
+
+
+def _name(value: str) -> str:
+    name = _line("name", value, 200)
+    if not name:
+        raise InvalidInput("name", "write a name")
+    return name
+
+
+def _subject(value: Any) -> str:
+    subject = _line("subject", value, 200)
+    if not subject:
+        raise InvalidInput("subject", "say in a few words what it is about")
+    return subject
+
+
+def _description(value: Any) -> str:
+    return _text("description", value)
+
+
+def _kind(value: Any) -> Kind:
+    try:
+        return Kind(value)
+    except ValueError as error:
+        raise InvalidInput("kind", f"is one of {', '.join(Kind)}") from error
+
+
+def _area(value: Any) -> str:
+    if value not in AREAS:
+        raise InvalidInput("area", f"is one of {', '.join(AREAS)}")
+    return str(value)
+
+
+def _level(value: Any) -> int:
+    # Level 0 is a health company's own desk, 1 this desk, 2 and 3 the specialists.
+    if value not in (0, 1, 2, 3):
+        raise InvalidInput("level", "is 0, 1, 2 or 3")
+    return int(value)
+
+
+def _language(value: Any) -> str:
+    if _LANGUAGE.fullmatch(str(value)) is None:
+        raise InvalidInput("language", "is a code such as it or en")
+    return str(value)
+
+
+def _email(value: Any) -> str | None:
+    text = str(value or "").strip()
+    if text and not is_email(text):
+        raise InvalidInput("email", "is not a mail address such as anna.rossi@example.org")
+    return text or None
+
+
+def _callback(value: Any) -> str | None:
+    """The number to call back; what cannot be read as one is kept as it was written."""
+    number = parse_phone_number(str(value or ""))
+    return number.best() or number.raw or None
+
+
+def _holder(value: Any) -> str | None:
+    return _line("holder", value or "", 64) or None
+
+
+def _number(raw: str) -> PhoneNumber:
+    number = parse_phone_number(raw)
+    if number.best() is None:
+        raise InvalidInput("phone", "is not a telephone number; write it such as 080 5551234 or +39 080 5551234")
+    return number
+
+
+def _phone(number: PhoneNumber) -> Phone:
+    best = number.best() or ""
+    return Phone(e164=best, tail=number.tail or best[-8:], raw=number.raw)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "kind": _kind,
+    "area": _area,
+    "level": _level,
+    "subject": _subject,
+    "description": _description,
+    "language": _language,
+    "email": _email,
+    "phone": _callback,
+    "holder": _holder,
+}
+
+EDITABLE = frozenset({*_READERS, "contact_id", "company_id"})
+"""The fields that `edit_request` changes."""

@@ -1,0 +1,197 @@
+"""Reading: who is calling, which requests there are, one request with its history, the directory."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, case, exists, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
+
+from tickets.models import CLOSED_STATUSES, Company, Contact, OutboxMail, Phone, Request, RequestEvent
+from tickets.operations import PROMISE_MISSED, UNTAKEN
+from tickets.phone_numbers import parse_phone_number
+from tickets.texts import clean_line
+from tickets.ticket_numbers import read_ticket_number
+
+
+class Confidence(enum.StrEnum):
+    """How sure it is who calls."""
+
+    KNOWN = "known"
+    PROBABLE = "probable"
+    SEVERAL = "several"
+    UNKNOWN = "unknown"
+    WITHHELD = "withheld"
+
+
+@dataclass(frozen=True, slots=True)
+class CallerMatch:
+    """Who a caller may be.
+
+    `reason` is the key of an explanation: `exact_number`, `shared_number`, `number_ending`, `company_number`,
+    `company_number_ending`, `not_in_directory`, `withheld`. `number` is E.164 where it could be read.
+    """
+
+    confidence: Confidence
+    contacts: list[Contact] = field(default_factory=list)
+    company: Company | None = None
+    reason: str = "not_in_directory"
+    number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDetail:
+    """A request with its history, oldest first, and its notices."""
+
+    request: Request
+    events: list[RequestEvent]
+    notices: list[OutboxMail]
+
+
+async def identify_caller(session: AsyncSession, caller: str | None) -> CallerMatch:
+    """Look a caller's number up, exactly first, then by its last eight digits; contacts count more than companies.
+
+    A trunk may drop or add prefixes, hence the comparison by ending, which gives a probable match only.
+    """
+    number = parse_phone_number(caller)
+    best = number.best()
+    if number.withheld:
+        return CallerMatch(Confidence.WITHHELD, reason="withheld")
+    if best is None:
+        return CallerMatch(Confidence.UNKNOWN)
+    same = Phone.e164 == best
+    if number.tail is not None:
+        same = or_(same, Phone.tail == number.tail)
+    # Far more people than these cannot be shown; exact numbers come first.
+    found = (
+        await session.scalars(
+            select(Phone)
+            .where(same)
+            .order_by(case((Phone.e164 == best, 0), else_=1), Phone.id)
+            .limit(50)
+            .options(joinedload(Phone.contact), joinedload(Phone.company))
+        )
+    ).all()
+    exact = [phone for phone in found if phone.e164 == best]
+    for phones, alone, shared, of_company in (
+        (exact, "exact_number", "shared_number", "company_number"),
+        (found, "number_ending", "number_ending", "company_number_ending"),
+    ):
+        contacts = list({phone.contact_id: phone.contact for phone in phones if phone.contact is not None}.values())
+        if len(contacts) > 1:
+            companies = {contact.company_id: contact.company for contact in contacts}
+            company = contacts[0].company if len(companies) == 1 else None
+            return CallerMatch(Confidence.SEVERAL, contacts, company, shared, best)
+        if contacts:
+            confidence = Confidence.KNOWN if phones is exact else Confidence.PROBABLE
+            return CallerMatch(confidence, contacts, contacts[0].company, alone, best)
+        company = next((phone.company for phone in phones if phone.company is not None), None)
+        if company is not None:
+            return CallerMatch(Confidence.PROBABLE, [], company, of_company, best)
+    return CallerMatch(Confidence.UNKNOWN, number=best)
+
+
+async def requests_of_caller(session: AsyncSession, match: CallerMatch, limit: int = 20) -> list[Request]:
+    """Requests of the people who may be calling, or called back at this number; open ones first, then the latest.
+
+    Where only the company is known, those of the company.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if match.contacts:
+        conditions.append(Request.contact_id.in_([contact.id for contact in match.contacts]))
+    elif match.company is not None:
+        conditions.append(Request.company_id == match.company.id)
+    if match.number is not None:
+        conditions.append(Request.phone == match.number)
+    if not conditions:
+        return []
+    found = await session.scalars(
+        select(Request)
+        .where(or_(*conditions))
+        .order_by(case((Request.status.in_(CLOSED_STATUSES), 1), else_=0), Request.opened_at.desc(), Request.id.desc())
+        .limit(limit)
+    )
+    return list(found)
+
+
+async def request_by_ticket(session: AsyncSession, text: str) -> Request | None:
+    """The request whose ticket number is written in `text`; None where there is none or the check digit is wrong."""
+    ticket = read_ticket_number(text)
+    if ticket is None:
+        return None
+    found: Request | None = await session.scalar(select(Request).where(Request.ticket == ticket))
+    return found
+
+
+async def open_requests(
+    session: AsyncSession, *, holder: str | None = None, level: int | None = None, limit: int = 200
+) -> list[Request]:
+    """Open requests for the desk's list: those that wait for pickup first, by due time, then the others by age."""
+    query = select(Request).where(Request.status.not_in(CLOSED_STATUSES))
+    if holder is not None:
+        query = query.where(Request.holder == holder)
+    if level is not None:
+        query = query.where(Request.level == level)
+    waits = case((Request.status.in_(UNTAKEN), 0), else_=1)
+    undated = case((Request.pickup_due_at.is_(None), 1), else_=0)
+    found = await session.scalars(
+        query.order_by(waits, undated, Request.pickup_due_at, Request.opened_at, Request.id).limit(limit)
+    )
+    return list(found)
+
+
+async def overdue_pickups(session: AsyncSession, now: datetime, *, unmarked: bool = False) -> list[Request]:
+    """Requests that still wait after their promised pickup, the longest overdue first.
+
+    `unmarked` leaves out those whose missed promise is in the history already (`operations.mark_promise_missed`).
+    """
+    query = select(Request).where(Request.status.in_(UNTAKEN), Request.pickup_due_at < now)
+    if unmarked:
+        marked = exists().where(and_(RequestEvent.request_id == Request.id, RequestEvent.kind == PROMISE_MISSED))
+        query = query.where(~marked)
+    return list(await session.scalars(query.order_by(Request.pickup_due_at, Request.id)))
+
+
+async def request_detail(session: AsyncSession, request_id: int) -> RequestDetail | None:
+    """One request with its history and notices."""
+    request = await session.get(Request, request_id)
+    if request is None:
+        return None
+    events = await session.scalars(
+        select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
+    )
+    notices = await session.scalars(
+        select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id)
+    )
+    return RequestDetail(request, list(events), list(notices))
+
+
+async def contacts(session: AsyncSession, text: str, limit: int = 20) -> Sequence[Contact]:
+    """Contacts whose name, user code, address, company or number holds every word of `text`; by name.
+
+    A text of four digits or more, however grouped, is also looked for in the numbers.
+    """
+    words = clean_line(text)[:200].split()
+    if not words:
+        return []
+    query = select(Contact).outerjoin(Contact.company)
+    every_word = and_(
+        *(
+            or_(
+                *(
+                    column.icontains(word, autoescape=True)
+                    for column in (Contact.name, Contact.user_code, Contact.email, Company.name)
+                )
+            )
+            for word in words
+        )
+    )
+    digits = (parse_phone_number(text).digits or "").removeprefix("00")
+    if len(digits) >= 4:
+        by_number = exists().where(Phone.contact_id == Contact.id, Phone.e164.contains(digits, autoescape=True))
+        query = query.where(or_(every_word, by_number))
+    else:
+        query = query.where(every_word)
+    return (await session.scalars(query.order_by(Contact.name, Contact.id).limit(limit))).all()

@@ -1,0 +1,88 @@
+"""Reading messages. Where a message is given with its request, `Message.request` (contact, company) is loaded too."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
+
+from tickets.models import CLOSED_STATUSES, Request
+from voicemail.errors import MessageNotFound
+from voicemail.models import Message, MessageState, TranscriptState
+
+
+async def messages_due(session: AsyncSession, limit: int = 200) -> Sequence[Message]:
+    """Messages whose request nobody has taken in charge yet, the earliest promised time first."""
+    query = (
+        select(Message)
+        .join(Message.request)
+        .where(Request.picked_up_at.is_(None), Request.status.not_in(CLOSED_STATUSES))
+        .order_by(Request.pickup_due_at.is_(None), Request.pickup_due_at, Message.started_at)
+        .limit(limit)
+        .options(joinedload(Message.request))
+    )
+    return (await session.scalars(query)).all()
+
+
+async def message(session: AsyncSession, message_id: str) -> Message:
+    """One message with its request. Raises MessageNotFound."""
+    found = await session.get(Message, message_id, options=[joinedload(Message.request)])
+    if found is None:
+        raise MessageNotFound(f"there is no message {message_id}")
+    return found
+
+
+async def messages_of_request(session: AsyncSession, request_id: int) -> Sequence[Message]:
+    """The messages a request was made of, in the order they came."""
+    query = select(Message).where(Message.request_id == request_id).order_by(Message.started_at)
+    return (await session.scalars(query)).all()
+
+
+async def messages_without_request(session: AsyncSession, limit: int = 200) -> Sequence[Message]:
+    """Messages that were silent, too short or lost, the latest first: nobody promised anything for them."""
+    query = (
+        select(Message)
+        .where(Message.state.in_((MessageState.EMPTY, MessageState.LOST)), Message.request_id.is_(None))
+        .order_by(Message.started_at.desc())
+        .limit(limit)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def messages_recording(session: AsyncSession) -> Sequence[Message]:
+    """Messages that have begun and were never filed: being recorded now, or left behind by a crash."""
+    query = select(Message).where(Message.state == MessageState.RECORDING).order_by(Message.started_at)
+    return (await session.scalars(query)).all()
+
+
+async def messages_past_keeping(session: AsyncSession, before: datetime, limit: int = 500) -> Sequence[Message]:
+    """Messages with audio whose request was closed before a time, or that began before it and have no request."""
+    query = (
+        select(Message)
+        .outerjoin(Message.request)
+        .where(
+            Message.audio.is_not(None),
+            or_(Request.closed_at < before, and_(Message.request_id.is_(None), Message.started_at < before)),
+        )
+        .limit(limit)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def ids_over(session: AsyncSession, ids: Collection[str]) -> Sequence[str]:
+    """Which of these messages are no longer being recorded."""
+    query = select(Message.id).where(Message.id.in_(ids), Message.state != MessageState.RECORDING)
+    return (await session.scalars(query)).all()
+
+
+async def languages_waiting(session: AsyncSession) -> Sequence[str]:
+    """The languages of the messages that wait for their transcript."""
+    query = select(Message.language).where(Message.transcript_state == TranscriptState.WAITING).distinct()
+    return (await session.scalars(query)).all()
+
+
+async def transcripts_by_state(session: AsyncSession) -> dict[TranscriptState, int]:
+    """How many messages there are in each state of transcription (for the health page)."""
+    rows = await session.execute(select(Message.transcript_state, func.count()).group_by(Message.transcript_state))
+    return dict(rows.tuples().all())
