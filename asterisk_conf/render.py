@@ -65,6 +65,7 @@ def _plain_path(path: Path) -> Path:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$")]
+Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}(/[0-9]{1,3})?$")]
 Number = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{1,32}$")]
 Secret = Annotated[SecretStr, AfterValidator(_one_line)]
 PlainPath = Annotated[Path, AfterValidator(_plain_path)]
@@ -91,7 +92,7 @@ class Trunk(_Model):
 
     name: Name
     host: Host
-    addresses: list[Host] = Field(min_length=1)
+    addresses: list[Address] = Field(min_length=1)
     username: Name | Number | None = None
     password: Secret | None = None
     line: Number | None = None

@@ -114,7 +114,7 @@ def add_agent(
     async def add(session: AsyncSession, now: datetime) -> None:
         agent = await operations.add_agent(session, username, name, phone, queue, now=now)
         role = Role.SUPERVISOR if supervisor else Role.AGENT
-        await desk_operations.create_account(session, username, password, role, agent_id=agent.id)
+        await desk_operations.create_account(session, username, password, role=role, agent_id=agent.id)
 
     try:
         _run(settings, add, utc_now())

@@ -8,7 +8,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -27,6 +27,7 @@ from centralino.rig.phone import Event, Phone
 from centralino.rig.world import PASSWORD, TIMEZONE, Colleague, Person, World, always_open, closed_today
 from centralino.serve import Service, utc_now
 from ivr.models import Call, Outcome, Phase
+from tickets.database import Change
 from tickets.models import Request
 from voicemail.models import Message, TranscriptState
 
@@ -37,7 +38,7 @@ HEARD = 0.8
 """Above this correlation two pieces of audio are the same speech (unrelated speech stays under 0.4)."""
 
 ROSSI = Person("Maria Rossi", "+390805551234", "ASL Bari", "maria.rossi@asl-bari.example")
-AMATO = Person("Luigi Amato", "+390883555777", "Ospedale di Molfetta", "luigi.amato@ospedale-molfetta.example")
+MASTROPASQUA = Person("Patrizia Mastropasqua", "+390883555777", "ASL BAT", "patrizia.mastropasqua@asl-bat.example")
 TROILO = Person("Anna Troilo", "+390804444555", "Comune di Modugno", "anna.troilo@modugno.example")
 BIANCHI = Colleague("anna", "Anna Bianchi", "101", ("credenziali",))
 VERDI = Colleague("bruno", "Bruno Verdi", "102", ("applicativi",))
@@ -79,6 +80,14 @@ class Narrator:
         self.console = console
         self.start = time.monotonic()
 
+    def voice(self, number: int) -> Callable[[str], None]:
+        """Tells one story's lines."""
+
+        def tell(text: str) -> None:
+            self.tell(number, text)
+
+        return tell
+
     def tell(self, number: int, text: str) -> None:
         """One line of a story."""
         colour = ("cyan", "magenta", "yellow")[(number - 1) % 3]
@@ -99,9 +108,13 @@ class Stage:
     async def watch_transcripts(self) -> None:
         """Note the moment each transcript is stored, heard from the database's own announcements."""
         changes: asyncio.Queue[str] = asyncio.Queue()
-        unsubscribe = self.service.database.subscribe(
-            lambda changed: [changes.put_nowait(str(c.id)) for c in changed if c.kind == "message"] and None
-        )
+
+        def hear(changed: frozenset[Change]) -> None:
+            for change in changed:
+                if change.kind == "message":
+                    changes.put_nowait(str(change.id))
+
+        unsubscribe = self.service.database.subscribe(hear)
         try:
             while True:
                 message_id = await changes.get()
@@ -116,11 +129,14 @@ class Stage:
 async def run_demo(*, report: Path | None, keep: bool) -> int:
     """Play the three stories at once; returns the exit code: 0 only if every one of them really happened."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
     log.configure("ERROR")
     console.print(
         Panel(
             "Three callers ring the help desk of a (made-up) regional health service, at the same time.\n"
-            "A private Asterisk answers on this machine's loopback address; phones, speech, mail and transcripts are real.",
+            "A private Asterisk answers on this machine's loopback address;\n"
+            "phones, speech, mail and transcripts are real.",
             title="Centralino",
         )
     )
@@ -129,13 +145,12 @@ async def run_demo(*, report: Path | None, keep: bool) -> int:
             Path(folder),
             _calls(utc_now()),
             colleagues=(BIANCHI, VERDI),
-            people=(ROSSI, AMATO, TROILO),
+            people=(ROSSI, MASTROPASQUA, TROILO),
         )
-        with console.status("starting Asterisk, service, desk and mail server ..."):
-            stack = AsyncExitStack()
-            await stack.enter_async_context(world)
-            service = await stack.enter_async_context(world.serving())
-        async with stack:
+        async with AsyncExitStack() as stack:
+            with console.status("starting Asterisk, service, desk and mail server ..."):
+                await stack.enter_async_context(world)
+                service = await stack.enter_async_context(world.serving())
             stage = Stage(world, service, Narrator(console))
             console.print(
                 f"Asterisk answers on sip:127.0.0.1:{world.asterisk.sip_port}, the desk on {world.desk_url}\n"
@@ -143,7 +158,7 @@ async def run_demo(*, report: Path | None, keep: bool) -> int:
             watching = asyncio.create_task(stage.watch_transcripts())
             stories = await asyncio.gather(
                 _play(stage, 1, "staffed hours: an agent with a screen-pop", ROSSI, _answered),
-                _play(stage, 2, "after hours: a message becomes a ticket", AMATO, _after_hours),
+                _play(stage, 2, "after hours: a message becomes a ticket", MASTROPASQUA, _after_hours),
                 _play(stage, 3, "staffed hours, nobody answers: a message", TROILO, _nobody_answers),
             )
             watching.cancel()
@@ -174,10 +189,10 @@ def _calls(now: datetime) -> dict[str, Any]:
     return {
         "calendars": {"presidiato": always_open(), "chiuso": closed_today(now)},
         "queues": {
-            "credenziali": {"ring_seconds": 20, "wrap_up_seconds": 5},
+            "credenziali": {"ring_seconds": 20, "wrap_up_seconds": 5, "when_no_agents": "wait"},
             "applicativi": {
                 "ring_seconds": 6,
-                "max_wait_seconds": 10,
+                "max_wait_seconds": 8,
                 "announce_seconds": 60,
                 "when_no_agents": "wait",
             },
@@ -209,8 +224,8 @@ async def _play(stage: Stage, number: int, name: str, person: Person, play: Play
 
 async def _answered(stage: Stage, number: int, story: Story, person: Person, stack: AsyncExitStack) -> None:
     """A known caller chooses from the menu and waits; the screen pops, the phone rings, they talk; solved at once."""
-    world, tell = stage.world, lambda text: stage.narrator.tell(number, text)
-    question, answer = SPEECH / "hand-079.wav", SPEECH / "espeak-013.wav"
+    world, tell = stage.world, stage.narrator.voice(number)
+    question, answer = SPEECH / "hand-080.wav", SPEECH / "festival-063.wav"
     phone = await stack.enter_async_context(world.phone(BIANCHI.extension, wav=answer, answer="manual"))
     desk = await stack.enter_async_context(world.desk(BIANCHI.username))
     caller = await stack.enter_async_context(world.caller(person.phone))
@@ -283,12 +298,12 @@ async def _after_hours(stage: Stage, number: int, story: Story, person: Person, 
     await caller.wait_for(Event.ESTABLISHED)
     call = await stage.world.call_from(person.phone)
     stage.narrator.tell(number, "hears when the desk opens again and how the message is used")
-    await _leave_message(stage, number, story, person, caller, call, SPEECH / "espeak-007.wav")
+    await _leave_message(stage, number, story, person, caller, call, SPEECH / "festival-061.wav")
 
 
 async def _nobody_answers(stage: Stage, number: int, story: Story, person: Person, stack: AsyncExitStack) -> None:
     """The agent's phone rings in vain; after the limit the caller is offered a message and leaves one."""
-    world, tell = stage.world, lambda text: stage.narrator.tell(number, text)
+    world, tell = stage.world, stage.narrator.voice(number)
     phone = await stack.enter_async_context(world.phone(VERDI.extension, answer="manual"))
     desk = await stack.enter_async_context(world.desk(VERDI.username))
     await desk.post("/api/presence/free")
@@ -319,7 +334,7 @@ async def _nobody_answers(stage: Stage, number: int, story: Story, person: Perso
 async def _leave_message(
     stage: Stage, number: int, story: Story, person: Person, caller: Phone, call: Call, speech: Path
 ) -> None:
-    world, tell = stage.world, lambda text: stage.narrator.tell(number, text)
+    world, tell = stage.world, stage.narrator.voice(number)
     row = await world.call_until(call.id, lambda row: row.phase is Phase.MESSAGE and row.message_id, within=60)
     recording = world.asterisk.recording_spool / f"{row.message_id}-1.wav"
     async with asyncio.timeout(15):
@@ -397,7 +412,7 @@ async def _transcribed(session: AsyncSession, message_id: str) -> Message | None
     return message if message and message.transcript_state is TranscriptState.DONE else None
 
 
-def _table(stories: list[Story]) -> Table:
+def _table(stories: Sequence[Story]) -> Table:
     table = Table(title="What happened", show_lines=True)
     for heading in ("story", "outcome", "ticket", "transcript", "due", "times measured"):
         table.add_column(heading, overflow="fold")
@@ -407,10 +422,11 @@ def _table(stories: list[Story]) -> Table:
             for label, value in (
                 ("screen before ring", story.pop_before_ring_ms),
                 ("line to screen", story.queued_to_pop_ms),
-                ("hang-up to transcript", story.hangup_to_transcript_ms),
             )
             if value is not None
         ]
+        if (late := story.hangup_to_transcript_ms) is not None:
+            times.append(f"transcript {abs(late) / 1000:.1f} s {'before' if late < 0 else 'after'} hang-up")
         if story.message_seconds is not None:
             times.append(f"message {story.message_seconds:.1f} s")
         due = _local(datetime.fromisoformat(story.due_at)) if story.due_at else "-"
@@ -426,7 +442,7 @@ def _table(stories: list[Story]) -> Table:
     return table
 
 
-def _report(stories: list[Story]) -> dict[str, Any]:
+def _report(stories: Sequence[Story]) -> dict[str, Any]:
     return {"ok": all(story.ok for story in stories), "stories": [asdict(story) for story in stories]}
 
 

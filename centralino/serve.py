@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from centralino.migrate import migrate
 from centralino.settings import Settings
@@ -22,6 +23,9 @@ from schedules.clock import Clock
 from tickets import outbox
 from tickets.database import Database
 from tickets.notices import Notices
+from tickets.operations import mark_promise_missed
+from tickets.queries import overdue_pickups
+from voicemail import retention
 from voicemail.audio import AudioStore
 from voicemail.transcription import Transcriber
 
@@ -56,7 +60,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         transcriber = await stack.enter_async_context(
             Transcriber(database, settings.storage.audio, settings.transcription)
         )
-        live = await stack.enter_async_context(Live(database, now=utc_now))
+        live = await stack.enter_async_context(Live(database, settings.calls, settings.desk, now=utc_now))
         switchboard = Switchboard(
             settings.asterisk,
             settings.calls,
@@ -69,19 +73,19 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             now=utc_now,
         )
         app = create_app(
-            database=database,
-            live=live,
-            control=switchboard,
-            notices=notices,
-            calendar_of=settings.calls.calendar_of,
-            audio_folder=settings.storage.audio,
-            settings=settings.desk,
+            database,
+            live,
+            switchboard,
+            notices,
+            settings.calls,
+            settings.storage.audio,
+            settings.desk,
             now=utc_now,
         )
         desk_url = await stack.enter_async_context(_web(app, settings.listen.host, settings.listen.port))
         await stack.enter_async_context(switchboard)
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard, notices)
+        set_timetable(clock, settings, database, switchboard)
         yield Service(settings, database, switchboard, notices, desk_url)
 
 
@@ -98,7 +102,7 @@ async def serve(settings: Settings) -> None:
 
 
 def set_timetable(
-    clock: Clock, settings: Settings, database: Database, switchboard: Switchboard, notices: Notices
+    clock: Clock, settings: Settings, database: Database, switchboard: Switchboard
 ) -> None:
     """What runs by itself, and how often."""
 
@@ -106,22 +110,46 @@ def set_timetable(
         if settings.smtp is not None:
             await outbox.deliver_due(database, settings.smtp, now=utc_now())
 
+    async def erase_expired() -> None:
+        keep = timedelta(days=settings.storage.keep_audio_days)
+        await retention.erase_expired(database, AudioStore(settings.storage.audio), keep, now=utc_now())
+
+    async def watch_promises() -> None:
+        for request in await database.read(overdue_pickups, utc_now(), unmarked=True):
+            log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
+            await database.run(mark_promise_missed, request.id, now=utc_now())
+
     clock.every(1, switchboard.tick, "wrap-ups and waiting line")
     clock.every(2, deliver_mail, "outbox")
     clock.every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
     clock.every(3, switchboard.check_phones, "stale phones")
+    clock.every(20, watch_promises, "promises")
+    clock.every(60, switchboard.reconcile, "calls without an owner")
+    clock.daily(3, 30, settings.notices.timezone, erase_expired, "retention")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signal handlers: ours stop the whole service, in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
 
 
 @contextlib.asynccontextmanager
-async def _web(app: object, host: str, port: int) -> AsyncIterator[str]:
+async def _web(app: FastAPI, host: str, port: int) -> AsyncIterator[str]:
     """Serve the desk; gives its address. Port 0 takes a free one."""
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=3
-        )  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=3,
     )
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined,method-assign]
+    server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         shown = f"[{host}]" if ":" in host else host

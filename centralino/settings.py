@@ -5,7 +5,7 @@ through the environment (`CENTRALINO_ASTERISK__PASSWORD`, `CENTRALINO_SMTP__PASS
 """
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -73,9 +73,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment comes before the file."""
-        file = init_settings.init_kwargs.pop("settings_file", None)  # type: ignore[attr-defined]
-        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
-        return (*sources, TomlConfigSettingsSource(settings_cls, file)) if file else sources
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @model_validator(mode="after")
     def _default_secret_refused(self) -> Self:
@@ -84,12 +82,16 @@ class Settings(BaseSettings):
         return self
 
 
-def load(file: Path, **overrides: Any) -> Settings:
+def load(file: Path) -> Settings:
     """Read a settings file. Raises SettingsError with one line for each field that is wrong."""
     if not file.is_file():
         raise SettingsError(f"{file}: there is no such settings file")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
     try:
-        return Settings(settings_file=file, **overrides)
+        return FromFile()
     except ValidationError as error:
         lines = [f"{file}: the settings make no sense"]
         for problem in error.errors(include_url=False, include_context=False, include_input=False):

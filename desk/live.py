@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 import orjson
 import structlog
 from pydantic import BaseModel
+from starlette.websockets import WebSocketDisconnect
 
 from desk import queries
 from desk.queries import Who
@@ -121,6 +122,9 @@ class Live:
         self._browsers: set[_Browser] = set()
         self._changes: set[Change] = set()
         self._changed = asyncio.Event()
+        self._popping = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
         self._leaving: dict[int, asyncio.Task[None]] = {}
         self._stack = contextlib.AsyncExitStack()
 
@@ -203,10 +207,10 @@ class Live:
                 for waiting in flushed:
                     if not waiting.done():
                         waiting.set_result(None)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # gone while we wrote: the reader sees it as well and cleans up
-            log.info("browser gone while writing", error=repr(error))
+        except (RuntimeError, OSError, WebSocketDisconnect) as error:  # gone: the reader sees it as well and cleans up
+            log.info("page gone while it was written to", username=browser.who.me.username, error=repr(error))
+        except Exception:
+            log.exception("a page's live events failed: it will come again", username=browser.who.me.username)
             await _close(browser.socket, 1011)
 
     async def _snapshot(self, browser: _Browser) -> orjson.Fragment:
@@ -268,12 +272,18 @@ class Live:
         browsers = self._browsers_of(agent_id)
         if not browsers:
             return
+        self._popping += 1
+        self._calm.clear()
         try:
             async with asyncio.timeout(POP_PATIENCE):
                 await self._tell_pops(agent_id)
                 await asyncio.gather(*(browser.when_flushed() for browser in browsers), return_exceptions=True)
         except TimeoutError:
             log.warning("an agent's page takes its time to show a call", call_id=call_id, agent_id=agent_id)
+        finally:
+            self._popping -= 1
+            if not self._popping:
+                self._calm.set()
 
     async def _tell_pops(self, agent_id: int) -> None:
         pops = await self.database.read(queries.pops, self.calls, agent_id, now=self.now())
@@ -288,6 +298,7 @@ class Live:
     async def _work(self) -> None:
         while True:
             await self._changed.wait()
+            await self._calm.wait()  # a phone waits for its pop; lists can wait for it
             self._changed.clear()
             changes, self._changes = self._changes, set()
             if not self._browsers:

@@ -30,7 +30,13 @@ from tickets.operations import (
 
 
 async def create_account(
-    session: AsyncSession, username: str, password: str, *, role: Role, agent_id: int | None = None, language: str = "it"
+    session: AsyncSession,
+    username: str,
+    password: str,
+    *,
+    role: Role,
+    agent_id: int | None = None,
+    language: str = "it",
 ) -> Account:
     """Add a log-in. Raises UsernameTaken, or WeakPassword for one of fewer than 10 characters."""
     if await account_by_username(session, username) is not None:
@@ -60,7 +66,10 @@ def _hashed(password: str) -> str:
 
 
 async def log_in(session: AsyncSession, account_id: int, *, hours: float, now: datetime) -> str:
-    """Begin a log-in of an account whose password was verified; gives the cookie's value. Forgets those that are over."""
+    """Begin a log-in of an account whose password was verified, and forget those that are over.
+
+    Gives the cookie's value, which is kept nowhere.
+    """
     await session.execute(delete(DeskSession).where(DeskSession.expires_at <= now))
     token = new_token()
     session.add(

@@ -170,7 +170,7 @@ async def message_items(
         query = query.where(or_(Message.id.in_(ids), Message.request_id.in_(request_ids)))
     return {
         message.id: message_view(message, request, contact, calls)
-        for message, request, contact in (await session.execute(query)).tuples()
+        for message, request, contact in await session.execute(query)
     }
 
 
@@ -199,7 +199,7 @@ async def pops(session: AsyncSession, calls: CallsConfig, agent_id: int, *, now:
         .limit(50)
     )
     found: dict[str, Pop] = {}
-    for offer, call, dismissed in (await session.execute(query)).tuples():
+    for offer, call, dismissed in await session.execute(query):
         state = _pop_state(offer, call)
         acted_upon = call.request_id is not None or dismissed is not None
         if call.id in found or state is None or (acted_upon and state is PopState.ENDED):
@@ -217,10 +217,10 @@ def _pop_state(offer: Offer, call: Call) -> PopState | None:
 
 async def _pop(session: AsyncSession, calls: CallsConfig, call: Call, state: PopState, *, now: datetime) -> Pop:
     match = await identify_caller(session, call.caller)
-    if call.contact_id is not None and match.confidence is not Confidence.KNOWN:
+    if call.contact_id is not None and match.confidence not in (Confidence.KNOWN, Confidence.PROBABLE):
         contact = await session.get(Contact, call.contact_id)
-        if contact is not None:
-            match = CallerMatch(Confidence.KNOWN, [contact], contact.company, "identified")
+        if contact is not None:  # an agent has said who it is
+            match = CallerMatch(Confidence.KNOWN, [contact], contact.company, "identified", match.number)
     requests = await requests_of_caller(session, match, 30)
     attempts = 0
     if call.caller is not None:
@@ -357,7 +357,8 @@ async def contact_views(session: AsyncSession, contacts: Sequence[Contact]) -> l
             select(Phone.contact_id, Phone.e164).where(Phone.contact_id.in_(ids)).order_by(Phone.id)
         )
         for contact_id, e164 in rows:
-            phones.setdefault(contact_id, []).append(e164)
+            if contact_id is not None:
+                phones.setdefault(contact_id, []).append(e164)
     return [
         ContactView(
             id=contact.id,
@@ -399,9 +400,7 @@ def request_view(request: Request) -> RequestView:
     )
 
 
-def message_view(
-    message: Message, request: Request | None, contact: Contact | None, calls: CallsConfig
-) -> MessageView:
+def message_view(message: Message, request: Request | None, contact: Contact | None, calls: CallsConfig) -> MessageView:
     """A message as a line of a list."""
     return MessageView(
         id=message.id,

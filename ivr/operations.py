@@ -58,7 +58,7 @@ async def begin_call(
     announce(session, "call", call_id)
 
 
-async def bookmark(session: AsyncSession, call_id: str, phase: Phase, **columns: Any) -> None:
+async def bookmark(session: AsyncSession, /, call_id: str, phase: Phase, **columns: Any) -> None:
     """Write that a call begins a step; `columns` are set with it."""
     await session.execute(update(Call).where(Call.id == call_id).values(phase=phase, **columns))
     announce(session, "call", call_id)

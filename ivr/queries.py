@@ -41,6 +41,11 @@ async def open_calls(session: AsyncSession) -> Sequence[Call]:
     return (await session.scalars(select(Call).where(Call.ended_at.is_(None)).order_by(Call.started_at))).all()
 
 
+async def call(session: AsyncSession, call_id: str) -> Call | None:
+    """One call."""
+    return await session.get(Call, call_id)
+
+
 async def open_offers(session: AsyncSession, call_id: str) -> Sequence[Offer]:
     """The offers of a call that still ring."""
     return (await session.scalars(select(Offer).where(Offer.call_id == call_id, Offer.ended_at.is_(None)))).all()

@@ -37,6 +37,7 @@ from tickets.phone_numbers import parse_phone_number
 from tickets.queries import identify_caller
 from voicemail.audio import AudioStore
 from voicemail.fallback import scan_fallback
+from voicemail.queries import messages_recording
 
 log = structlog.get_logger()
 
@@ -280,7 +281,13 @@ class Switchboard:
             log.warning("repair interrupted, it begins again with the next connection", error=str(error))
 
     async def reconcile(self) -> None:
-        """Bring rows and channels together: open calls nobody serves go on or are closed, stray channels end."""
+        """Bring rows and channels together: open calls nobody serves go on or are closed, stray channels end.
+
+        Runs at every (re)connect and once a minute, so that whatever was missed is put right.
+        """
+        if not self.ari.connected:
+            return
+        await self._file_leftovers()
         rows = [row for row in await self.services.database.read(queries.open_calls) if row.id not in self.calls]
         found = await repair.Found.look(self.services)
         rows = [row for row in rows if row.id not in self.calls]  # begun while we looked
@@ -297,6 +304,13 @@ class Switchboard:
                 await self._close_gone(call, row)
         await self._begin_unseen(found)
         self._decision_due.set()
+
+    async def _file_leftovers(self) -> None:
+        """Messages whose call has ended but that were never filed (a crash in between): file them now."""
+        for left in await self.services.database.read(messages_recording):
+            row = await self.services.database.read(queries.call, left.call_id or "")
+            if row is not None and row.ended_at is not None:
+                await message.file_leftover(self.services, left)
 
     async def _rows_in_hand(self) -> list[Call]:
         return [row for row in await self.services.database.read(queries.open_calls) if row.id in self.calls]
@@ -328,18 +342,11 @@ class Switchboard:
 
     async def _begin_unseen(self, found: repair.Found) -> None:
         """Channels that entered just when the service died have no row yet: serve them from the start."""
-        try:
-            application = await self.ari.applications.get(self.asterisk.app)
-        except NotFound:
-            return
-        for channel_id in application.channel_ids:
-            if (
-                channel_id in found.channels
-                and channel_id not in self.services.legs
-                and not channel_id.startswith(repair.OURS)
-            ):
-                channel = await self.ari.channels.get(channel_id)
-                self._begin(channel.id, channel.extension, channel.caller_number, channel.caller_name)
+        for channel_id in found.held:
+            if channel_id not in self.services.legs and not channel_id.startswith(repair.OURS):
+                with suppress(NotFound):
+                    channel = await self.ari.channels.get(channel_id)
+                    self._begin(channel.id, channel.extension, channel.caller_number, channel.caller_name)
 
     # -------------------------------------------------------------------------------------------------------- agents
 
@@ -397,9 +404,15 @@ class Switchboard:
     async def file_fallbacks(self) -> int:
         """File what the dialplan recorded while the service was down; returns how many."""
         recordings = await asyncio.to_thread(scan_fallback, self.asterisk.fallback)
+        filed = 0
         for recording in recordings:
-            await message.file_fallback(self.services, recording)
-        return len(recordings)
+            try:
+                await message.file_fallback(self.services, recording)
+                filed += 1
+            except Exception:
+                # the others are filed all the same; this one is tried again next time
+                log.exception("message of the dialplan not filed yet", recording=recording.unique_id)
+        return filed
 
     # ------------------------------------------------------------------------------------------ steered from the desk
 

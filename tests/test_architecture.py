@@ -1,4 +1,4 @@
-"""The packages form a total order; each imports only those to its right. This is the architecture, so a test keeps it."""
+"""The packages form a total order, each importing only those to its right: the architecture, so a test keeps it."""
 
 import ast
 from pathlib import Path

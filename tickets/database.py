@@ -10,6 +10,7 @@ It lives in `tickets` because that is the rightmost package that stores anything
 import asyncio
 import contextlib
 import enum
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,8 @@ from sqlalchemy import DateTime, Dialect, Enum, MetaData, event, types
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_random_exponential
+from sqlalchemy.orm.exc import StaleDataError
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from tickets import sqlite
 
@@ -94,7 +96,7 @@ def announce(session: AsyncSession, kind: str, id: int | str) -> None:  # noqa: 
 class Database:
     """One database: an SQLite file or a PostgreSQL server.
 
-    `url` is a SQLAlchemy one: `sqlite+aiosqlite:///path` or `postgresql+psycopg://...`. Writing transactions that fail
+    `url` is a SQLAlchemy one: `sqlite+aiosqlite:///path` or `postgresql+psycopg://...`. Transactions that fail
     because the database is locked or the connection was lost are run again, whole, for up to `patience` seconds.
     """
 
@@ -106,9 +108,9 @@ class Database:
         self._writer: contextlib.AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
         )
+        # No ping before use: it costs a round trip each time, and lost connections are met by running again.
         self.engine = create_async_engine(
             url,
-            pool_pre_ping=not self.is_sqlite,
             connect_args={"async_creator_fn": sqlite.connect} if self.is_sqlite else {},
         )
         if self.is_sqlite:
@@ -129,23 +131,13 @@ class Database:
         Raises whatever the operation raises (nothing is then stored), and `sqlalchemy.exc.OperationalError` when the
         database stayed locked or away for longer than `patience` seconds.
         """
-        try:
-            result, changes = await self._run_once(operation, *args, **kwargs)
-        except Exception as error:
-            # The machinery of retrying costs more than a short transaction: it is made only where needed.
-            if not _is_passing(error):
-                raise
-            again = AsyncRetrying(
-                retry=retry_if_exception(_is_passing),
-                stop=stop_after_delay(self.patience),
-                wait=wait_random_exponential(multiplier=0.05, max=1.0),
-                before_sleep=_log_retry,
-                reraise=True,
-            )
-            result, changes = await again(self._run_once, operation, *args, **kwargs)
+        result, changes = await self._patiently(lambda: self._run_once(operation, *args, **kwargs))
         if changes:
             for listener in tuple(self._listeners):
-                listener(changes)
+                try:
+                    listener(changes)
+                except Exception:  # the work is stored: its caller must not take this for a failure
+                    log.exception("listener failed")
         return result
 
     async def _run_once(
@@ -159,9 +151,32 @@ class Database:
     async def read(
         self, query: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `query(session, ...)`, which must not write."""
+        """Run `query(session, ...)`, which must not write; as patient as `run`."""
+        return await self._patiently(lambda: self._read_once(query, *args, **kwargs))
+
+    async def _read_once(
+        self, query: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         async with self.session() as session:
             return await query(session, *args, **kwargs)
+
+    async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await action()
+        except Exception as error:
+            # The machinery of retrying costs more than a short transaction: it is made only where needed.
+            if not _is_passing(error):
+                raise
+            log.warning("database busy or away, trying again", error=repr(error))
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_passing),
+            stop=stop_after_delay(self.patience),
+            wait=wait_random_exponential(multiplier=0.05, max=1.0),
+            reraise=True,
+        ):
+            with attempt:
+                result = await action()
+        return result
 
     async def close(self) -> None:
         """Close all connections."""
@@ -178,11 +193,10 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _is_passing(error: BaseException) -> bool:
-    if isinstance(error, OperationalError) and "locked" in str(error.orig):
+    """Whether the same work may succeed a moment later."""
+    if isinstance(error, StaleDataError):  # another process changed the row between our reading and our writing
         return True
+    if isinstance(error, OperationalError):
+        # PostgreSQL's are passing: no connection, shutting down, deadlock, cannot serialise. Of SQLite's only this one.
+        return not isinstance(error.orig, sqlite3.Error) or "locked" in str(error.orig)
     return isinstance(error, DBAPIError) and error.connection_invalidated
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = repr(state.outcome.exception()) if state.outcome else ""
-    log.warning("database busy, trying again", attempt=state.attempt_number, error=error)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from schedules.hours import TimezoneName
 from schedules.words import date_and_time
 from tickets.models import OutboxMail, Request
-from tickets.texts import clean_line, clean_text, is_email
+from tickets.texts import clean_line, clean_text, header_text, is_email
 
 
 def _check_email(text: str) -> str:
@@ -25,7 +25,7 @@ class NoticeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    desk_name: Annotated[str, AfterValidator(clean_line)] = "Help Desk"
+    desk_name: Annotated[str, AfterValidator(header_text)] = "Help Desk"
     sender: Annotated[str, AfterValidator(_check_email)] = "helpdesk@localhost"
     timezone: TimezoneName = "Europe/Rome"
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tickets.database import Database, announce
 from tickets.models import DeliveryState, OutboxMail, Request
 from tickets.operations import SYSTEM, add_event
-from tickets.texts import clean_line
+from tickets.texts import clean_line, header_text
 
 log = structlog.get_logger()
 
@@ -50,8 +50,7 @@ def build_message(mail: OutboxMail, *, now: datetime) -> EmailMessage:
     message = EmailMessage()
     message["From"] = mail.sender
     message["To"] = mail.recipient
-    # The library refuses line ends in a header with an error, which would hold the mail back for ever.
-    message["Subject"] = clean_line(mail.subject)
+    message["Subject"] = header_text(mail.subject)
     message["Date"] = now
     message["Message-ID"] = mail.message_id
     message["Auto-Submitted"] = "auto-generated"

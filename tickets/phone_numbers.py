@@ -14,7 +14,7 @@ _WITHHELD = frozenset(
 )
 _SCHEME = re.compile(r"(?:tel|sips?):", re.IGNORECASE)
 _EXTENSION = re.compile(r"\s*(?:;ext=|,?\s*\b(?:ext|int|interno|x)\b\.?:?)\s*[0-9]{1,6}$", re.IGNORECASE)
-_DIALLABLE = re.compile(r"[(\s]*\+?[0-9\s()./\\_–—-]*[0-9][\s)]*")
+_DIALLABLE = re.compile(r"[(\s]*\+?[0-9\s()./\\_–—-]+")
 _LONGEST = 20
 """Digits: E.164 allows 15; a little more is left for prefixes and oddities of trunks."""
 
@@ -53,12 +53,12 @@ def parse_phone_number(raw: str | None, region: str = "IT") -> PhoneNumber:
         return PhoneNumber(shown, None, None, withheld=True)
     text = _EXTENSION.sub("", text)
     digits = re.sub(r"[^0-9]", "", text)
-    if len(line) > 64 or len(digits) > _LONGEST or _DIALLABLE.fullmatch(text) is None:
+    if not digits or len(line) > 64 or len(digits) > _LONGEST or _DIALLABLE.fullmatch(text) is None:
         return PhoneNumber(shown, None, None)
     if not digits.strip("0"):
         return PhoneNumber(shown, None, None, withheld=True)
     try:
-        number = phonenumbers.parse(text, region)
+        number = phonenumbers.parse(f"+{digits}" if "+" in text else digits, region)
     except phonenumbers.NumberParseException:
         return PhoneNumber(shown, None, digits[-8:] if len(digits) >= 8 else None, digits)
     international = "+" in text or digits.startswith("00")

@@ -18,6 +18,15 @@ def clean_line(text: str) -> str:
     return " ".join("".join(" " if unicodedata.category(c) in _NOT_IN_A_LINE else c for c in text).split())
 
 
+def header_text(text: str) -> str:
+    """`text` for a mail header.
+
+    Python's library refuses line ends there, but decodes what looks like an encoded word (`=?utf-8?q?=0ABcc:?=`) and
+    writes the line end in it into the mail (seen with Python 3.11): such words are broken up.
+    """
+    return clean_line(text).replace("=?", "= ?")
+
+
 def clean_text(text: str) -> str:
     """`text` with plain line ends and tabs but no other control characters, without white space at its ends."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -25,5 +34,8 @@ def clean_text(text: str) -> str:
 
 
 def is_email(text: str) -> bool:
-    """Whether `text` is exactly one plain ASCII mail address of at most 254 characters (the limit of RFC 5321)."""
-    return len(text) <= 254 and _EMAIL.fullmatch(text) is not None
+    """Whether `text` is exactly one plain ASCII mail address of at most 254 characters (the limit of RFC 5321).
+
+    One that holds an encoded word is none: see `header_text`.
+    """
+    return len(text) <= 254 and "=?" not in text and _EMAIL.fullmatch(text) is not None

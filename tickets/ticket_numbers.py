@@ -9,7 +9,7 @@ _SHORTEST = 7
 _LONGEST = 12
 # "RdS n. 000 017-4", "ticket #0000174": a known word in front, blanks, dots and hyphens between the digits.
 _WRITTEN = re.compile(
-    r"\s*(?:(?:rds|ticket|richiesta|request|numero|number|nr?|no|n°)\b[\s.:]*)*#?\s*([0-9][0-9\s.-]*)", re.I
+    r"\s*(?:(?:rds|ticket|richiesta|request|numero|number|nr?|no)\b[\s.:°]*)*#?\s*([0-9][0-9\s.-]*)", re.I
 )
 
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 SETTLED_SECONDS = 60.0
-"""A recording that has not changed for so long is finished. While it records Asterisk writes every two seconds (less often
-if the caller's phone sends nothing when all is silent); one that was cut by a crash simply stops growing."""
+"""A recording that has not changed for so long is finished. While it records Asterisk writes every two seconds (less
+often if the caller's phone sends nothing in silence); one that was cut by a crash simply stops growing."""
 
 _NAME = re.compile(
     r"(?P<unique_id>[A-Za-z0-9.-]{1,60})_(?P<line>[0-9A-Za-z+*#-]{0,40})_(?P<caller>\+?[0-9]{1,32}|[A-Za-z]*)"

@@ -148,6 +148,8 @@ def download(name: str, folder: Path, *, host: str = MODEL_HOST, progress: Progr
             raise ModelNotInstalled(f"only {got} of {expected} bytes came from {url}; try again")
     except BaseException as error:
         Path(partial).unlink(missing_ok=True)
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is an open answer, too
         if isinstance(error, urllib.error.HTTPError) and error.code == 404:
             raise ModelNotInstalled(f"the model host has no {name} ({url})") from error
         if isinstance(error, OSError):

@@ -310,7 +310,7 @@ async def note_missing_model(session: AsyncSession, language: str, reason: str) 
 
 
 async def erase_message(session: AsyncSession, message_id: str, *, now: datetime) -> Message:
-    """Forget what was said: audio, words, numbers. The row and the request stay, as the record that there was a message.
+    """Forget what was said: audio, words, numbers. Row and request stay, as the record that there was a message.
 
     The audio file goes first (`AudioStore.erase`). Raises MessageNotFound.
     """

@@ -8,8 +8,8 @@ one thread, in turns of a second of audio. Commands:
     {"cancel": id}                  forget it
 
 Answers: `{"ready": true, "rate": 8000}` once the model is loaded, or `{"fatal": reason}` and the end; then, for each
-finish, `{"id", "words": [{"word", "start", "end", "confidence"}], "seconds", "cpu_seconds"}` or `{"id", "error"}`.
-It ends when standard input is closed, after the answers that are still due, or when its parent dies.
+finish, `{"id", "words": [{"word", "start", "end", "confidence"}], "seconds", "ahead_seconds", "cpu_seconds"}` or
+`{"id", "error"}`. It ends when standard input is closed, after the answers that are still due, or when its parent dies.
 
 Facts about Vosk 0.3.45 that shape it: a sample rate of 0 makes it hang for ever, so the rate comes from a checked
 header; it takes `bytes` only and knows no WAV; after an endpoint `Result` must be taken; the text does not depend on
@@ -58,6 +58,8 @@ class Message:
         self.complete: bytes | None = None
         """All samples of the finished recording; None while it goes on."""
         self.seconds = 0.0
+        self.ahead_seconds = 0.0
+        """How much of it had been heard before it was finished."""
         self.heard: list[dict[str, Any]] = []
         self.cpu_seconds = 0.0
         self.last_growth = time.monotonic()
@@ -100,6 +102,7 @@ class Message:
             self.heard.clear()
         self.rate = layout.rate
         self.complete, self.seconds = data, layout.seconds
+        self.ahead_seconds = len(self.consumed) / 2 / self.rate
 
     def feed(self, piece: bytes) -> None:
         """Give the recogniser a piece of audio. Raises UnusableAudio for a rate Vosk cannot take."""
@@ -126,7 +129,13 @@ class Message:
         self.cpu_seconds += time.process_time() - began
         # Asterisk cuts off the silence that ended a recording, so more may have been fed than was kept.
         words = [word for word in self.heard if word["start"] < self.seconds]
-        return {"id": self.id, "words": words, "seconds": self.seconds, "cpu_seconds": round(self.cpu_seconds, 3)}
+        return {
+            "id": self.id,
+            "words": words,
+            "seconds": self.seconds,
+            "ahead_seconds": self.ahead_seconds,
+            "cpu_seconds": round(self.cpu_seconds, 3),
+        }
 
     def _take(self, result: str) -> None:
         self.heard += (

@@ -338,7 +338,14 @@ class Transcriber:
                 operations.store_transcript, message.id, transcript, now=self.clock(), attempt=message.attempts
             )
             self._leases.pop(message.id, None)
-            log.info("message transcribed", message=message.id, words=len(words), cpu_seconds=transcript.cpu_seconds)
+            log.info(
+                "message transcribed",
+                message=message.id,
+                words=len(words),
+                seconds=answer.get("seconds"),
+                ahead_seconds=answer.get("ahead_seconds"),
+                cpu_seconds=transcript.cpu_seconds,
+            )
         except ModelUnavailable as error:
             self._broken[message.language] = (str(error), self.clock())
             log.error("speech model does not load", language=message.language, reason=str(error))

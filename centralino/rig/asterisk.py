@@ -29,23 +29,23 @@ _LANGUAGES = {"it": "it_IT_m_Carlo", "en": "en_US_f_Allison"}
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-class AsteriskMissing(RuntimeError):  # noqa: N818
+class AsteriskMissing(RuntimeError):
     """No Asterisk 22.4 or later was found: run `make setup`, or put one on the PATH."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
 
 
-class AsteriskFailed(RuntimeError):  # noqa: N818
+class AsteriskFailed(RuntimeError):
     """Asterisk did not start or ended by itself; the message holds the end of its log."""
 
 
 def find_asterisk() -> Path:
-    """Find the program to run: $CENTRALINO_ASTERISK, else one on the PATH, else the one that `make setup` unpacked.
+    """Find the program to run: $RIG_ASTERISK, else one on the PATH, else the one that `make setup` unpacked.
 
     Raises AsteriskMissing when none of them is version 22.4 or later.
     """
-    candidates = os.environ.get("CENTRALINO_ASTERISK"), shutil.which("asterisk"), _CHECKOUT / ".tools/asterisk/asterisk"
+    candidates = os.environ.get("RIG_ASTERISK"), shutil.which("asterisk"), _CHECKOUT / ".tools/asterisk/asterisk"
     for candidate in candidates:
         if candidate and Path(candidate).is_file() and _version(Path(candidate)) >= OLDEST:
             return Path(candidate)

@@ -11,6 +11,10 @@ from typing import Any, Self
 import httpx
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+LISTS = ("agents", "waiting", "messages", "requests", "pops")
+"""What a page shows live."""
 
 
 @dataclass(frozen=True)
@@ -89,21 +93,36 @@ class DeskClient:
         """Wait for the pop of a call."""
         return await self.wait_for(lambda heard: heard.topic == "pops" and heard.id == call_id, within=within)
 
+    async def until_item(
+        self, topic: str, item_id: int | str, seen: Callable[[dict[str, Any]], object], *, within: float = 10.0
+    ) -> dict[str, Any]:
+        """Wait until an item of a list, as the page shows it now, is as wanted. Raises TimeoutError."""
+
+        def is_seen() -> bool:
+            item = self.items.get((topic, item_id))
+            return item is not None and bool(seen(item))
+
+        try:
+            async with self._changed, asyncio.timeout(within):
+                await self._changed.wait_for(is_seen)
+        except TimeoutError:
+            shown = self.items.get((topic, item_id))
+            raise TimeoutError(f"{topic} {item_id}: not as wanted within {within} s; shown: {shown}") from None
+        return self.items[topic, item_id]
+
     async def _listen(self, socket: ClientConnection) -> None:
-        async for text in socket:
-            event = orjson.loads(text)
-            async with self._changed:
-                self._take(event["type"], event.get("data") or {})
-                self._changed.notify_all()
+        with contextlib.suppress(ConnectionClosed):
+            async for text in socket:
+                event = orjson.loads(text)
+                async with self._changed:
+                    self._take(event["type"], event.get("data") or {})
+                    self._changed.notify_all()
 
     def _take(self, topic: str, data: dict[str, Any]) -> None:
         at = time.monotonic()
         if topic == "snapshot":
             self.items = {
-                (name, item["call_id"] if name == "pops" else item["id"]): item
-                for name, items in data.items()
-                if isinstance(items, list)
-                for item in items
+                (name, item["call_id"] if name == "pops" else item["id"]): item for name in LISTS for item in data[name]
             }
             self.heard.append(Heard(at, topic, 0, data))
             return

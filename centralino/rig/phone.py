@@ -81,7 +81,7 @@ class Happened:
     reason: str
 
 
-class PhoneFailed(RuntimeError):  # noqa: N818
+class PhoneFailed(RuntimeError):
     """The phone did not do what it was told; the message says what it answered."""
 
 

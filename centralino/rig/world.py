@@ -101,10 +101,10 @@ class World:
                 )
             )
             self.mail = await stack.enter_async_context(MailCatcher())
-            ports = PortRange(1)
+            ports = PortRange(2)
             stack.callback(ports.close)
             self.settings_file = self.folder / "centralino.toml"
-            self.settings_file.write_text(tomli_w.dumps(self._settings(ports.first)), encoding="utf-8")
+            self.settings_file.write_text(tomli_w.dumps(self._settings(ports.first + 1)), encoding="utf-8")
             self.settings_file.chmod(0o600)
             self.settings: Settings = load(self.settings_file)
             await migrate(self.settings.storage.database)
@@ -246,6 +246,20 @@ class World:
 
         return await self.until(look, within=within)
 
+    async def until_quiet(self, *, within: float = 10.0) -> None:
+        """Wait until no call is open, no channel and no bridge is left. Raises TimeoutError with what is left."""
+        await self.until(_no_open_call, within=within)
+        try:
+            async with asyncio.timeout(within):
+                while left := [*await self.asterisk.channel_names(), *await self._bridges()]:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise TimeoutError(f"left in Asterisk: {left}") from None
+
+    async def _bridges(self) -> list[str]:
+        lines = (await self.asterisk.cli("bridge show all")).splitlines()
+        return [line for line in lines if line and not line.startswith("Bridge-ID")]
+
 
 class ServiceProcess:
     """`centralino serve` as a child process."""
@@ -295,6 +309,10 @@ class ServiceProcess:
     def log(self) -> str:
         """What it has logged so far."""
         return (self._world.folder / "service.log").read_text(errors="replace")
+
+
+async def _no_open_call(session: AsyncSession) -> bool:
+    return (await session.scalar(select(Call.id).where(Call.ended_at.is_(None)).limit(1))) is None
 
 
 async def _all_calls(session: AsyncSession) -> list[str]:

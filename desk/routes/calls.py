@@ -59,9 +59,7 @@ async def dismiss(form: DismissForm, call: MyCall, agent_id: AgentId, desk: Desk
 @router.post("/contact")
 async def identify(form: IdentifyForm, call: MyCall, desk: DeskParts) -> ContactView:
     """Say who is calling; the number is remembered as theirs."""
-    contact = await desk.database.run(
-        operations.identify_call, call.id, contact_id=form.contact_id, new=form.new
-    )
+    contact = await desk.database.run(operations.identify_call, call.id, contact_id=form.contact_id, new=form.new)
     return (await desk.database.read(_contact, contact.id))[0]
 
 

@@ -31,9 +31,7 @@ async def log_in(credentials: Credentials, request: Request, response: Response,
         log.warning("log-in failed", username=credentials.username, address=address)
         raise WrongPassword
     desk.throttle.succeeded(key)
-    token = await desk.database.run(
-        operations.log_in, account.id, hours=desk.settings.session_hours, now=desk.now()
-    )
+    token = await desk.database.run(operations.log_in, account.id, hours=desk.settings.session_hours, now=desk.now())
     who = await desk.database.read(queries.who_has, token, now=desk.now())
     if who is None:
         raise NotThere
@@ -62,9 +60,7 @@ async def log_out(who: Person, desk: DeskParts) -> Response:
     await desk.database.run(operations.log_out, who.token_sha256)
     await desk.live.close_session(who.token_sha256)
     response = Response(status_code=204)
-    response.delete_cookie(
-        desk.cookie, path="/", secure=desk.settings.secure_cookie, httponly=True, samesite="strict"
-    )
+    response.delete_cookie(desk.cookie, path="/", secure=desk.settings.secure_cookie, httponly=True, samesite="strict")
     return response
 
 

@@ -153,6 +153,7 @@ class ActiveCall:
         """Take over what the row remembers of a call begun by an earlier process."""
         self.contact_id, self.phase = row.contact_id, row.phase
         self.queue, self.choice, self.priority = row.queue or "", row.choice, row.priority
+        self.outcome = Outcome.ANSWERED if row.answered_at else None
 
 
 def spoken(*parts: Sequence[str]) -> list[str]:

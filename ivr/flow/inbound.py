@@ -72,11 +72,7 @@ async def greet_closed(call: ActiveCall) -> None:
     closure = closure_at(calendar, now)
     reason = [] if closure is None else call.media(closure.prompt or "closed-holiday")
     opening = next_opening(calendar, now)
-    reopens = (
-        []
-        if opening is None
-        else phrases.reopening(opening, now=now, timezone=calendar.zone, language=language)
-    )
+    reopens = [] if opening is None else phrases.reopening(opening, now=now, timezone=calendar.zone, language=language)
     await call.leg.say(spoken(call.media(call.line.closed_greeting), reason, reopens))
 
 

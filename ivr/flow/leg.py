@@ -17,16 +17,17 @@ import structlog
 
 from ivr.ari import (
     Ari,
+    AriConnectionError,
     AriRefused,
     ChannelDestroyed,
     ChannelDtmfReceived,
-    Conflict,
     Event,
     Hangup,
     NotFound,
     PlaybackFinished,
     RecordingFailed,
     RecordingFinished,
+    ServerFault,
     StasisEnd,
     StasisStart,
 )
@@ -35,6 +36,9 @@ log = structlog.get_logger()
 
 RECORDING_GRACE_SECONDS = 2.0
 """How long to wait, after a hangup, for Asterisk to say that the recording is closed."""
+
+STOP_ATTEMPTS = 25
+STOP_PAUSE_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,7 @@ class Leg:
     async def hang_up(self, reason: str = "normal") -> None:
         """Hang up; a channel that is gone already is what was wanted."""
         if not self.gone.done():
-            with contextlib.suppress(NotFound, Conflict):
+            with contextlib.suppress(NotFound):
                 await self.ari.channels.hangup(self.id, reason=reason)
 
     # ------------------------------------------------------------------------------------------------------- waits
@@ -225,13 +229,11 @@ class Leg:
         """Await a request for this channel; a channel that Asterisk no longer has in our hands is a Hangup."""
         try:
             await request
-        except (NotFound, Conflict) as error:
-            if self.gone.done():
-                raise Hangup(self.id, self.gone.result()) from error
-            if isinstance(error, Conflict):
+        except AriRefused as error:
+            if not error.channel_gone:
                 raise
             self.leave(0)
-            raise Hangup(self.id, 0) from error
+            raise Hangup(self.id, self.gone.result()) from error
 
     @contextlib.asynccontextmanager
     async def _playing(self, media: Iterable[str]) -> AsyncIterator[asyncio.Future[object]]:
@@ -239,13 +241,31 @@ class Leg:
         finished = self._playbacks[playback_id] = self._wait()
         try:
             await self._act(self.ari.channels.play(self.id, list(media), playback_id=playback_id))
-            yield finished
-            if not finished.done():
-                with contextlib.suppress(AriRefused):  # it ended by itself in the meantime
-                    await self.ari.playbacks.stop(playback_id)
+            try:
+                yield finished
+            finally:
+                with contextlib.suppress(AriConnectionError):
+                    await self._stop_playing(playback_id, finished)
         finally:
             del self._playbacks[playback_id]
             finished.cancel()
+
+    async def _stop_playing(self, playback_id: str, finished: asyncio.Future[object]) -> None:
+        """Stop a playback now. Asterisk refuses (500) for some milliseconds until it has opened the file: try again.
+
+        It must not be left playing: a channel that plays holds up every request that needs it to listen.
+        """
+        for _ in range(STOP_ATTEMPTS):
+            if finished.done():
+                return
+            try:
+                await self.ari.playbacks.stop(playback_id)
+            except NotFound:
+                return  # it ended by itself in the meantime
+            except ServerFault:
+                await asyncio.wait((finished,), timeout=STOP_PAUSE_SECONDS)
+            else:
+                return
 
     async def _key_or(self, finished: asyncio.Future[object]) -> None:
         self._digit = self._wait()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ivr import operations, phrases
 from ivr.ari import Hangup
@@ -13,7 +14,6 @@ from ivr.config import Line
 from ivr.flow.call import ActiveCall, Services, spoken
 from ivr.models import Call, Outcome, Phase
 from schedules.promises import pickup_promise
-from tickets.database import AsyncSession
 from tickets.models import Request
 from tickets.phone_numbers import parse_phone_number
 from tickets.queries import identify_caller
@@ -259,14 +259,29 @@ async def _begin_fallback(
     # a call that we handed to the dialplan has its row; one that came while we were down has none yet
     call_id = await session.scalar(select(Call.id).where(Call.channel_id == recording.unique_id))
     at = recording.recorded_at
-    common = {"line": line.number, "language": line.language, "caller": caller, "contact_id": contact_id}
     await messages.begin_message(
-        session, message_id=message_id, call_id=call_id or message_id, area=None, now=at, **common
+        session,
+        message_id=message_id,
+        call_id=call_id or message_id,
+        line=line.number,
+        language=line.language,
+        caller=caller,
+        contact_id=contact_id,
+        area=None,
+        now=at,
     )
     if call_id is None:
         call_id = message_id
         await operations.begin_call(
-            session, call_id=call_id, channel_id=recording.unique_id, caller_name=None, now=at, **common
+            session,
+            call_id=call_id,
+            channel_id=recording.unique_id,
+            line=line.number,
+            language=line.language,
+            caller=caller,
+            caller_name=None,
+            contact_id=contact_id,
+            now=at,
         )
         await operations.end_call(session, call_id, Outcome.FALLBACK, note="recorded by the dialplan", now=at)
     await session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id))

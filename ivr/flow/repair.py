@@ -4,21 +4,23 @@ Crash, deploy, network loss and a restarted Asterisk are one code path. Events a
 database row is the memory.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ivr import operations, queries
+from ivr.ari import NotFound
 from ivr.flow import inbound, message
 from ivr.flow.call import ActiveCall, Services
-from ivr.flow.talk import Talk, quietly
+from ivr.flow.talk import TRANSFER_PRIORITY, Talk, quietly
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
-from tickets.database import AsyncSession
 
 log = structlog.get_logger()
 
-Way = Callable[[ActiveCall], Awaitable[Outcome]]
+Way = Callable[[ActiveCall], Coroutine[Any, Any, Outcome]]
 """How a call goes on."""
 
 OURS = "centralino-"
@@ -30,24 +32,31 @@ class Found:
     """What Asterisk holds now."""
 
     channels: Collection[str]
-    bridges: dict[str, Collection[str]]
+    """Every channel, ours or not."""
+    held: Collection[str]
+    """The channels in our Stasis application: others are in the dialplan's hands."""
+    bridges: Mapping[str, Collection[str]]
     """Channels by bridge."""
 
     @staticmethod
     async def look(services: Services) -> "Found":
         """Ask Asterisk."""
         ari = services.ari
+        try:
+            held = set((await ari.applications.get(ari.app)).channel_ids)
+        except NotFound:
+            held = set()
         channels = {channel.id for channel in await ari.channels.list()}
         bridges = {bridge.id: set(bridge.channel_ids) for bridge in await ari.bridges.list()}
-        return Found(channels, bridges)
+        return Found(channels, held & channels, bridges)
 
 
 def way_on(row: Call, found: Found) -> Way | None:
     """How an open call goes on; None when its channel is gone and the row is only to be closed."""
-    if row.channel_id not in found.channels:
+    if row.channel_id not in found.held:
         return None
     match row.phase:
-        case Phase.TALKING if row.agent_channel_id in found.channels:
+        case Phase.TALKING if row.agent_channel_id in found.held:
             joined = found.bridges.get(row.bridge_id or "", ())
             if row.channel_id in joined and row.agent_channel_id in joined:
                 return _go_on_talking
@@ -109,7 +118,7 @@ async def _go_on_talking(call: ActiveCall) -> Outcome:
     offer = await call.services.database.read(_offer, row.agent_channel_id or "")
     other = call.services.new_leg(row.agent_channel_id or "")
     queue = await inbound.talk_on(call, await Talk(call, offer, other).go_on())
-    return Outcome.ANSWERED if queue is None else await inbound.serve(call, queue, inbound.TRANSFER_PRIORITY)
+    return Outcome.ANSWERED if queue is None else await inbound.serve(call, queue, TRANSFER_PRIORITY)
 
 
 async def _go_on_recording(call: ActiveCall) -> Outcome:

@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ivr import operations
-from ivr.ari import AriError, AriRefused, Hangup, NotFound
+from ivr.ari import AriError, AriRefused, ServerFault, caller_id
 from ivr.flow.call import ActiveCall
 from ivr.flow.leg import Leg
 from ivr.models import Agent, Offer, OfferResult
 
 log = structlog.get_logger()
 
-UNREACHABLE_CAUSES = frozenset({1, 3, 20, 27, 38})
+SUBSCRIBER_ABSENT = 20
+UNREACHABLE_CAUSES = frozenset({1, 3, SUBSCRIBER_ABSENT, 27, 38})
 """Q.850: unallocated number, no route, subscriber absent, destination out of order, network out of order."""
 REJECTED_CAUSES = frozenset({17, 21})
 """Q.850: user busy, call rejected."""
@@ -35,12 +38,11 @@ async def ring(call: ActiveCall, offers: Sequence[Offer]) -> tuple[Offer, Leg] |
             await asyncio.gather(*(_pop_and_dial(call, offer, legs[offer.id]) for offer in offers))
             while winner is None and not all(leg.gone.done() for leg in legs.values()):
                 ringing = [leg for leg in legs.values() if not leg.gone.done()]
-                await asyncio.wait(
-                    [call.leg.gone, *(leg.up for leg in ringing), *(leg.gone for leg in ringing)],
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if call.leg.gone.done():
-                    raise Hangup(call.leg.id, call.leg.gone.result())
+                waits: list[asyncio.Future[Any]] = [call.leg.gone]
+                for leg in ringing:
+                    waits += (leg.up, leg.gone)
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                call.leg.check()
                 winner = next((o for o in offers if legs[o.id].up.done() and not legs[o.id].gone.done()), None)
     except TimeoutError:
         results = {offer.id: OfferResult.MISSED for offer in offers if not legs[offer.id].gone.done()}
@@ -60,19 +62,20 @@ async def _pop_and_dial(call: ActiveCall, offer: Offer, leg: Leg) -> None:
             agent.endpoint,
             channel_id=offer.id,
             app_args=["agent", call.id],
-            caller_id=call.caller.best() or "anonymous",
+            caller_id=caller_id(call.caller.best() or "", call.line.name),
             timeout_seconds=int(call.queue_config.ring_seconds) + 5,
             originator=call.leg.id,
         )
-    except NotFound:
-        # the caller's channel, named as originator, has just gone: its own leg will say so
-        leg.leave(0)
+    except ServerFault as error:
+        log.warning("agent's phone cannot be rung", endpoint=agent.endpoint, error=str(error))
+        leg.leave(SUBSCRIBER_ABSENT)
     except AriRefused as error:
-        log.warning("agent's phone cannot be rung", call=call.id, endpoint=agent.endpoint, error=str(error))
-        leg.leave(20)
+        # most likely the caller's channel, named as originator, has just gone: its own leg will say so
+        log.info("not rung", endpoint=agent.endpoint, error=str(error))
+        leg.leave(0)
 
 
-async def _agent(session: operations.AsyncSession, agent_id: int) -> Agent:
+async def _agent(session: AsyncSession, agent_id: int) -> Agent:
     return await session.get_one(Agent, agent_id)
 
 

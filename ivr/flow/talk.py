@@ -5,6 +5,7 @@ import contextlib
 import uuid
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -14,7 +15,7 @@ from ivr.errors import CommandRefused
 from ivr.flow.call import ActiveCall, Command
 from ivr.flow.leg import Leg
 from ivr.flow.ring import ring
-from ivr.models import Offer, OfferResult, Phase
+from ivr.models import Offer, OfferResult, Outcome, Phase
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ class Talk:
         except BaseException:
             await self._give_back()
             raise
-        self.call.phase = Phase.TALKING
+        self.call.phase, self.call.outcome = Phase.TALKING, Outcome.ANSWERED
         await self._write_in_charge()
         return True
 
@@ -75,8 +76,10 @@ class Talk:
         try:
             while True:
                 commands = self.call.commands.arrival()
-                gone = [self.call.leg.gone, self.other.gone, *([self.third.gone] if self.third else [])]
-                await asyncio.wait([commands, *gone], return_when=asyncio.FIRST_COMPLETED)
+                waits: list[asyncio.Future[Any]] = [commands, self.call.leg.gone, self.other.gone]
+                if self.third is not None:
+                    waits.append(self.third.gone)
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 self.call.leg.check()
                 if self.third is not None and self.third.gone.done():
                     await self._drop_third()
@@ -148,15 +151,14 @@ class Talk:
         await self._hold()
         try:
             if kind == "agent":
-                reached = await self._ring_agent(int(name))
+                self.third_offer, self.third = await self._ring_agent(int(name))
             elif kind == "number":
-                reached = None, await dial_out(self.call, name)
+                self.third = await dial_out(self.call, name)
             else:
                 raise CommandRefused("an attended transfer goes to an agent or a number")
         except BaseException:
             await self._unhold()
             raise
-        self.third_offer, self.third = reached
         await self._join(self.third)
 
     async def _ring_agent(self, agent_id: int) -> tuple[Offer, Leg]:

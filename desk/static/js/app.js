@@ -57,7 +57,7 @@ function Top() {
   };
   return html`
     <header class="top">
-      <a class="brand" href="#/messages"><img src="/static/icon.svg" alt="" width="28" height="28" /><span>Centralino</span></a>
+      <h1><a class="brand" href="#/messages"><img src="/static/icon.svg" alt="" width="28" height="28" /><span>Centralino</span></a></h1>
       ${line.length > 0 && html`<p class="top-waiting"><${Icon} name="queue" size=${18} />
         <span>${t("top.waiting", { n: line.length })}</span><span class="time">${clock(secondsSince(line[0].queued_at))}</span></p>`}
       <span class="grow"></span>

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the vendored modules again from the npm registry: sh update.sh
-# The versions are pinned here and nowhere else; the files are the packages' own, not changed.
+# The versions are pinned here and nowhere else; the files are the packages' own.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -10,7 +10,10 @@ take() { # package version file-in-package name-here
     archive=$(cd "$work" && npm pack --silent "$1@$2")
     mkdir -p "$work/package-of-$4"
     tar -xzf "$work/$archive" -C "$work/package-of-$4" --strip-components=1
-    sed '/^\/\/# sourceMappingURL=/d' "$work/package-of-$4/$3" > "$here/$4"
+    case $4 in
+        *.js) sed '/^\/\/# sourceMappingURL=/d' "$work/package-of-$4/$3" > "$here/$4" ;; # the maps are not vendored
+        *) cp "$work/package-of-$4/$3" "$here/$4" ;;
+    esac
     {
         echo "== $4: $1 $2 ($3) =="
         echo
@@ -24,5 +27,6 @@ take preact 11.2.0 hooks/dist/hooks.mjs preact-hooks.js
 take @preact/signals-core 1.14.5 dist/signals-core.mjs signals-core.js
 take @preact/signals 2.11.4 dist/signals.mjs signals.js
 take htm 3.1.1 dist/htm.module.js htm.js
+take @fontsource-variable/inter 5.3.0 files/inter-latin-wght-normal.woff2 inter.woff2
 
 mv "$work/LICENSES.txt" "$here/LICENSES.txt"

@@ -34,7 +34,7 @@ async def until(holds: Callable[[], bool], what: str, within: float = 20) -> Non
     """Look ten times a second: a file that grows sends no event."""
     try:
         async with asyncio.timeout(within):
-            while not holds():
+            while not holds():  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise TimeoutError(f"not within {within} s: {what}") from None

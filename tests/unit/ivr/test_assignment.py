@@ -13,7 +13,9 @@ pytestmark = pytest.mark.unit
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def call(name: str, *, waited: int = 0, queue: str = "edotto", priority: int = 0, tried: tuple[int, ...] = ()) -> WaitingCall:
+def call(
+    name: str, *, waited: int = 0, queue: str = "edotto", priority: int = 0, tried: tuple[int, ...] = ()
+) -> WaitingCall:
     return WaitingCall(name, queue, priority, NOON - timedelta(seconds=waited), tried)
 
 

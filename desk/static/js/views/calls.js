@@ -1,5 +1,5 @@
 /** The call panel: the pops of this agent's calls, stacked, each with who calls, their requests, and the form. */
-import { html, signal, useEffect, useState } from "../lib.js";
+import { html, signal, useEffect, useRef, useState } from "../lib.js";
 import { post, put } from "../api.js";
 import { clock, phone, secondsSince, serverNow, ticketText, when, words } from "../format.js";
 import { language, t } from "../i18n.js";
@@ -69,15 +69,14 @@ function Head({ pop }) {
         ${t(`call.${pop.state}`)}
         <span class="time">${pop.state === "ended" ? when(pop.ended_at) : clock(secondsSince(timer))}</span></p>
       <h2 class="caller">${callerName(pop)}</h2>
-      <p class="caller-sub">${[pop.contacts.length === 1 ? pop.contacts[0].company?.name ?? pop.company?.name : pop.company?.name, phone(pop.caller)].filter(Boolean).join(" · ")}</p>
+      <p class="caller-sub">${[pop.contacts.length === 1 ? pop.contacts[0].company?.name ?? pop.company?.name : pop.company?.name, phone(pop.caller)].filter((part) => part && part !== callerName(pop)).join(" · ")}</p>
       <ul class="chips">
         <li class=${`chip confidence ${pop.confidence}`} title=${t("caller.confidence")}>${t(`confidence.${pop.confidence}`)}${
           pop.reason && pop.confidence !== "unknown" && pop.confidence !== "withheld" ? html` <span>· ${t(`reason.${pop.reason}`)}</span>` : ""}</li>
         <li class="chip"><${Icon} name="clock" size=${14} />${t("call.waited", { time: words(waited) })}</li>
         ${pop.attempts_today > 1 && html`<li class="chip hot"><${Icon} name="phone" size=${14} />${t("call.attempts", { n: pop.attempts_today })}</li>`}
         ${pop.choice && html`<li class="chip"><${Icon} name="list" size=${14} />${t(`area.${pop.choice}`)}</li>`}
-        <li class="chip">${pop.line_name}</li>
-        <li class=${`chip ${pop.language !== language.value ? "hot" : ""}`}>${t(`lang.${pop.language}`)}</li>
+        <li class=${`chip ${pop.language !== language.value ? "hot" : ""}`}>${pop.line_name} · ${t(`lang.${pop.language}`)}</li>
       </ul>
     </header>
   `;
@@ -175,13 +174,14 @@ function History({ pop }) {
     <section class="past" aria-label=${t("call.requests")}>
       ${open.length > 0 && html`<p class="section-label">${t("call.open_requests", { n: open.length })}</p>
         <ul class="past-list">${open.map((request) => html`
-          <li key=${request.id}><a href=${`#/requests/${request.id}`}><span class="ticket">${ticketText(request.ticket)}</span> ${request.subject}</a>
-            <span class="meta"><${StatusBadge} status=${request.status} /> ${when(request.opened_at)}${request.contact_name && pop.contacts.length !== 1 ? ` · ${request.contact_name}` : ""}</span>
+          <li key=${request.id}><a href=${`#/requests/${request.id}`} title=${`${request.subject} · ${when(request.opened_at)}`}>
+              <span class="ticket">${ticketText(request.ticket)}</span>${request.subject}${request.contact_name && pop.contacts.length !== 1 ? ` · ${request.contact_name}` : ""}</a>
+            <span class="meta"><${StatusBadge} status=${request.status} /></span>
             <${Act} class="quiet small" act=${() => attach(request)}><${Icon} name="link" size=${16} />${t("call.about_this")}<//></li>`)}</ul>`}
       ${pop.recent_requests.length > 0 && html`<details class="fold"><summary>${t("call.recent", { n: pop.recent_requests.length })}</summary>
         <ul class="past-list">${pop.recent_requests.map((request) => html`
-          <li key=${request.id}><a href=${`#/requests/${request.id}`}><span class="ticket">${ticketText(request.ticket)}</span> ${request.subject}</a>
-            <span class="meta"><${StatusBadge} status=${request.status} /> ${when(request.closed_at)}</span></li>`)}</ul></details>`}
+          <li key=${request.id}><a href=${`#/requests/${request.id}`}><span class="ticket">${ticketText(request.ticket)}</span>${request.subject}</a>
+            <span class="meta">${when(request.closed_at)}</span></li>`)}</ul></details>`}
     </section>
   `;
 }
@@ -225,7 +225,9 @@ function edit(pop, change) {
 function Form({ pop }) {
   const draft = draftOf(pop).value;
   const [fields, setFields] = useState({});
-  const [solve, setSolve] = useState(Boolean(draft.solution));
+  const [solve, setSolve] = useState(draft.solution ? "before" : "");
+  const solution = useRef(null);
+  useEffect(() => { if (solve === "now") solution.current?.focus(); }, [solve]); // ticked just now: go on typing there
   const set = (field) => (event) => {
     edit(pop, { [field]: event.target ? event.target.value : event });
     if (fields[field]) setFields({ ...fields, [field]: undefined });
@@ -268,17 +270,18 @@ function Form({ pop }) {
         <input id=${id} value=${draft.subject} maxlength="200" autocomplete="off" onInput=${set("subject")} />`}<//>
       <${Field} label=${t("form.description")} error=${fields.description}>${(id) => html`
         <textarea id=${id} rows="3" value=${draft.description} onInput=${set("description")}></textarea>`}<//>
-      <label class="switch"><input type="checkbox" checked=${solve} onChange=${(event) => setSolve(event.target.checked)} />
+      <label class="switch"><input type="checkbox" checked=${Boolean(solve)}
+          onChange=${(event) => setSolve(event.target.checked ? "now" : "")} />
         <span>${t("form.solve_now")}</span></label>
       ${solve && html`<${Field} label=${t("form.solution")} error=${fields.solution} hint=${t("form.solution_hint")}>${(id) => html`
-        <textarea id=${id} rows="2" value=${draft.solution} onInput=${set("solution")}></textarea>`}<//>`}
+        <textarea id=${id} rows="2" ref=${solution} value=${draft.solution} onInput=${set("solution")}></textarea>`}<//>`}
       <footer class="call-foot">
         <${Menu} class="quiet" label=${t("call.dismiss")}>
           ${["no_request", "wrong_number", "other_desk", "test"].map((reason) => html`
             <${Act} key=${reason} class="menu-item" disabled=${pop.state !== "ended" && pop.state !== "talking"}
               act=${() => post(`/calls/${pop.call_id}/dismiss`, { reason })}>${t(`dismiss.${reason}`)}<//>`)}
         <//>
-        <${Act} class="primary large" act=${() => save(solve)} onFailed=${failed}>
+        <${Act} class="primary large" act=${() => save(Boolean(solve))} onFailed=${failed}>
           <${Icon} name="check" size=${18} />${t(solve ? "form.save_solved" : "form.save")}<//>
       </footer>
     </form>

@@ -14,9 +14,9 @@ export function Messages({ id }) {
   const open = due.filter((m) => !m.request.picked_up_at);
   const taken = due.filter((m) => m.request.picked_up_at);
   return html`
-    <div class=${`split ${id ? "with-detail" : ""}`}>
+    <div class=${`split ${id ? "with-detail" : due.length + empty.length === 0 ? "alone" : ""}`}>
       <section class="master" aria-labelledby="messages-title">
-        <header class="view-head"><h1 id="messages-title">${t("messages.title")}</h1>
+        <header class="view-head"><h2 id="messages-title">${t("messages.title")}</h2>
           <p class="muted">${t("messages.lead", { n: open.length })}</p></header>
         ${!loaded.value && html`<${Loading} />`}
         ${loaded.value && due.length === 0 && html`
@@ -46,16 +46,12 @@ function Row({ message, on }) {
   return html`
     <li><a class=${`row ${on ? "on" : ""} ${message.heard_at ? "" : "unheard"}`} href=${`#/messages/${encodeURIComponent(message.id)}`}
         aria-current=${on ? "true" : undefined}>
-      <span class="row-main">
-        <span class="row-title">${message.contact_name ?? phone(message.callback ?? message.caller)}
-          ${!message.heard_at && html`<span class="new-mark">${t("messages.new")}</span>`}</span>
-        <span class="row-sub">${message.company_name ?? (message.contact_name ? phone(message.callback ?? message.caller) : message.line_name)}</span>
-        <span class=${`row-text ${message.transcript ? "" : "muted"}`}>${excerpt(message)}</span>
-      </span>
-      <span class="row-end">
-        ${due && html`<${Badge} tone=${due.tone} icon=${due.tone === "bad" ? "alert" : "clock"}>${due.text}<//>`}
-        <span class="muted small">${when(message.started_at)} · ${clock(message.seconds ?? 0)}</span>
-      </span>
+      <span class="row-title"><span>${message.contact_name ?? phone(message.callback ?? message.caller)}</span>
+        ${!message.heard_at && html`<span class="new-mark">${t("messages.new")}</span>`}</span>
+      <span class="row-badge">${due && html`<${Badge} tone=${due.tone} icon=${due.tone === "bad" ? "alert" : "clock"}>${due.text}<//>`}</span>
+      <span class="row-sub">${message.company_name ?? (message.contact_name ? phone(message.callback ?? message.caller) : message.line_name)}</span>
+      <span class="row-when">${when(message.started_at)} · ${clock(message.seconds ?? 0)}</span>
+      <span class=${`row-text ${message.transcript ? "" : "muted"}`}>${excerpt(message)}</span>
     </a></li>
   `;
 }

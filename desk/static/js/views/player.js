@@ -46,11 +46,11 @@ export function Player({ message, onPlayed }) {
         onError=${() => setBroken(true)}></audio>
       <button type="button" class="play" aria-label=${t(playing ? "player.pause" : "player.play")}
         onClick=${() => (playing ? audio.current.pause() : play())}><${Icon} name=${playing ? "pause" : "play"} size=${22} /></button>
-      <button type="button" class="quiet" onClick=${() => seek(Math.max(0, at - 5))} aria-label=${t("player.back5")}>−5 s</button>
+      <button type="button" class="quiet" onClick=${() => seek(Math.max(0, at - 5))} title=${t("player.back5")}>−5 s</button>
       <input type="range" class="seek" min="0" max=${length || 1} step="0.1" value=${at} aria-label=${t("player.position")}
         aria-valuetext=${clock(at)} onInput=${(event) => seek(Number(event.target.value))} />
       <span class="time">${clock(at)} / ${clock(length)}</span>
-      <button type="button" class="quiet" onClick=${faster} aria-label=${t("player.speed", { n: speed })}>${speed}×</button>
+      <button type="button" class="quiet" onClick=${faster} title=${t("player.speed", { n: speed })}>${speed}×</button>
     </div>
     ${broken && html`<p class="notice bad" role="alert"><${Icon} name="alert" />${t("player.broken")}</p>`}
     ${message.words.length > 0 && html`<${Words} words=${message.words} at=${at} seek=${(s) => seek(s, true)} />`}
@@ -74,7 +74,7 @@ function Words({ words, at, seek }) {
       ${words.map((word, i) => html`
         ${i > 0 && word.start - words[i - 1].end >= PAUSE ? html`<br />` : " "}
         <button type="button" key=${i} tabindex=${i === focused ? 0 : -1} onFocus=${() => setFocused(i)}
-          class=${`word ${word.confidence < DOUBTFUL ? "doubtful" : ""} ${at >= word.start && at < word.end ? "now" : ""}`}
+          class=${`word ${word.confidence < DOUBTFUL ? "doubtful" : ""} ${at > 0 && at >= word.start && at < word.end ? "now" : ""}`}
           title=${word.confidence < DOUBTFUL ? t("player.doubtful", { n: Math.round(word.confidence * 100) }) : clock(word.start)}
           onClick=${() => seek(word.start)}>${word.word}${word.confidence < DOUBTFUL && html`<span class="sr-only"> (${t("player.doubtful_short")})</span>`}</button>`)}
     </div>

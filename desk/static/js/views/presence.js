@@ -20,7 +20,7 @@ export function Presence() {
       <div class=${`presence-now ${presenceTone(presence)}`}>
         <${Dot} tone=${presenceTone(presence)} />
         <span class="presence-word">${t(`presence.${presence}`)}</span>
-        ${presence === "paused" && html`<span class="presence-why">${t(`pause.${agent.pause_reason}`)}</span>`}
+        ${agent.pause_reason && html`<span class="presence-why">${t(`pause.${agent.pause_reason}`)}</span>`}
         <span class="time">${presence === "wrap_up" ? countdown(agent) : clock(secondsSince(agent.presence_since))}</span>
       </div>
       ${(presence === "offline" || presence === "paused") && html`

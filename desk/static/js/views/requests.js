@@ -15,9 +15,9 @@ export function Requests({ id }) {
   const mine = myRequests.value;
   const due = dueRequests.value;
   return html`
-    <div class=${`split ${id ? "with-detail" : ""}`}>
+    <div class=${`split ${id ? "with-detail" : mine.length + due.length === 0 ? "alone" : ""}`}>
       <section class="master" aria-labelledby="requests-title">
-        <header class="view-head"><h1 id="requests-title">${t("requests.title")}</h1>
+        <header class="view-head"><h2 id="requests-title">${t("requests.title")}</h2>
           <p class="muted">${t("requests.lead", { mine: mine.length, due: due.length })}</p></header>
         ${!loaded.value && html`<${Loading} />`}
         ${loaded.value && mine.length + due.length === 0 && html`
@@ -38,17 +38,14 @@ export function Requests({ id }) {
 function RequestRow({ request, on }) {
   const due = promise(request);
   return html`
-    <li><a class=${`row ${on ? "on" : ""}`} href=${`#/requests/${request.id}`} aria-current=${on ? "true" : undefined}>
+    <li><a class=${`row with-icon ${on ? "on" : ""}`} href=${`#/requests/${request.id}`} aria-current=${on ? "true" : undefined}>
       <span class="row-icon" title=${t(`channel.${request.channel}`)}><${Icon} name=${CHANNEL_ICON[request.channel]} size=${18} />
         <span class="sr-only">${t(`channel.${request.channel}`)}</span></span>
-      <span class="row-main">
-        <span class="row-title">${request.subject}</span>
-        <span class="row-sub">${[ticketText(request.ticket), request.contact_name ?? phone(request.phone), request.company_name].filter(Boolean).join(" · ")}</span>
-      </span>
-      <span class="row-end">
-        ${request.picked_up_at ? html`<${StatusBadge} status=${request.status} />` : html`<${Badge} tone=${due.tone} icon="clock">${due.text}<//>`}
-        <span class="muted small">${when(request.received_at)}</span>
-      </span>
+      <span class="row-title"><span>${request.subject}</span></span>
+      <span class="row-badge">${request.picked_up_at ? html`<${StatusBadge} status=${request.status} />`
+        : html`<${Badge} tone=${due.tone} icon=${due.tone === "bad" ? "alert" : "clock"}>${due.text}<//>`}</span>
+      <span class="row-sub"><span class="ticket">${ticketText(request.ticket)}</span> ${["", request.contact_name ?? phone(request.phone), request.company_name].filter((part) => part !== null).join(" · ")}</span>
+      <span class="row-when">${when(request.received_at)}</span>
     </a></li>
   `;
 }

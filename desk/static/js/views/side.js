@@ -40,7 +40,7 @@ export function Side() {
               <span class=${`avatar ${presenceTone(agent.presence)}`} aria-hidden="true">${initials(agent.name)}</span>
               <span class="who">${agent.name}</span>
               <span class="meta"><${Dot} tone=${presenceTone(agent.presence)} />${t(`presence.${agent.presence}`)}
-                ${agent.presence === "paused" ? html` · ${t(`pause.${agent.pause_reason}`)}` : null}
+                ${agent.pause_reason ? html` · ${t(`pause.${agent.pause_reason}`)}` : null}
                 ${agent.presence === "free" && !(agent.phone_reachable && agent.desk_connected)
                   ? html` · <span class="bad-text">${t("side.unreachable")}</span>` : null}</span>
               ${agent.presence !== "offline" && html`<span class="time">${clock(secondsSince(agent.presence_since))}</span>`}

@@ -1,0 +1,114 @@
+"""Bringing the database's tables to the state that this version needs.
+
+A developer who changed a model writes the next revision with `python -m centralino.migrate "what changed"`.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, func, select
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+# Any constant: it makes services that start together on one PostgreSQL migrate one after the other.
+_LOCK = 0x63656E7472
+
+
+class DatabaseNewer(Exception):
+    """The database was written by a newer Centralino: install that version, or restore an older backup."""
+
+
+class DatabaseBehind(Exception):
+    """The database was written by an older Centralino: run `centralino migrate`."""
+
+
+async def migrate(url: str) -> None:
+    """Bring the database at `url` to this version's tables; does nothing when it is there already.
+
+    All or nothing, in one transaction; services that start at the same time wait for each other. Raises
+    `DatabaseNewer` without touching anything when the database knows changes that this version does not.
+    """
+    await _within(url, _upgrade)
+
+
+async def check(url: str) -> None:
+    """Raise `DatabaseNewer` or `DatabaseBehind` unless the database has exactly this version's tables."""
+    await _within(url, _check)
+
+
+async def write_revision(message: str) -> None:
+    """Write the next revision file: the difference between the latest revision and the models."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite+aiosqlite:///{folder}/latest.db"
+        await migrate(url)
+
+        def write(connection: Connection) -> None:
+            config = _config(connection)
+            number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
+            command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
+
+        await _within(url, write)
+
+
+async def _within(url: str, action: Callable[[Connection], None]) -> None:
+    """Run `action` in one transaction that no other migration shares."""
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                # The driver begins transactions only before changes of rows, not before changes of tables.
+                await connection.exec_driver_sql("PRAGMA busy_timeout=20000")
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                await connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+            await connection.run_sync(action)
+    finally:
+        await engine.dispose()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "centralino:migrations")
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config(connection)
+    if _current(connection, config) != _head(config):
+        command.upgrade(config, "head")
+
+
+def _check(connection: Connection) -> None:
+    config = _config(connection)
+    if (current := _current(connection, config)) != (head := _head(config)):
+        raise DatabaseBehind(
+            f"the database is at revision {current or 'none'}, this Centralino needs {head}: run `centralino migrate`"
+        )
+
+
+def _head(config: Config) -> str | None:
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
+def _current(connection: Connection, config: Config) -> str | None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if current is not None and current not in known:
+        raise DatabaseNewer(
+            f"the database was written by a newer Centralino: this version does not know its revision {current}. "
+            "Install the newer version again, or restore a backup made before the upgrade"
+        )
+    return current
+
+
+if __name__ == "__main__":
+    asyncio.run(write_revision(" ".join(sys.argv[1:])))

@@ -1,0 +1,342 @@
+"""A desk without telephony: the real application on a free port, a fresh database, people and calls to show."""
+
+import asyncio
+import contextlib
+import socket
+import uuid
+import wave
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import uvicorn
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from desk.app import create_app
+from desk.live import Live
+from desk.models import Role
+from desk.operations import create_account
+from desk.settings import DeskSettings
+from ivr.config import CallsConfig, Line, Queue
+from ivr.errors import CommandRefused
+from ivr.models import Agent, Call, Offer, OfferResult, Outcome, Phase, Presence
+from ivr.operations import add_agent, answer_offer, begin_call, end_call, join_queue
+from schedules.hours import Calendar
+from tickets.database import Base, Database, announce
+from tickets.models import Channel, Company, Contact, Kind, Request
+from tickets.notices import Notices, NoticeSettings
+from tickets.operations import NewRequest, add_company, add_contact, open_request
+from voicemail.audio import KeptAudio
+from voicemail.models import Message
+from voicemail.operations import begin_message, file_message, store_transcript
+from voicemail.transcript import Transcript, Word
+
+PASSWORD = "correct horse battery"  # noqa: S105 - of invented people
+LINE = "0805551000"
+HOSTILE = '<img src=x onerror="window.hacked=1">\'"{{7*7}}</script>\u202e ☎'
+"""Text that becomes code where it is not treated as text."""
+
+EVERY_DAY = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+CALLS = CallsConfig(
+    calendars={"desk": Calendar(name="desk", weekly=dict.fromkeys(EVERY_DAY, ("00:00-24:00",)), holidays=False)},
+    queues={"desk": Queue(), "specialists": Queue()},
+    lines=[Line(number=LINE, name="Help Desk Edotto", calendar="desk", queue="desk")],
+)
+
+
+class Clock:
+    """The time, which a test may move forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        """Give the time now, moved forward by `ahead`."""
+        return datetime.now(UTC) + self.ahead
+
+
+class Control:
+    """Takes the desk's commands in place of a switchboard."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[str, ...]] = []
+        self.refuse = False
+
+    async def _take(self, *command: str) -> None:
+        if self.refuse:
+            raise CommandRefused("not now")
+        self.commands.append(command)
+
+    async def hang_up(self, call_id: str) -> None:
+        """Note the command."""
+        await self._take("hang_up", call_id)
+
+    async def hold(self, call_id: str) -> None:
+        """Note the command."""
+        await self._take("hold", call_id)
+
+    async def unhold(self, call_id: str) -> None:
+        """Note the command."""
+        await self._take("unhold", call_id)
+
+    async def blind_transfer(self, call_id: str, target: str) -> None:
+        """Note the command."""
+        await self._take("blind_transfer", call_id, target)
+
+    async def start_attended_transfer(self, call_id: str, target: str) -> None:
+        """Note the command."""
+        await self._take("start_attended_transfer", call_id, target)
+
+    async def complete_transfer(self, call_id: str) -> None:
+        """Note the command."""
+        await self._take("complete_transfer", call_id)
+
+    async def cancel_transfer(self, call_id: str) -> None:
+        """Note the command."""
+        await self._take("cancel_transfer", call_id)
+
+
+class DeskServer:
+    """The desk's application, served; everything it stands on is real but for the switchboard."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder = folder
+        self.audio = folder / "audio"
+        self.now = Clock()
+        self.control = Control()
+        self.notices = Notices(NoticeSettings(desk_name="Help Desk", sender="desk@example.org"))
+        self.settings = DeskSettings(**({"secure_cookie": False, "grace_seconds": 0.0} | settings))
+        self.database = Database(f"sqlite+aiosqlite:///{folder / 'desk.db'}")
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self.audio.mkdir(parents=True, exist_ok=True)
+        self._stack.push_async_callback(self.database.close)
+        async with self.database.engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        self.live = await self._stack.enter_async_context(Live(self.database, CALLS, self.settings, now=self.now))
+        self.app = create_app(
+            self.database, self.live, self.control, self.notices, CALLS, self.audio, self.settings, now=self.now
+        )
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(self.app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=2)
+        self._server = uvicorn.Server(config)
+        serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        self._stack.push_async_callback(self._stop, serving)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _stop(self, serving: "asyncio.Task[None]") -> None:
+        self._server.should_exit = True
+        await serving
+
+    @contextlib.asynccontextmanager
+    async def browser(self, username: str | None = None, password: str = PASSWORD) -> AsyncIterator[httpx.AsyncClient]:
+        """A client as a browser is one: JSON, an Origin, and a log-in where a user name is given."""
+        headers = {"content-type": "application/json", "origin": self.url}
+        async with httpx.AsyncClient(base_url=f"{self.url}/api", headers=headers) as client:
+            if username is not None:
+                answer = await client.post("/session", json={"username": username, "password": password})
+                answer.raise_for_status()
+            yield client
+
+    # ---- people and work
+
+    async def agent(
+        self, username: str, name: str = "", *, presence: Presence = Presence.OFFLINE, language: str = "it"
+    ) -> int:
+        """An agent with an account."""
+        return await self.database.run(_agent, username, name or username.title(), presence, language, now=self.now())
+
+    async def contact(
+        self, name: str, *, phone: str = "+390805551234", company: str | None = None, email: str | None = None
+    ) -> int:
+        """Somebody in the directory."""
+        return await self.database.run(_contact, name, phone, company, email)
+
+    async def waiting_call(
+        self, caller: str | None = "+390805551234", *, choice: str | None = None, waited: float = 40.0
+    ) -> str:
+        """A call in the waiting line."""
+        call_id = uuid.uuid4().hex[:12]
+        at = self.now() - timedelta(seconds=waited)
+        await self.database.run(_waiting, call_id, caller, choice, now=at)
+        return call_id
+
+    async def ring(self, call_id: str, agent_id: int, *, pop: bool = True) -> str:
+        """The agent's phone is about to ring for a waiting call; gives the offer's id."""
+        offer_id = await self.database.run(_offer, call_id, agent_id, now=self.now())
+        if pop:
+            await self.live.pop(agent_id, call_id)
+        return offer_id
+
+    async def answer(self, offer_id: str) -> None:
+        """The agent answers."""
+        await self.database.run(answer_offer, offer_id, bridge_id="bridge", now=self.now())
+
+    async def hang_up(self, call_id: str) -> None:
+        """The call is over."""
+        await self.database.run(end_call, call_id, Outcome.ANSWERED, wrap_up_seconds=30.0, now=self.now())
+
+    async def request(self, subject: str, **fields: Any) -> Request:
+        """A request, by phone unless said otherwise."""
+        known: dict[str, Any] = {
+            "kind": Kind.PROBLEM,
+            "area": "application",
+            "channel": Channel.PHONE,
+            "subject": subject,
+            "received_at": self.now(),
+        }
+        new = NewRequest(**(known | fields))
+        return await self.database.run(open_request, new, self.notices, now=self.now())
+
+    async def message(
+        self,
+        message_id: str,
+        words: str = "",
+        *,
+        due: timedelta = timedelta(minutes=40),
+        caller: str | None = "+390805551234",
+        contact_id: int | None = None,
+        seconds: float = 6.0,
+        speech: float = 5.0,
+        language: str = "it",
+    ) -> Message:
+        """A message with audio (a tone); with `words` it is transcribed, each third word doubtful."""
+        path = self.audio / f"{message_id}.wav"
+        await asyncio.to_thread(_tone, path, seconds)
+        await self.database.run(
+            _message,
+            message_id,
+            words,
+            self.notices,
+            KeptAudio(path=path.name, sha256="0" * 64, seconds=seconds, speech_seconds=speech),
+            caller,
+            contact_id,
+            language,
+            due=self.now() + due,
+            now=self.now(),
+        )
+        return await self.database.read(_get_message, message_id)
+
+
+async def _agent(
+    session: AsyncSession, username: str, name: str, presence: Presence, language: str, *, now: datetime
+) -> int:
+    agent = await add_agent(session, username, name, f"PJSIP/{username}", ["desk"], now=now)
+    agent.presence, agent.phone_reachable = presence, True
+    agent.free_since = now
+    await create_account(session, username, PASSWORD, role=Role.AGENT, agent_id=agent.id, language=language)
+    return agent.id
+
+
+async def _contact(session: AsyncSession, name: str, phone: str, company: str | None, email: str | None) -> int:
+    found = await session.scalar(select(Company).where(Company.name == company)) if company else None
+    if company and found is None:
+        found = await add_company(session, company)
+    contact: Contact = await add_contact(
+        session, name, phones=[phone], email=email, company_id=found.id if found else None
+    )
+    return contact.id
+
+
+async def _waiting(
+    session: AsyncSession, call_id: str, caller: str | None, choice: str | None, *, now: datetime
+) -> None:
+    await begin_call(
+        session,
+        call_id=call_id,
+        channel_id=call_id,
+        line=LINE,
+        language="it",
+        caller=caller,
+        caller_name=None,
+        contact_id=None,
+        now=now,
+    )
+    await session.flush()
+    await join_queue(session, call_id, "desk", priority=0, choice=choice, now=now)
+
+
+async def _offer(session: AsyncSession, call_id: str, agent_id: int, *, now: datetime) -> str:
+    agent, call = await session.get_one(Agent, agent_id), await session.get_one(Call, call_id)
+    agent.presence, agent.presence_since, agent.call_id = Presence.RINGING, now, call_id
+    call.phase = Phase.RINGING
+    offer = Offer(id=uuid.uuid4().hex[:12], call_id=call_id, agent_id=agent_id, offered_at=now)
+    session.add(offer)
+    announce(session, "agent", agent_id)
+    announce(session, "call", call_id)
+    return offer.id
+
+
+async def withdraw(session: AsyncSession, offer_id: str, *, now: datetime) -> None:
+    """Another agent was faster, or the caller left."""
+    offer = await session.get_one(Offer, offer_id)
+    offer.ended_at, offer.result = now, OfferResult.WITHDRAWN
+    announce(session, "call", offer.call_id)
+
+
+async def _message(
+    session: AsyncSession,
+    message_id: str,
+    words: str,
+    notices: Notices,
+    kept: KeptAudio,
+    caller: str | None,
+    contact_id: int | None,
+    language: str,
+    *,
+    due: datetime,
+    now: datetime,
+) -> None:
+    await begin_message(
+        session,
+        message_id=message_id,
+        call_id=None,
+        line=LINE,
+        language=language,
+        caller=caller,
+        contact_id=contact_id,
+        area="credentials",
+        now=now - timedelta(minutes=20),
+    )
+    await file_message(session, message_id, kept, notices, take=1, pickup_due_at=due, now=now)
+    if words:
+        spoken = words.split()
+        step = kept.seconds / len(spoken)
+        await store_transcript(
+            session,
+            message_id,
+            Transcript(
+                tuple(
+                    Word(word, i * step, (i + 0.8) * step, 0.55 if i % 3 == 2 else 0.98)
+                    for i, word in enumerate(spoken)
+                )
+            ),
+            now=now,
+        )
+
+
+async def _get_message(session: AsyncSession, message_id: str) -> Message:
+    return await session.get_one(Message, message_id)
+
+
+def _tone(path: Path, seconds: float) -> None:
+    with wave.open(str(path), "wb") as audio:
+        audio.setnchannels(1)
+        audio.setsampwidth(2)
+        audio.setframerate(8000)
+        frames = round(seconds * 8000)
+        audio.writeframes(
+            b"".join((6000 if i // 10 % 2 else -6000).to_bytes(2, "little", signed=True) for i in range(frames))
+        )

@@ -1,0 +1,105 @@
+"""A client for ARI, the REST interface of Asterisk: requests and events over one websocket, small and typed.
+
+    async with Ari(url, app, username, password, on_event=handle) as ari:
+        await ari.wait_connected(5)
+        await ari.channels.answer(channel_id)
+
+It keeps ari-py's words (channels, bridges, playbacks). `core` is the protocol without a socket, `client` the
+connection, `operations` the requests, `events` and `snapshots` what Asterisk says, `errors` what can go wrong.
+"""
+
+from ivr.ari.client import Ari, Stats
+from ivr.ari.errors import (
+    AriConnectionError,
+    AriDisconnected,
+    AriError,
+    AriRefused,
+    AriTimeout,
+    Conflict,
+    Hangup,
+    Invalid,
+    NotFound,
+    ServerFault,
+    gone_is_hangup,
+)
+from ivr.ari.events import (
+    ApplicationRegistered,
+    ApplicationReplaced,
+    BridgeDestroyed,
+    CallBroadcast,
+    ChannelDestroyed,
+    ChannelDtmfReceived,
+    ChannelEnteredBridge,
+    ChannelHangupRequest,
+    ChannelHold,
+    ChannelLeftBridge,
+    ChannelStateChange,
+    ChannelUnhold,
+    ChannelUserevent,
+    ContactStatusChange,
+    DeviceStateChanged,
+    Dial,
+    EndpointStateChange,
+    Event,
+    PeerStatusChange,
+    PlaybackContinuing,
+    PlaybackFinished,
+    PlaybackStarted,
+    RecordingFailed,
+    RecordingFinished,
+    RecordingStarted,
+    StasisEnd,
+    StasisStart,
+)
+from ivr.ari.operations import caller_id
+from ivr.ari.snapshots import Application, Bridge, Channel, DeviceState, Endpoint, Recording
+
+__all__ = [
+    "Application",
+    "ApplicationRegistered",
+    "ApplicationReplaced",
+    "Ari",
+    "AriConnectionError",
+    "AriDisconnected",
+    "AriError",
+    "AriRefused",
+    "AriTimeout",
+    "Bridge",
+    "BridgeDestroyed",
+    "CallBroadcast",
+    "Channel",
+    "ChannelDestroyed",
+    "ChannelDtmfReceived",
+    "ChannelEnteredBridge",
+    "ChannelHangupRequest",
+    "ChannelHold",
+    "ChannelLeftBridge",
+    "ChannelStateChange",
+    "ChannelUnhold",
+    "ChannelUserevent",
+    "Conflict",
+    "ContactStatusChange",
+    "DeviceState",
+    "DeviceStateChanged",
+    "Dial",
+    "Endpoint",
+    "EndpointStateChange",
+    "Event",
+    "Hangup",
+    "Invalid",
+    "NotFound",
+    "PeerStatusChange",
+    "PlaybackContinuing",
+    "PlaybackFinished",
+    "PlaybackStarted",
+    "Recording",
+    "RecordingFailed",
+    "RecordingFinished",
+    "RecordingStarted",
+    "ServerFault",
+    "StasisEnd",
+    "StasisStart",
+    "Stats",
+    "caller_id",
+    "gone_is_hangup",
+]

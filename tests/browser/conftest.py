@@ -1,0 +1,69 @@
+"""Pages in a real Chromium on a served desk."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, Page, async_playwright
+
+from centralino.rig.desk_server import PASSWORD, DeskServer
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+OpenPage = Callable[[str], Awaitable[Page]]
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[DeskServer]:
+    """The desk on a free port, with an empty database."""
+    async with DeskServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def context() -> AsyncIterator[BrowserContext]:
+    """A fresh browser; what any page's console says is an error fails the test."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        context = await browser.new_context(locale="it-IT", viewport={"width": 1366, "height": 768})
+        context.set_default_timeout(10_000)
+        wrong: list[str] = []
+        context.on("weberror", lambda error: wrong.append(str(error.error)))
+        context.on(
+            "console",
+            lambda message: (
+                wrong.append(message.text)
+                if message.type in ("error", "warning") and "401 (Unauthorized)" not in message.text
+                else None
+            ),
+        )
+        yield context
+        await context.close()
+        await browser.close()
+        assert wrong == []
+
+
+@pytest.fixture
+async def log_in(served: DeskServer, context: BrowserContext) -> OpenPage:
+    """Open the desk and log in as a person does."""
+
+    async def open_page(username: str) -> Page:
+        page = await context.new_page()
+        await page.goto(served.url)
+        await page.get_by_label("Nome utente").fill(username)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await page.get_by_role("heading", name="Messaggi").wait_for()
+        return page
+
+    return open_page

@@ -1,0 +1,230 @@
+"""The desk as a person uses it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+from playwright.async_api import BrowserContext, Page, expect
+
+from centralino.rig.desk_server import HOSTILE, DeskServer
+from ivr.models import Agent, OfferResult, Presence
+from ivr.operations import end_offer
+
+pytestmark = pytest.mark.contract
+
+OpenPage = Callable[[str], Awaitable[Page]]
+
+
+async def test_a_call_is_answered_and_solved_on_the_spot(served: DeskServer, log_in: OpenPage) -> None:
+    giulia = await served.agent("giulia", "Giulia Ferrante")
+    contact = await served.contact("Teresa Lorusso", company="ASL Bari", email="t.lorusso@asl.example.org")
+    await served.request("Referto bloccato", contact_id=contact, actor="marco")
+    page = await log_in("giulia")
+    await page.get_by_role("button", name="Entra in servizio").click()
+    await expect(page.locator(".presence-word")).to_have_text("Libero")
+
+    call_id = await served.waiting_call(choice="credentials")
+    offer = await served.ring(call_id, giulia)
+    panel = page.get_by_role("region", name="Chiamata")
+    await expect(panel.get_by_role("heading", name="Teresa Lorusso")).to_be_visible()
+    await expect(panel.get_by_text("Riconosciuto")).to_be_visible()
+    await expect(panel.get_by_text("Referto bloccato")).to_be_visible()
+    await expect(page).to_have_title("☎ Teresa Lorusso")
+    await expect(page.locator("#announce")).to_contain_text("Chiamata in arrivo: Teresa Lorusso, ASL Bari")
+    await served.answer(offer)
+    await expect(panel.get_by_text("In conversazione")).to_be_visible()
+
+    form = panel.get_by_role("form", name="Nuova richiesta")
+    await expect(form.get_by_label("Area")).to_have_value("credentials")
+    await expect(form.get_by_label("E-mail")).to_have_value("t.lorusso@asl.example.org")
+    await panel.get_by_role("button", name="Registra").click()
+    await expect(form.get_by_text("Da compilare.").first).to_be_visible()
+    await form.get_by_text("Problema", exact=True).click()
+    await form.get_by_label("Oggetto").fill("Password scaduta")
+    await form.get_by_text("Risolta subito").click()
+    await expect(form.get_by_label("Soluzione")).to_be_focused()
+    await page.keyboard.type("Reimpostata")
+    await panel.get_by_role("button", name="Registra e chiudi").click()
+    await expect(panel.get_by_text("Comunica il numero di ticket")).to_be_visible()
+    ticket = await panel.locator(".big-ticket").inner_text()
+
+    async with page.expect_response("**/hang-up"):
+        await panel.get_by_role("button", name="Riaggancia").click()
+    assert ("hang_up", call_id) in served.control.commands
+    await served.hang_up(call_id)
+    await expect(page.locator(".call-panel")).to_be_hidden()
+    await expect(page.get_by_role("button", name="Ho finito")).to_be_visible()
+    assert len("".join(c for c in ticket if c.isdigit())) == 7
+
+
+async def test_a_pop_does_not_take_the_focus_from_what_is_being_typed(served: DeskServer, log_in: OpenPage) -> None:
+    giulia = await served.agent("giulia")
+    message = await served.message("m1", "buongiorno vorrei informazioni")
+    page = await log_in("giulia")
+    await page.goto(f"{served.url}/#/requests/{message.request_id}")
+    note = page.get_by_label("Nota")
+    await note.click()
+    await page.keyboard.type("prima ")
+    await served.ring(await served.waiting_call(), giulia)
+    await expect(page.get_by_role("region", name="Chiamata")).to_be_visible()
+    await expect(note).to_be_focused()
+    await page.keyboard.type("e dopo")
+    await expect(note).to_have_value("prima e dopo")
+    await page.keyboard.press("Alt+KeyC")
+    await expect(page.locator("#call-panel :focus")).to_have_count(1)
+
+
+async def test_a_second_call_stacks_and_what_was_typed_survives_even_a_reload(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    giulia = await served.agent("giulia")
+    page = await log_in("giulia")
+    first = await served.waiting_call("+393331112222")
+    await served.answer(await served.ring(first, giulia))
+    subject = page.get_by_role("form", name="Nuova richiesta").get_by_label("Oggetto")
+    await subject.fill("Stampante")
+    await expect(page.get_by_text("bozza salvata")).to_be_visible()
+    second = await served.waiting_call("+393333334444")
+    await served.ring(second, giulia)
+    tab = page.get_by_role("button", name="+39 333 333 4444")
+    await expect(tab).to_be_visible()
+    await expect(subject).to_have_value("Stampante")
+    await tab.click()
+    await expect(subject).to_have_value("")
+    await page.reload()
+    await page.get_by_role("button", name="+39 333 111 2222").click()
+    await expect(subject).to_have_value("Stampante")
+
+
+async def test_a_message_is_heard_read_and_closed(served: DeskServer, log_in: OpenPage) -> None:
+    await served.agent("giulia")
+    teresa = await served.contact("Teresa Lorusso")
+    await served.message(
+        "m1", "buongiorno non riesco a entrare grazie", contact_id=teresa, due=timedelta(minutes=-5), seconds=6
+    )
+    await served.message("m2", caller=None)
+    await served.message("m3", speech=0.1)
+    page = await log_in("giulia")
+    rows = page.locator(".master .row")
+    await expect(rows.nth(0)).to_contain_text("Teresa Lorusso")
+    await expect(rows.nth(0)).to_contain_text("scaduto da 5 min")
+    await expect(rows.nth(1)).to_contain_text("Numero riservato")
+    await expect(rows.nth(1)).to_contain_text("Trascrizione in attesa")
+    await page.get_by_text("Senza parole").click()
+    await page.get_by_role("button", name="Segna tutti come ascoltati").click()
+    await expect(page.get_by_text("Senza parole")).to_be_hidden()
+
+    await rows.nth(0).click()
+    doubtful = page.get_by_role("button", name="riesco (incerta)")
+    await expect(doubtful).to_have_class("word doubtful ")
+    await doubtful.click()
+    audio = page.locator("audio")
+    await page.wait_for_function("() => document.querySelector('audio').currentTime > 2.05")
+    assert 2.0 < await audio.evaluate("a => a.currentTime") < 6
+    await page.get_by_role("button", name="Ferma").click()
+    seek = page.get_by_label("Punto del messaggio")
+    await seek.evaluate("s => { s.value = 4.5; s.dispatchEvent(new Event('input', {bubbles: true})); }")
+    await page.wait_for_function("() => !document.querySelector('audio').seeking")
+    assert abs(await audio.evaluate("a => a.currentTime") - 4.5) < 0.05
+    await expect(page.locator(".word.now")).to_have_count(1)
+    await expect(page.get_by_text("non ancora ascoltato")).to_be_hidden()
+
+    await page.get_by_role("button", name="Prendi in carico").click()
+    await page.get_by_label("Soluzione").fill("Richiamata e risolto")
+    await page.get_by_role("button", name="Chiudi la richiesta").click()
+    await expect(page.locator(".master .row")).to_have_count(1)
+
+
+async def test_a_missed_call_pauses_says_why_and_one_click_comes_back(served: DeskServer, log_in: OpenPage) -> None:
+    giulia = await served.agent("giulia", presence=Presence.FREE)
+    page = await log_in("giulia")
+    call_id = await served.waiting_call()
+    offer = await served.ring(call_id, giulia)
+    await expect(page.locator(".call-panel")).to_be_visible()
+    await served.database.run(end_offer, offer, OfferResult.MISSED, misses_before_pause=1, now=served.now())
+    await expect(page.locator(".call-panel")).to_be_hidden()
+    banner = page.get_by_role("alert").filter(has_text="chiamata non risposta")
+    await expect(banner).to_be_visible()
+    await banner.get_by_role("button", name="Torna libero").click()
+    await expect(banner).to_be_hidden()
+    async with served.database.session() as session:
+        assert (await session.get_one(Agent, giulia)).presence is Presence.FREE
+
+
+async def test_who_calls_is_said_with_the_keyboard_alone(served: DeskServer, log_in: OpenPage) -> None:
+    giulia = await served.agent("giulia")
+    await served.contact("Vito Amoruso", phone="+390801112222", company="Policlinico di Bari")
+    page = await log_in("giulia")
+    await served.answer(await served.ring(await served.waiting_call("+393331234567"), giulia))
+    await expect(page.get_by_text("Sconosciuto")).to_be_visible()
+    await page.get_by_role("button", name="Indica chi chiama").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("searchbox")).to_be_focused()
+    await page.keyboard.type("amor")
+    choose = page.get_by_role("dialog").get_by_role("button", name="Scegli")
+    await expect(choose).to_be_visible()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".caller")).to_have_text("Vito Amoruso")
+    await expect(page.get_by_text("+39 333 123 4567 è ora un numero di Vito Amoruso.")).to_be_visible()
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+async def test_a_lost_connection_is_said_and_comes_back_by_itself(
+    served: DeskServer, log_in: OpenPage, context: BrowserContext
+) -> None:
+    await served.agent("giulia")
+    page = await log_in("giulia")
+    blocked = True
+
+    async def gone(route: object) -> None:
+        if blocked:
+            await route.close()  # type: ignore[attr-defined]
+        else:
+            route.connect_to_server()  # type: ignore[attr-defined]
+
+    await page.route_web_socket("**/api/live", gone)
+    for browser in tuple(served.live._browsers):
+        await browser.socket.close(1012)
+    banner = page.get_by_role("alert").filter(has_text="Connessione persa")
+    await expect(banner).to_be_visible()
+    await served.waiting_call("+393331234567")
+    blocked = False
+    await expect(banner).to_be_hidden()
+    await expect(page.get_by_label("Coda e colleghi").get_by_text("+39 333 123 4567")).to_be_visible()
+
+
+async def test_hostile_names_are_shown_as_text_and_run_nowhere(served: DeskServer, log_in: OpenPage) -> None:
+    giulia = await served.agent("giulia", HOSTILE)
+    contact = await served.contact(HOSTILE, company=HOSTILE[:100], email="x@example.org")
+    request = await served.request(HOSTILE, contact_id=contact, description=HOSTILE, actor="giulia")
+    await served.message("m1", HOSTILE, contact_id=contact)
+    page = await log_in("giulia")
+    await served.ring(await served.waiting_call(), giulia)
+    await expect(page.locator(".caller")).to_contain_text("<img src=x onerror=")
+    await page.goto(f"{served.url}/#/messages/m1")
+    await expect(page.locator(".words")).to_contain_text("</script>")
+    await page.goto(f"{served.url}/#/requests/{request.id}")
+    await expect(page.locator(".page h2")).to_contain_text("<img src=x onerror=")
+    assert await page.evaluate("window.hacked") is None
+    assert await page.locator("img[src='x']").count() == 0
+
+
+async def test_the_language_can_be_changed_and_stays(served: DeskServer, log_in: OpenPage) -> None:
+    await served.agent("giulia", "Giulia Ferrante")
+    page = await log_in("giulia")
+    await page.get_by_role("button", name="Giulia Ferrante").click()
+    await page.get_by_role("button", name="English").click()
+    await expect(page.get_by_role("heading", name="Messages", exact=True)).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("button", name="Go on duty")).to_be_visible()
+    assert await page.locator("html").get_attribute("lang") == "en"
+
+
+async def test_logging_out_leads_to_the_log_in_form(served: DeskServer, log_in: OpenPage) -> None:
+    await served.agent("giulia", "Giulia Ferrante")
+    page = await log_in("giulia")
+    await page.get_by_role("button", name="Giulia Ferrante").click()
+    await page.get_by_role("button", name="Esci", exact=True).click()
+    await expect(page.get_by_label("Nome utente")).to_be_focused()
+    assert served.live.connected == 0

@@ -1,0 +1,239 @@
+"""The live connection as a browser has it: a real websocket."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
+
+from centralino.rig.desk_server import HOSTILE, DeskServer, withdraw
+from ivr.models import Agent
+
+pytestmark = pytest.mark.contract
+
+
+class Page:
+    """A browser's live connection."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            message: dict[str, Any] = orjson.loads(await self.socket.recv())
+            return message
+
+    async def until(self, topic: str, item_id: Any = None) -> dict[str, Any]:
+        """The next event of a list; it has the number after the one before it."""
+        while True:
+            event = await self.next()
+            if event["type"] == topic and item_id in (None, event["data"]["id"]):
+                return event
+
+    async def say(self, kind: str) -> None:
+        await self.socket.send(orjson.dumps({"type": kind}).decode())
+
+    async def nothing_of(self, topic: str) -> None:
+        """All that was sent so far holds nothing of this list."""
+        await self.say("ping")
+        while (event := await self.next())["type"] != "pong":
+            assert event["type"] != topic, event
+
+
+@contextlib.asynccontextmanager
+async def page(served: DeskServer, username: str) -> AsyncIterator[tuple[Page, dict[str, Any]]]:
+    """A page of a person, and its first snapshot."""
+    async with (
+        served.browser(username) as client,
+        connect(
+            served.url.replace("http", "ws") + "/api/live",
+            additional_headers={"cookie": f"centralino={client.cookies['centralino']}"},
+            origin=Origin(served.url),
+            proxy=None,
+        ) as socket,
+    ):
+        one = Page(socket)
+        snapshot = await one.next()
+        assert snapshot["type"] == "snapshot"
+        yield one, snapshot
+
+
+async def test_a_page_gets_a_snapshot_and_then_numbered_events(served: DeskServer) -> None:
+    agent_id = await served.agent("giulia")
+    await served.message("m1", "buongiorno")
+    await served.request("Stampante", actor="marco")
+    async with page(served, "giulia") as (one, snapshot):
+        data = snapshot["data"]
+        assert data["me"]["agent_id"] == agent_id
+        assert [message["id"] for message in data["messages"]] == ["m1"]
+        assert len(data["requests"]) == 2
+        assert data["pops"] == []
+        assert data["queues"] == ["desk", "specialists"]
+        seq = snapshot["seq"]
+        call_id = await served.waiting_call()
+        seen = []
+        while True:
+            event = await one.next()
+            seen.append(event["seq"])
+            if event["type"] == "waiting":
+                break
+        assert event["data"]["id"] == call_id
+        assert event["data"]["item"]["caller"] == "+390805551234"
+        assert seen == list(range(seq + 1, seq + 1 + len(seen)))
+
+
+async def test_a_page_that_missed_something_asks_and_gets_a_snapshot(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with page(served, "giulia") as (one, _):
+        await served.waiting_call()
+        await one.say("resync")
+        while (event := await one.next())["type"] != "snapshot":
+            pass
+        assert len(event["data"]["waiting"]) == 1
+
+
+async def test_a_pop_reaches_only_the_agent_whose_phone_rings(served: DeskServer) -> None:
+    giulia, _marco = await served.agent("giulia"), await served.agent("marco")
+    contact = await served.contact("Teresa Lorusso", company="ASL Bari")
+    await served.request("Referto bloccato", contact_id=contact, actor="marco")
+    async with page(served, "giulia") as (hers, _), page(served, "marco") as (his, _):
+        call_id = await served.waiting_call(choice="credentials")
+        await served.ring(call_id, giulia)
+        pop = (await hers.until("pops", call_id))["data"]["item"]
+        assert pop["state"] == "ringing"
+        assert pop["confidence"] == "known"
+        assert pop["contacts"][0]["name"] == "Teresa Lorusso"
+        assert pop["company"]["name"] == "ASL Bari"
+        assert [request["subject"] for request in pop["open_requests"]] == ["Referto bloccato"]
+        assert pop["attempts_today"] == 1
+        assert pop["choice"] == "credentials"
+        assert pop["line_name"] == "Help Desk Edotto"
+        await his.nothing_of("pops")
+
+
+async def test_the_pop_is_written_to_the_page_when_pop_returns(served: DeskServer) -> None:
+    giulia = await served.agent("giulia")
+    async with page(served, "giulia") as (one, _):
+        call_id = await served.waiting_call()
+        await served.ring(call_id, giulia, pop=False)
+        await served.live.pop(giulia, call_id)
+        (browser,) = served.live._browsers
+        assert call_id in browser.pops
+        assert browser.unsent == {} or ("pops", call_id) not in browser.unsent
+        assert (await one.until("pops", call_id))["data"]["item"]["call_id"] == call_id
+
+
+async def test_a_pop_follows_its_call_and_stays_until_acted_upon(served: DeskServer) -> None:
+    giulia = await served.agent("giulia")
+    async with page(served, "giulia") as (one, _), served.browser("giulia") as api:
+        call_id = await served.waiting_call()
+        offer = await served.ring(call_id, giulia)
+        assert (await one.until("pops", call_id))["data"]["item"]["state"] == "ringing"
+        await served.answer(offer)
+        assert (await one.until("pops", call_id))["data"]["item"]["state"] == "talking"
+        await served.hang_up(call_id)
+        assert (await one.until("pops", call_id))["data"]["item"]["state"] == "ended"
+        async with page(served, "giulia") as (_, snapshot):
+            assert [pop["call_id"] for pop in snapshot["data"]["pops"]] == [call_id]
+        await api.post(f"/calls/{call_id}/dismiss", json={"reason": "wrong_number"})
+        assert (await one.until("pops", call_id))["data"]["item"] is None
+
+
+async def test_a_withdrawn_pop_goes_away_and_a_second_call_does_not_replace_the_first(served: DeskServer) -> None:
+    giulia = await served.agent("giulia")
+    async with page(served, "giulia") as (one, _):
+        first, second = await served.waiting_call(), await served.waiting_call("+393331112222")
+        await served.answer(await served.ring(first, giulia))
+        offer = await served.ring(second, giulia)
+        await one.until("pops", second)
+        async with page(served, "giulia") as (_, snapshot):
+            assert [pop["call_id"] for pop in snapshot["data"]["pops"]] == [second, first]
+        await served.database.run(withdraw, offer, now=served.now())
+        assert (await one.until("pops", second))["data"]["item"] is None
+        async with page(served, "giulia") as (_, snapshot):
+            assert [pop["call_id"] for pop in snapshot["data"]["pops"]] == [first]
+
+
+async def test_a_page_that_does_not_read_holds_nobody_up(served: DeskServer) -> None:
+    await served.agent("slow")
+    await served.agent("quick")
+    async with served.browser("slow") as client:
+        stuck = connect(
+            served.url.replace("http", "ws") + "/api/live",
+            additional_headers={"cookie": f"centralino={client.cookies['centralino']}"},
+            max_queue=1,
+            close_timeout=0.1,
+            ping_interval=None,
+            proxy=None,
+        )
+        async with page(served, "quick") as (quick, _), stuck:
+            for number in range(30):
+                request = await served.request(f"{number} " + "x" * 150)
+                event = await quick.until("requests", request.id)
+                assert event["data"]["item"]["subject"].startswith(f"{number} ")
+
+
+async def test_the_agent_is_connected_while_a_page_is_open(served: DeskServer) -> None:
+    agent_id = await served.agent("giulia")
+    heard: asyncio.Queue[None] = asyncio.Queue()
+
+    async def connected() -> bool:
+        async with served.database.session() as session:
+            return (await session.get_one(Agent, agent_id)).desk_connected
+
+    async with page(served, "giulia") as (one, _):
+        await one.until("agents", agent_id)
+        assert await connected()
+        served.database.subscribe(lambda _: heard.put_nowait(None))
+    async with asyncio.timeout(5):
+        await heard.get()
+    assert not await connected()
+
+
+async def test_logging_out_closes_the_live_page(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with (
+        served.browser("giulia") as client,
+        connect(
+            served.url.replace("http", "ws") + "/api/live",
+            additional_headers={"cookie": f"centralino={client.cookies['centralino']}"},
+            proxy=None,
+        ) as socket,
+    ):
+        await socket.recv()
+        await client.delete("/session")
+        async with asyncio.timeout(5):
+            await socket.wait_closed()
+        assert socket.close_code == 4401
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", None])
+async def test_strangers_get_no_live_page(served: DeskServer, origin: str | None) -> None:
+    await served.agent("giulia")
+    async with served.browser("giulia") as client:
+        cookie = client.cookies["centralino"] if origin else "made up"
+        with pytest.raises(InvalidStatus, match="403"):
+            async with connect(
+                served.url.replace("http", "ws") + "/api/live",
+                additional_headers={"cookie": f"centralino={cookie}"},
+                origin=Origin(origin) if origin else None,
+                proxy=None,
+            ):
+                pass
+
+
+async def test_hostile_text_arrives_as_text(served: DeskServer) -> None:
+    giulia = await served.agent("giulia", HOSTILE)
+    contact = await served.contact(HOSTILE, company=HOSTILE[:100])
+    await served.request(HOSTILE, contact_id=contact, description=HOSTILE * 20)
+    async with page(served, "giulia") as (one, _):
+        call_id = await served.waiting_call()
+        await served.ring(call_id, giulia)
+        pop = (await one.until("pops", call_id))["data"]["item"]
+        assert "<img src=x onerror=" in pop["contacts"][0]["name"]
+        assert "</script>" in pop["open_requests"][0]["subject"]

@@ -1,0 +1,149 @@
+"""Who gets in, and what a browser is told."""
+
+from datetime import timedelta
+
+import pytest
+
+from centralino.rig.desk_server import PASSWORD, DeskServer
+from desk.models import DeskSession
+from desk.operations import set_password
+from desk.passwords import token_hash
+
+pytestmark = pytest.mark.contract
+
+
+async def test_a_log_in_gives_a_cookie_that_only_the_server_can_use(served: DeskServer) -> None:
+    await served.agent("giulia", "Giulia Ferrante")
+    async with served.browser() as page:
+        answer = await page.post("/session", json={"username": "giulia", "password": PASSWORD})
+        assert answer.json()["name"] == "Giulia Ferrante"
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        token = page.cookies["centralino"]
+        async with served.database.session() as session:
+            assert await session.get(DeskSession, token) is None
+            assert await session.get(DeskSession, token_hash(token)) is not None
+        assert (await page.get("/session")).json()["username"] == "giulia"
+
+
+async def test_with_https_the_cookie_is_secure_and_bound_to_the_host(tmp_path_factory: pytest.TempPathFactory) -> None:
+    async with DeskServer(tmp_path_factory.mktemp("secure"), secure_cookie=True) as served:
+        await served.agent("giulia")
+        async with served.browser() as page:
+            answer = await page.post("/session", json={"username": "giulia", "password": PASSWORD})
+            cookie = answer.headers["set-cookie"]
+            assert cookie.startswith("__Host-centralino=")
+            assert "; secure" in cookie.lower()
+            assert answer.headers["strict-transport-security"]
+
+
+async def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with served.browser() as page:
+        wrong = await page.post("/session", json={"username": "giulia", "password": "wrong"})
+        unknown = await page.post("/session", json={"username": "nobody", "password": "wrong"})
+    assert wrong.status_code == unknown.status_code == 401
+    assert wrong.json() == unknown.json()
+    assert wrong.json()["error"] == "wrong_password"
+
+
+async def test_messages_are_in_the_readers_language(served: DeskServer) -> None:
+    async with served.browser() as page:
+        wrong = {"username": "x", "password": "y"}
+        italian = await page.post("/session", json=wrong)
+        english = await page.post("/session", json=wrong, headers={"accept-language": "en-GB,en;q=0.9"})
+    assert italian.json()["message"] == "Nome utente o password non corretti."
+    assert english.json()["message"] == "User name or password is not right."
+
+
+async def test_guessing_is_slowed_down_even_with_the_right_password_at_last(served: DeskServer) -> None:
+    await served.agent("giulia")
+    await served.agent("marco")
+    async with served.browser() as page:
+        for _ in range(5):
+            assert (await page.post("/session", json={"username": "Giulia", "password": "no"})).status_code == 401
+        blocked = await page.post("/session", json={"username": "giulia", "password": PASSWORD})
+        assert blocked.status_code == 429
+        assert blocked.json()["error"] == "too_many_attempts"
+        assert 0 < int(blocked.headers["retry-after"]) <= 901
+        assert (await page.post("/session", json={"username": "marco", "password": PASSWORD})).status_code == 200
+        served.now.ahead = timedelta(minutes=16)
+        assert (await page.post("/session", json={"username": "giulia", "password": PASSWORD})).status_code == 200
+
+
+async def test_without_a_log_in_nothing_is_told(served: DeskServer) -> None:
+    await served.message("m1", "buongiorno")
+    async with served.browser() as page:
+        schema = (await page.get("/openapi.json")).json()
+        for path, methods in schema["paths"].items():
+            for method in methods:
+                if (path, method) == ("/api/session", "post"):
+                    continue
+                url = path.removeprefix("/api")
+                for name in ("call_id", "message_id", "ticket"):
+                    url = url.replace(f"{{{name}}}", "m1")
+                answer = await page.request(method, url.replace("{request_id}", "1"), json={})
+                assert answer.status_code == 401, (method, path, answer.text)
+
+
+async def test_logging_out_ends_the_cookie_and_a_new_password_ends_all_log_ins(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with served.browser("giulia") as one, served.browser("giulia") as other:
+        token = one.cookies["centralino"]
+        assert (await one.delete("/session")).status_code == 204
+        one.cookies.set("centralino", token)
+        assert (await one.get("/session")).status_code == 401
+        assert (await other.get("/session")).status_code == 200
+        await served.database.run(set_password, "giulia", "another long password")
+        assert (await other.get("/session")).status_code == 401
+
+
+async def test_a_log_in_is_over_after_its_hours(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with served.browser("giulia") as page:
+        served.now.ahead = timedelta(hours=11, minutes=59)
+        assert (await page.get("/session")).status_code == 200
+        served.now.ahead = timedelta(hours=12, seconds=1)
+        assert (await page.get("/session")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({}, 200),
+    ],
+)
+async def test_pages_of_other_sites_cannot_change_anything(
+    served: DeskServer, headers: dict[str, str], status: int
+) -> None:
+    await served.agent("giulia")
+    async with served.browser("giulia") as page:
+        answer = await page.post("/presence/pause", content=b'{"reason":"break"}', headers=headers)
+        assert answer.status_code == status, answer.text
+
+
+async def test_every_answer_carries_the_security_headers(served: DeskServer) -> None:
+    async with served.browser() as page:
+        for url in ("/", "/static/js/app.js", "/api/session", "/api/nothing"):
+            answer = await page.get(f"{served.url}{url}")
+            assert "script-src 'self'" in answer.headers["content-security-policy"]
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["x-frame-options"] == "DENY"
+            expected = "no-store" if url.startswith("/api") else "no-cache"
+            assert answer.headers["cache-control"] == expected
+
+
+async def test_the_language_is_remembered_with_the_account(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with served.browser("giulia") as page:
+        assert (await page.put("/session/language", json={"language": "en"})).json()["language"] == "en"
+        assert (await page.put("/session/language", json={"language": "fr"})).status_code == 422
+    async with served.browser("giulia") as page:
+        assert (await page.get("/session")).json()["language"] == "en"

@@ -1,0 +1,169 @@
+"""The database's two verbs, on both databases."""
+
+import asyncio
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from centralino.rig.postgres import PostgresServer
+from tickets.database import Change, Database, announce
+from tickets.models import Company
+
+pytestmark = pytest.mark.contract
+
+
+async def add(session: AsyncSession, name: str) -> int:
+    company = Company(name=name)
+    session.add(company)
+    await session.flush()
+    announce(session, "company", company.id)
+    return company.id
+
+
+async def names(session: AsyncSession) -> list[str]:
+    return list(await session.scalars(select(Company.name).order_by(Company.name)))
+
+
+async def test_an_operation_is_stored_and_then_announced(database: Database) -> None:
+    heard: list[frozenset[Change]] = []
+    unsubscribe = database.subscribe(heard.append)
+    company_id = await database.run(add, "ASL Bari")
+    assert heard == [frozenset({Change("company", company_id)})]
+    unsubscribe()
+    await database.run(add, "ASL Lecce")
+    assert len(heard) == 1
+    assert await database.read(names) == ["ASL Bari", "ASL Lecce"]
+
+
+async def test_an_operation_that_fails_stores_and_announces_nothing(database: Database) -> None:
+    heard: list[frozenset[Change]] = []
+    database.subscribe(heard.append)
+
+    async def fail(session: AsyncSession) -> None:
+        await add(session, "ASL Bari")
+        raise LookupError("after the change")
+
+    with pytest.raises(LookupError):
+        await database.run(fail)
+    assert heard == []
+    assert await database.read(names) == []
+
+
+async def test_a_listener_that_fails_harms_neither_the_work_nor_the_others(database: Database) -> None:
+    heard: list[frozenset[Change]] = []
+
+    def broken(_changes: frozenset[Change]) -> None:
+        raise RuntimeError("listener")
+
+    database.subscribe(broken)
+    database.subscribe(heard.append)
+    await database.run(add, "ASL Bari")
+    assert len(heard) == 1
+
+
+async def test_many_operations_at_once_are_all_stored(database: Database) -> None:
+    await asyncio.gather(*(database.run(add, f"Azienda {n:02}") for n in range(40)))
+    assert await database.read(names) == [f"Azienda {n:02}" for n in range(40)]
+
+
+async def test_a_cancelled_operation_leaves_no_trace_and_no_lock(database: Database) -> None:
+    # Cancelled at every point of its way: each number of loop rounds is another point.
+    for rounds in range(60):
+        task = asyncio.create_task(database.run(add, f"Azienda {rounds}"))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await database.run(add, "ASL Bari")
+    assert "ASL Bari" in await database.read(names)
+    # Another connection may write too: no transaction was left open.
+    other = Database(database.url, patience=1)
+    await other.run(add, "ASL Lecce")
+    await other.close()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_statement_cancelled_while_it_runs_is_rolled_back(database: Database) -> None:
+    started = asyncio.Event()
+
+    async def slow(session: AsyncSession) -> None:
+        started.set()
+        await session.execute(
+            text(
+                "INSERT INTO company (name) "
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) "
+                "SELECT 'Azienda ' || i FROM n"
+            )
+        )
+
+    task = asyncio.create_task(database.run(slow))
+    await started.wait()
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await database.read(names) == []
+    await database.run(add, "ASL Bari")
+    assert await database.read(names) == ["ASL Bari"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_locked_database_is_waited_for_and_not_for_ever(database: Database, tmp_path: Path) -> None:
+    await database.run(add, "ASL Bari")
+    blocker = sqlite3.connect(tmp_path / "fresh.db", isolation_level=None, check_same_thread=False)
+    blocker.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(database.run(add, "ASL Lecce"))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    assert await database.read(names) == ["ASL Bari"]  # reading goes on
+    blocker.execute("COMMIT")
+    await waiting
+
+    blocker.execute("BEGIN IMMEDIATE")
+    hasty = Database(database.url, patience=0.1)
+    with pytest.raises(OperationalError, match="locked"):
+        await hasty.run(add, "ASL Taranto")
+    await hasty.close()
+    blocker.close()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_lost_connections_are_replaced_without_the_caller_noticing(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    await database.run(add, "ASL Bari")
+    await asyncio.to_thread(postgres_server.restart)
+    assert await database.read(names) == ["ASL Bari"]
+    await database.run(add, "ASL Lecce")
+    await asyncio.to_thread(postgres_server.restart)
+    await database.run(add, "ASL Taranto")
+    assert len(await database.read(names)) == 3
+
+
+async def test_an_error_of_the_database_is_not_tried_again(database: Database) -> None:
+    runs = 0
+
+    async def wrong(session: AsyncSession) -> None:
+        nonlocal runs
+        runs += 1
+        await session.execute(text("SELECT nothing FROM nowhere"))
+
+    with pytest.raises(DBAPIError):
+        await database.run(wrong)
+    assert runs == 1
+
+
+async def test_times_come_back_in_utc_and_naive_ones_are_refused(database: Database) -> None:
+    from tickets.models import Request
+
+    async def compare(session: AsyncSession, at: datetime) -> bool | None:
+        return await session.scalar(select(func.count()).select_from(Request).where(Request.opened_at < at)) == 0
+
+    assert await database.read(compare, datetime.now(UTC))
+    with pytest.raises(Exception, match="naive datetime"):
+        await database.read(compare, datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test

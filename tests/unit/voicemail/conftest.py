@@ -1,0 +1,23 @@
+"""A fresh database and short ways to make messages."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tickets.database import Base, Database
+from tickets.notices import Notices, NoticeSettings
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/test.db")
+    async with database.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def notices() -> Notices:
+    return Notices(NoticeSettings())
