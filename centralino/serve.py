@@ -101,9 +101,7 @@ async def serve(settings: Settings) -> None:
         log.info("centralino is stopping: calls stay up in Asterisk")
 
 
-def set_timetable(
-    clock: Clock, settings: Settings, database: Database, switchboard: Switchboard
-) -> None:
+def set_timetable(clock: Clock, settings: Settings, database: Database, switchboard: Switchboard) -> None:
     """What runs by itself, and how often."""
 
     async def deliver_mail() -> None:

@@ -310,7 +310,7 @@ class Switchboard:
         for left in await self.services.database.read(messages_recording):
             row = await self.services.database.read(queries.call, left.call_id or "")
             if row is not None and row.ended_at is not None:
-                await message.file_leftover(self.services, left)
+                await message.file_recorded(self.services, left)
 
     async def _rows_in_hand(self) -> list[Call]:
         return [row for row in await self.services.database.read(queries.open_calls) if row.id in self.calls]

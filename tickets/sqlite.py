@@ -3,7 +3,8 @@
 `aiosqlite` runs a connection in a thread of its own, and SQLAlchemy asks it to make a cursor, execute, fetch and
 close: four trips per statement, each dearer than the statement itself. Here one trip executes and fetches; cursors are
 made and closed where we are, which SQLite allows while nobody else uses the connection (the pool sees to that).
-Measured on an operation of one SELECT, one UPDATE and the commit: 1.1 ms of processor time before, 0.8 ms after.
+Measured, together with making the retry machinery only where needed: 28 % less processor time for an operation of one
+SELECT, one UPDATE and the commit (1.36 to 0.98 ms), 34 % less for a read of one SELECT (0.70 to 0.46 ms).
 """
 
 import sqlite3

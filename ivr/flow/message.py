@@ -149,27 +149,35 @@ async def _file(call: ActiveCall, message_id: str, callback: str | None) -> Requ
 
 
 async def _keep_and_file(call: ActiveCall, message_id: str, callback: str | None) -> Request | None:
-    services = call.services
-    message = await services.database.read(find_message, message_id)
+    message = await call.services.database.read(find_message, message_id)
     if message is None:
         return None
+    request = await file_recorded(call.services, message, callback=callback)
+    if request is not None:
+        call.outcome = Outcome.VOICEMAIL
+    return request
+
+
+async def file_recorded(services: Services, message: Message, *, callback: str | None = None) -> Request | None:
+    """Move a message's audio from Asterisk's folder to the store and file it; safe to repeat after a crash."""
     take, kept = await asyncio.to_thread(_keep_best_take, services, message)
-    promise = pickup_promise(call.calendar, message.started_at)
-    request = await services.database.run(
+    return await _file_kept(services, message, kept, take=take, callback=callback)
+
+
+async def _file_kept(
+    services: Services, message: Message, kept: KeptAudio | None, *, take: int, callback: str | None = None
+) -> Request | None:
+    promise = pickup_promise(services.config.calendar_of(message.line), message.started_at)
+    return await services.database.run(
         messages.file_message,
-        message_id,
+        message.id,
         kept,
         services.notices,
         take=take,
         callback=callback,
-        email=call.email,
         pickup_due_at=promise.due_at,
-        now=call.now(),
+        now=services.now(),
     )
-    if request is not None:
-        call.outcome = Outcome.VOICEMAIL
-        log.info("message filed", call=call.id, ticket=request.ticket)
-    return request
 
 
 def _keep_best_take(services: Services, message: Message) -> tuple[int, KeptAudio | None]:
@@ -222,7 +230,7 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
     caller = parse_phone_number(recording.caller).best()
     match = await database.read(identify_caller, caller)
     contact = match.contacts[0] if len(match.contacts) == 1 else None
-    await database.run(
+    stored = await database.run(
         _begin_fallback,
         recording,
         message_id=message_id,
@@ -231,18 +239,7 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
         contact_id=contact.id if contact else None,
     )
     kept = await asyncio.to_thread(services.audio.keep, recording.path, message_id, recording.recorded_at)
-    promise = pickup_promise(config.calendars[line.calendar], recording.recorded_at)
-    request = await database.run(
-        messages.file_message,
-        message_id,
-        kept,
-        services.notices,
-        take=1,
-        email=contact.email if contact else None,
-        pickup_due_at=promise.due_at,
-        now=services.now(),
-    )
-    log.info("fallback message filed", message=message_id, ticket=request.ticket if request else None)
+    await _file_kept(services, stored, kept, take=1)
 
 
 async def _begin_fallback(
@@ -253,13 +250,14 @@ async def _begin_fallback(
     line: Line,
     caller: str | None,
     contact_id: int | None,
-) -> None:
-    if await session.get(Message, message_id) is not None:
-        return
+) -> Message:
+    stored = await session.get(Message, message_id)
+    if stored is not None:
+        return stored
     # a call that we handed to the dialplan has its row; one that came while we were down has none yet
     call_id = await session.scalar(select(Call.id).where(Call.channel_id == recording.unique_id))
     at = recording.recorded_at
-    await messages.begin_message(
+    stored = await messages.begin_message(
         session,
         message_id=message_id,
         call_id=call_id or message_id,
@@ -285,3 +283,4 @@ async def _begin_fallback(
         )
         await operations.end_call(session, call_id, Outcome.FALLBACK, note="recorded by the dialplan", now=at)
     await session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id))
+    return stored
