@@ -9,6 +9,7 @@ PHONES := baresip-core=baresip util-linux=setpriv
 BROWSER := chromium=chromium
 POSTGRESQL := postgresql=/usr/lib/postgresql/*/bin/initdb
 LOAD := sip-tester=sipp
+SOUND := sox=sox
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -21,7 +22,7 @@ serve: venv  ## Start the service with your own settings and your own Asterisk
 	.venv/bin/centralino serve $(ARGS)
 
 test: venv asterisk phones  ## Run all tests, with a real Asterisk, real phones and a real browser
-	@setup/packages.sh $(BROWSER) $(POSTGRESQL)
+	@setup/packages.sh $(BROWSER) $(POSTGRESQL) $(SOUND)
 	.venv/bin/python -m pytest $(ARGS)
 
 lint: venv  ## Check style and types
@@ -34,7 +35,7 @@ bench: venv asterisk phones  ## Measure speed and load, side by side with Asteri
 	.venv/bin/python -m benchmarks $(ARGS)
 
 setup: venv asterisk phones  ## Only install what the other targets need
-	@setup/packages.sh $(BROWSER) $(POSTGRESQL) $(LOAD)
+	@setup/packages.sh $(BROWSER) $(POSTGRESQL) $(SOUND) $(LOAD)
 	@echo 'Centralino is set up: try make demo'
 
 lock: venv  ## Write requirements.lock anew from pyproject.toml, with the newest releases

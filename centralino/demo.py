@@ -271,6 +271,7 @@ async def _answered(stage: Stage, number: int, story: Story, person: Person, sta
             "subject": "Utenza bloccata",
             "description": "L'utenza risulta bloccata dopo il cambio della password.",
             "solution": "Utenza sbloccata al telefono.",
+            "contact_id": item["contacts"][0]["id"],
         },
     )
     story.ticket, story.request_id = saved["request"]["ticket"], saved["request"]["id"]

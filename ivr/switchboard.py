@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from structlog.contextvars import bound_contextvars
 
 from ivr import operations, queries
@@ -36,7 +36,7 @@ from tickets.notices import Notices
 from tickets.phone_numbers import parse_phone_number
 from tickets.queries import identify_caller
 from voicemail.audio import AudioStore
-from voicemail.fallback import scan_fallback
+from voicemail.fallback import SETTLED_SECONDS, scan_fallback
 from voicemail.queries import messages_recording
 
 log = structlog.get_logger()
@@ -75,6 +75,8 @@ class AsteriskSettings(BaseModel):
     recordings: Path = Path("/var/spool/asterisk/recording")
     fallback: Path = Path("/var/spool/asterisk/centralino-fallback")
     """Where the dialplan leaves messages it recorded while the service was down."""
+    fallback_settled_seconds: float = Field(default=SETTLED_SECONDS, ge=0, le=3600)
+    """Such a message is filed when its file has not grown for so long."""
 
 
 class Switchboard:
@@ -403,7 +405,8 @@ class Switchboard:
 
     async def file_fallbacks(self) -> int:
         """File what the dialplan recorded while the service was down; returns how many."""
-        recordings = await asyncio.to_thread(scan_fallback, self.asterisk.fallback)
+        settled = self.asterisk.fallback_settled_seconds
+        recordings = await asyncio.to_thread(scan_fallback, self.asterisk.fallback, settled_seconds=settled)
         filed = 0
         for recording in recordings:
             try:

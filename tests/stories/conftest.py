@@ -3,20 +3,27 @@
 The words that are played are short, so that a story takes seconds; the demo (`test_demo.py`) plays the real ones.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from centralino.rig.audio import RATE, read_samples, seconds, similarity, write_samples
 from centralino.rig.desk import DeskClient
-from centralino.rig.phone import Phone
+from centralino.rig.phone import Event, Phone
 from centralino.rig.world import Colleague, Person, ServiceProcess, World, always_open, closed_today
 from centralino.serve import Service, utc_now
+from ivr.models import Call, Offer, Outcome, Phase
+from tickets.models import Request
+from voicemail.models import Message, MessageState
 
-ANNA = Colleague("anna", "Anna Bianchi", "101", ("edotto",))
-BRUNO = Colleague("bruno", "Bruno Verdi", "102", ("edotto", "secondo"))
+ANNA = Colleague("anna", "Anna Bianchi", "101", ("edotto", "insieme", "impaziente"))
+BRUNO = Colleague("bruno", "Bruno Verdi", "102", ("edotto", "secondo", "insieme"))
 CARLA = Colleague("carla", "Carla Neri", "103", ("secondo",))
 ROSSI = Person("Maria Rossi", "+390805551234", "ASL Bari", "maria.rossi@asl-bari.example")
 AMATO = Person("Luigi Amato", "+390883555777", "Ospedale di Molfetta", "luigi.amato@molfetta.example")
@@ -28,6 +35,12 @@ MENU = "805"
 CLOSED = "801"
 BOTH = "810"
 """Rings two agents at once."""
+IMPATIENT = "820"
+"""Offers a message after two seconds of waiting."""
+ENGLISH = "830"
+"""Closed, and speaks English."""
+UNSTAFFED = "840"
+"""Offers a message at once when no agent is on duty."""
 
 SPEECH = Path(__file__).resolve().parents[2] / "centralino/rig/speech"
 QUESTION = SPEECH / "espeak-013.wav"
@@ -49,6 +62,7 @@ def calls() -> dict[str, Any]:
             "secondo": {**waits, "wrap_up_seconds": 0},
             "insieme": {**waits, "wrap_up_seconds": 0, "ring_agents": 2},
             "impaziente": {**waits, "max_wait_seconds": 2},
+            "deserto": {**waits, "when_no_agents": "message"},
         },
         "message": {"max_seconds": 30, "max_silence_seconds": 3},
         "lines": [
@@ -56,8 +70,9 @@ def calls() -> dict[str, Any]:
             {"number": MENU, "name": "Edotto", "calendar": "sempre", "queue": "edotto", "notice": "", "menu": menu},
             {"number": CLOSED, "name": "Edotto", "calendar": "chiuso", "queue": "edotto", **quick},
             {"number": BOTH, "name": "Edotto", "calendar": "sempre", "queue": "insieme", **quick},
-            {"number": "820", "name": "Edotto", "calendar": "sempre", "queue": "impaziente", **quick},
-            {"number": "830", "name": "Edotto", "language": "en", "calendar": "chiuso", "queue": "edotto", **quick},
+            {"number": IMPATIENT, "name": "Edotto", "calendar": "sempre", "queue": "impaziente", **quick},
+            {"number": ENGLISH, "name": "Edotto", "language": "en", "calendar": "chiuso", "queue": "edotto", **quick},
+            {"number": UNSTAFFED, "name": "Edotto", "calendar": "sempre", "queue": "deserto", **quick},
         ],
     }
 
@@ -131,9 +146,92 @@ async def on_duty(world: World) -> AsyncIterator[Duty]:
         yield start
 
 
+async def dial(world: World, caller: Phone, number: str) -> Call:
+    """Call a line; returns the call's row once the line has picked up."""
+    await caller.call(number)
+    await caller.wait_for(Event.ESTABLISHED)
+    return await world.call_from(caller.name)
+
+
+async def answered_by(world: World, agent: OnDuty, call: Call) -> None:
+    """The agent's phone rings, the agent picks up, and the two are joined."""
+    await agent.phone.wait_for(Event.RINGING)
+    await agent.phone.answer()
+    await agent.phone.wait_for(Event.ESTABLISHED)
+    await world.call_until(call.id, lambda row: row.phase is Phase.TALKING and row.agent_id == agent.id)
+
+
+async def say(phone: Phone, wav: Path) -> None:
+    """Say it, to the end."""
+    await phone.speak(wav)
+    await asyncio.sleep(seconds(wav) + 0.5)
+
+
+def heard_between(phone: Phone, start: float, end: float, folder: Path) -> Path:
+    """What the phone heard from one moment of `time.monotonic()` to another of its last call, as a WAV."""
+    picked_up = [one.at for one in phone.events if one.event is Event.ESTABLISHED][-1]
+    first, last = (int((at - picked_up) * RATE) for at in (start, end))
+    return write_samples(folder / f"heard-{first}-{last}.wav", read_samples(phone.heard())[max(first, 0) : last])
+
+
+async def outcome_of(world: World, call: Call) -> Outcome:
+    """How the call ended, once it has."""
+    outcome = (await world.call_until(call.id, lambda row: row.ended_at)).outcome
+    assert outcome is not None
+    return outcome
+
+
+async def until_recording(world: World, call: Call, take: int = 1) -> None:
+    """Wait until the beep is over: Asterisk opens the file then."""
+    row = await world.call_until(call.id, lambda row: row.message_id)
+    path = world.asterisk.recording_spool / f"{row.message_id}-{take}.wav"
+    async with asyncio.timeout(20):
+        while not path.exists():
+            await asyncio.sleep(0.02)
+
+
+async def message_of(world: World, call: Call) -> Message:
+    """The message left in a call, once it is filed or given up."""
+
+    async def done(session: AsyncSession) -> Message | None:
+        message = await session.scalar(select(Message).where(Message.call_id == call.id))
+        return message if message is not None and message.state is not MessageState.RECORDING else None
+
+    return await world.until(done)
+
+
+async def request_of(world: World, call: Call) -> Request:
+    """The request a call's message became."""
+
+    async def opened(session: AsyncSession) -> Request | None:
+        return await session.scalar(
+            select(Request).join(Message, Message.request_id == Request.id).where(Message.call_id == call.id)
+        )
+
+    return await world.until(opened)
+
+
+def kept_audio(world: World, message: Message) -> Path:
+    """The WAV of a message in the store."""
+    assert message.audio is not None
+    return world.settings.storage.audio / message.audio
+
+
 async def nothing_left(world: World, service: Service | None = None) -> None:
     """After a story nothing of it is left in Asterisk, in the service or open in the database."""
     await world.until_quiet()
+    assert await world.read(_open_offers) == []
     if service is not None:
         assert not service.switchboard.calls
         assert not service.switchboard.services.legs
+
+
+async def _open_offers(session: AsyncSession) -> list[str]:
+    return list(await session.scalars(select(Offer.id).where(Offer.ended_at.is_(None))))
+
+
+def is_music(heard: Path, world: World) -> bool:
+    """Whether a piece of what a phone heard comes from one of Asterisk's pieces of music."""
+    pieces = sorted((world.asterisk.folder / "data/moh").resolve().glob("*.wav"))
+    assert pieces
+    return max(similarity(heard, piece) for piece in pieces) > 0.8

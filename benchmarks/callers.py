@@ -1,0 +1,123 @@
+"""The callers: SIPp, with the time of each message it sent."""
+
+import asyncio
+import contextlib
+import csv
+import itertools
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from centralino.rig.audio import read_samples
+from centralino.rig.ports import PortRange
+
+SCENARIOS = Path(__file__).parent
+_numbers = itertools.count(1)
+
+
+class SippMissing(RuntimeError):
+    """SIPp was not found: run `make bench`, or install the package sip-tester."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+@dataclass
+class Called:
+    """What became of a row of calls; `sent` and `hung_up` are time.time() of the INVITE and BYE, by caller's number."""
+
+    asked: int
+    completed: int
+    sent: dict[str, float] = field(default_factory=dict)
+    hung_up: dict[str, float] = field(default_factory=dict)
+
+
+def a_law(speech: Path, target: Path, seconds: float) -> Path:
+    """Write the beginning of a WAV as the bare A-law that SIPp sends."""
+    samples = np.clip(read_samples(speech)[: int(seconds * 8000)] * 32768, -32768, 32767).astype(np.int32)
+    magnitude = np.where(samples >= 0, samples, -samples - 1) >> 4  # 11 bits
+    segment = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 4, 0) + (magnitude >= 32)
+    segment = np.where(magnitude >= 32, np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 3, segment)
+    segment = np.clip(np.where(magnitude >= 16, np.maximum(segment, 1), 0), 0, 7)
+    mantissa = np.where(segment > 0, (magnitude >> np.maximum(segment - 1, 0)) & 15, magnitude & 15)
+    code = ((segment << 4) | mantissa) ^ np.where(samples >= 0, 0xD5, 0x55)
+    target.write_bytes(code.astype(np.uint8).tobytes())
+    return target
+
+
+async def call(
+    scenario: str,
+    number: str,
+    sip_port: int,
+    folder: Path,
+    *,
+    count: int,
+    rate: float,
+    together: int = 1000,
+    patience: float = 60.0,
+) -> Called:
+    """Call a number `count` times, `rate` a second, at most `together` at once; each call has a caller of its own.
+
+    Raises SippMissing, and RuntimeError when SIPp itself fails.
+    """
+    program = shutil.which("sipp")
+    if program is None:
+        raise SippMissing
+    run = next(_numbers)
+    work = folder / f"sipp-{run}"
+    work.mkdir(parents=True)
+    callers = [f"+39080{run:03d}{index:04d}" for index in range(1, count + 1)]
+    (work / "callers.csv").write_text("SEQUENTIAL\n" + "".join(f"{caller};\n" for caller in callers))
+    for sound in folder.glob("*.alaw"):
+        (work / sound.name).symlink_to(sound)
+    with contextlib.closing(PortRange(60)) as ports, contextlib.closing(PortRange(600)) as rtp:
+        process = await asyncio.create_subprocess_exec(
+            *(program, "-sf", str(SCENARIOS / f"{scenario}.xml"), f"127.0.0.1:{sip_port}", "-s", number),
+            *("-inf", "callers.csv", "-r", str(rate), "-m", str(count), "-l", str(together)),
+            *("-i", "127.0.0.1", "-p", str(ports.first + 1), "-mi", "127.0.0.1", "-mp", str(ports.first + 10)),
+            *("-min_rtp_port", str(rtp.first), "-max_rtp_port", str(rtp.last)),
+            *("-cid_str", "%u-bench@127.0.0.1", "-trace_shortmsg", "-shortmessage_file", "messages.csv"),
+            *("-trace_stat", "-stf", "statistics.csv", "-trace_err", "-error_file", "errors.log"),
+            *("-nostdin", "-recv_timeout", "15000", "-timeout", str(int(patience)), "-buff_size", "2000000"),
+            cwd=work,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env={"TERM": "dumb"},
+        )
+        try:
+            async with asyncio.timeout(patience + 20):
+                _, complaint = await process.communicate()
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
+    if process.returncode not in (0, 1, 97, 99):  # 1: at least one call failed; 97: patience is over
+        raise RuntimeError(f"sipp ended with {process.returncode}: {complaint.decode(errors='replace')[-500:]}")
+    called = Called(count, _completed(work / "statistics.csv"))
+    _read_times(work / "messages.csv", callers, called)
+    return called
+
+
+def _completed(statistics: Path) -> int:
+    with statistics.open(newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter=";"))
+    return int(rows[-1]["SuccessfulCall(C)"])
+
+
+def _read_times(messages: Path, callers: list[str], called: Called) -> None:
+    for line in messages.read_text(errors="replace").splitlines():
+        columns = line.split("\t")
+        if len(columns) < 5 or "S" not in columns[:4]:
+            continue
+        moment = next((float(c) for c in columns[:3] if c.replace(".", "").isdigit() and "." in c), None)
+        found = next((c for c in columns if c.endswith("-bench@127.0.0.1")), None)
+        if moment is None or found is None:
+            continue
+        caller = callers[int(found.partition("-")[0]) - 1]
+        if "INVITE sip:" in line:
+            called.sent.setdefault(caller, moment)
+        elif "BYE sip:" in line:
+            called.hung_up.setdefault(caller, moment)
