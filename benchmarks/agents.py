@@ -54,13 +54,11 @@ class Agents(asyncio.DatagramProtocol):
     def __init__(self, asterisk: AsteriskServer, names: Sequence[str], *, talk_seconds: float = 1.0) -> None:
         self.talk_seconds = talk_seconds
         self.rang: dict[str, float] = {}
-        self.answered: set[str] = set()
         self._asterisk, self._names = asterisk, names
         self._invites: dict[str, _Message] = {}
         self._replies: dict[str, bytes] = {}
         self._registering: dict[str, asyncio.Future[_Message]] = {}
         self._hanging_up: dict[str, asyncio.TimerHandle] = {}
-        self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -139,25 +137,23 @@ class Agents(asyncio.DatagramProtocol):
                 self._answer(message, "200 OK")
                 if call_id in self._hanging_up:
                     self._hanging_up[call_id].cancel()
-            case "CANCEL":
-                self._answer(message, "200 OK")
-                if call_id in self._invites and call_id not in self._replies:
-                    self._answer(self._invites[call_id], "487 Request Terminated")
             case _:
                 self._answer(message, "200 OK")
 
     def _invited(self, message: _Message, call_id: str, at: float) -> None:
-        if call_id in self._invites:  # sent again: our answer was lost
-            if call_id in self._replies:
-                self._transport.sendto(self._replies[call_id], ("127.0.0.1", self._asterisk.sip_port))
+        known = self._invites.get(call_id)
+        if known is not None and known["cseq"] == message["cseq"]:  # sent again: our answer was lost
+            self._transport.sendto(self._replies[call_id], ("127.0.0.1", self._asterisk.sip_port))
+            return
+        sdp = _SDP.format(port=self._sound.getsockname()[1])
+        if known is not None:  # Asterisk tells the phone who is on the line now
+            self._answer(message, "200 OK", sdp)
             return
         found = re.search(r"<sips?:([^@>]*)@", message["from"])
         caller = found[1] if found else ""
         self.rang.setdefault(caller, at)
-        self.answered.add(call_id)
         self._invites[call_id] = message
         self._answer(message, "180 Ringing")
-        sdp = _SDP.format(port=self._sound.getsockname()[1])
         self._replies[call_id] = self._answer(message, "200 OK", sdp)
 
     def _answer(self, message: _Message, status: str, body: str = "") -> bytes:

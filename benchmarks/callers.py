@@ -14,6 +14,8 @@ from centralino.rig.audio import read_samples
 from centralino.rig.ports import PortRange
 
 SCENARIOS = Path(__file__).parent
+SOUND = "speech.alaw"
+"""What callers of the scenario `message` say, in the folder of the callers."""
 _numbers = itertools.count(1)
 
 
@@ -36,13 +38,10 @@ class Called:
 
 def a_law(speech: Path, target: Path, seconds: float) -> Path:
     """Write the beginning of a WAV as the bare A-law that SIPp sends."""
-    samples = np.clip(read_samples(speech)[: int(seconds * 8000)] * 32768, -32768, 32767).astype(np.int32)
-    magnitude = np.where(samples >= 0, samples, -samples - 1) >> 4  # 11 bits
-    segment = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 4, 0) + (magnitude >= 32)
-    segment = np.where(magnitude >= 32, np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 3, segment)
-    segment = np.clip(np.where(magnitude >= 16, np.maximum(segment, 1), 0), 0, 7)
-    mantissa = np.where(segment > 0, (magnitude >> np.maximum(segment - 1, 0)) & 15, magnitude & 15)
-    code = ((segment << 4) | mantissa) ^ np.where(samples >= 0, 0xD5, 0x55)
+    samples = (read_samples(speech)[: int(seconds * 8000)] * 32767).astype(np.int32) >> 3
+    size = np.where(samples >= 0, samples, -samples - 1)
+    segment = np.searchsorted([0x1F, 0x3F, 0x7F, 0xFF, 0x1FF, 0x3FF, 0x7FF], size)
+    code = ((segment << 4) | ((size >> np.maximum(segment, 1)) & 15)) ^ np.where(samples >= 0, 0xD5, 0x55)
     target.write_bytes(code.astype(np.uint8).tobytes())
     return target
 
@@ -70,14 +69,12 @@ async def call(
     work.mkdir(parents=True)
     callers = [f"+39080{run:03d}{index:04d}" for index in range(1, count + 1)]
     (work / "callers.csv").write_text("SEQUENTIAL\n" + "".join(f"{caller};\n" for caller in callers))
-    for sound in folder.glob("*.alaw"):
-        (work / sound.name).symlink_to(sound)
-    with contextlib.closing(PortRange(60)) as ports, contextlib.closing(PortRange(600)) as rtp:
+    (work / SOUND).symlink_to(folder / SOUND)
+    with contextlib.closing(PortRange(60)) as ports:
         process = await asyncio.create_subprocess_exec(
             *(program, "-sf", str(SCENARIOS / f"{scenario}.xml"), f"127.0.0.1:{sip_port}", "-s", number),
             *("-inf", "callers.csv", "-r", str(rate), "-m", str(count), "-l", str(together)),
             *("-i", "127.0.0.1", "-p", str(ports.first + 1), "-mi", "127.0.0.1", "-mp", str(ports.first + 10)),
-            *("-min_rtp_port", str(rtp.first), "-max_rtp_port", str(rtp.last)),
             *("-cid_str", "%u-bench@127.0.0.1", "-trace_shortmsg", "-shortmessage_file", "messages.csv"),
             *("-trace_stat", "-stf", "statistics.csv", "-trace_err", "-error_file", "errors.log"),
             *("-nostdin", "-recv_timeout", "15000", "-timeout", str(int(patience)), "-buff_size", "2000000"),
@@ -94,7 +91,8 @@ async def call(
             process.kill()
             await process.wait()
             raise
-    if process.returncode not in (0, 1, 97, 99):  # 1: at least one call failed; 97: patience is over
+    # 1: at least one call failed, or SIPp itself did before it wrote anything; 97: patience is over
+    if process.returncode not in (0, 1, 97, 99) or not (work / "statistics.csv").exists():
         raise RuntimeError(f"sipp ended with {process.returncode}: {complaint.decode(errors='replace')[-500:]}")
     called = Called(count, _completed(work / "statistics.csv"))
     _read_times(work / "messages.csv", callers, called)

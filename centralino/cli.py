@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 import centralino
 from centralino import log
+from centralino.asterisk_command import write_asterisk_conf
 from centralino.migrate import DatabaseBehind, DatabaseNewer, migrate
 from centralino.models_command import models_app
 from centralino.prompts_command import prompts_app
@@ -23,10 +24,12 @@ from centralino.serve import serve as run_service
 from centralino.serve import utc_now
 from centralino.settings import DEFAULT_FILE, Settings, SettingsError, load
 from desk import operations as desk_operations
+from desk.errors import DeskError
 from desk.models import Role
 from ivr import operations, queries
 from tickets import operations as ticket_operations
 from tickets.database import Database
+from tickets.errors import TicketsError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +37,7 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="The help-desk phone line as one service on Asterisk.")
 agent_app = typer.Typer(no_args_is_help=True, help="Agents: the people who take calls.")
 contact_app = typer.Typer(no_args_is_help=True, help="Contacts: the people who call.")
+app.command("asterisk-conf")(write_asterisk_conf)
 app.add_typer(agent_app, name="agent")
 app.add_typer(contact_app, name="contact")
 app.add_typer(models_app, name="models")
@@ -101,7 +105,7 @@ def add_agent(
     name: Annotated[str, typer.Option(help="As shown at the desk.")],
     phone: Annotated[str, typer.Option(help="The agent's phone in Asterisk, such as PJSIP/101.")],
     queue: Annotated[list[str], typer.Option(help="A queue to serve; may be given several times.")],
-    supervisor: Annotated[bool, typer.Option(help="May see and steer everything.")] = False,
+    supervisor: Annotated[bool, typer.Option(help="Give the role of a supervisor.")] = False,
     config: ConfigOption = DEFAULT_FILE,
 ) -> None:
     """Add an agent with a log-in; the password is asked for (or read from standard input)."""
@@ -181,7 +185,7 @@ def _run(
 def _in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(coroutine)
-    except (DatabaseNewer, DatabaseBehind) as error:
+    except (DatabaseNewer, DatabaseBehind, DeskError, TicketsError) as error:
         _fail(str(error))
 
 

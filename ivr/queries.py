@@ -46,6 +46,11 @@ async def call(session: AsyncSession, call_id: str) -> Call | None:
     return await session.get(Call, call_id)
 
 
+async def has_call(session: AsyncSession, channel_id: str) -> bool:
+    """Whether a channel of Asterisk has its row already."""
+    return (await session.scalar(select(Call.id).where(Call.channel_id == channel_id).limit(1))) is not None
+
+
 async def open_offers(session: AsyncSession, call_id: str) -> Sequence[Offer]:
     """The offers of a call that still ring."""
     return (await session.scalars(select(Offer).where(Offer.call_id == call_id, Offer.ended_at.is_(None)))).all()

@@ -28,7 +28,7 @@ from ivr.errors import CommandRefused
 from ivr.flow import message, repair
 from ivr.flow.call import ActiveCall, Command, Screen, Services, Transcripts
 from ivr.flow.inbound import inbound
-from ivr.flow.talk import quietly
+from ivr.flow.talk import OURS, quietly
 from ivr.models import Call, Offer, Outcome, Phase
 from ivr.prompts import Prompts
 from tickets.database import Change, Database
@@ -124,6 +124,7 @@ class Switchboard:
         self._call_tasks: set[asyncio.Task[None]] = set()
         self._decision_due = asyncio.Event()
         self._repaired = asyncio.Event()
+        self._reconciling = asyncio.Lock()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -243,15 +244,17 @@ class Switchboard:
     async def _finish(self, call: ActiveCall, outcome: Outcome, note: str | None) -> None:
         if outcome is not Outcome.FALLBACK:
             await quietly(call.leg.hang_up())
-        self._forget(call)
-        await self.services.database.run(
-            operations.end_call,
-            call.id,
-            outcome,
-            note=note,
-            wrap_up_seconds=call.queue_config.wrap_up_seconds,
-            now=call.now(),
-        )
+        try:
+            await self.services.database.run(
+                operations.end_call,
+                call.id,
+                outcome,
+                note=note,
+                wrap_up_seconds=call.queue_config.wrap_up_seconds,
+                now=call.now(),
+            )
+        finally:
+            self._forget(call)  # only now: an open row that nobody holds is taken up by the next reconciliation
         for command in call.commands.take():
             command.done.cancel()
         log.info("call ended", outcome=outcome)
@@ -289,23 +292,28 @@ class Switchboard:
         """
         if not self.ari.connected:
             return
-        await self._file_leftovers()
-        rows = [row for row in await self.services.database.read(queries.open_calls) if row.id not in self.calls]
-        found = await repair.Found.look(self.services)
-        rows = [row for row in rows if row.id not in self.calls]  # begun while we looked
-        await repair.sweep(self.services, [*rows, *await self._rows_in_hand()], found)
-        for row in rows:
-            await repair.close_offers(self.services, row)
-            call = self._recall(row)
-            way = repair.way_on(row, found)
-            if way is not None:
-                log.info("call taken up again", call=row.id, phase=row.phase)
-                self._start(call, way(call))
-            else:
-                self._forget(call)
-                await self._close_gone(call, row)
-        await self._begin_unseen(found)
+        async with self._reconciling:
+            await self._file_leftovers()
+            open_rows = await self.services.database.read(queries.open_calls)
+            found = await repair.Found.look(self.services)
+            await repair.sweep(self.services, open_rows, found)
+            for row in open_rows:
+                if row.id not in self.calls:
+                    await self._take_up(row, found)
+            await self._begin_unseen(found)
         self._decision_due.set()
+
+    async def _take_up(self, row: Call, found: repair.Found) -> None:
+        """Go on with a call that nobody serves, or close its row when its channel is gone."""
+        await repair.close_offers(self.services, row)
+        call = self._recall(row)
+        way = repair.way_on(row, found)
+        if way is not None:
+            log.info("call taken up again", call=row.id, phase=row.phase)
+            self._start(call, way(call))
+        else:
+            self._forget(call)
+            await self._close_gone(call, row)
 
     async def _file_leftovers(self) -> None:
         """Messages whose call has ended but that were never filed (a crash in between): file them now."""
@@ -313,9 +321,6 @@ class Switchboard:
             row = await self.services.database.read(queries.call, left.call_id or "")
             if row is not None and row.ended_at is not None:
                 await message.file_recorded(self.services, left)
-
-    async def _rows_in_hand(self) -> list[Call]:
-        return [row for row in await self.services.database.read(queries.open_calls) if row.id in self.calls]
 
     def _recall(self, row: Call) -> ActiveCall:
         call = ActiveCall(
@@ -331,6 +336,8 @@ class Switchboard:
     async def _close_gone(self, call: ActiveCall, row: Call) -> None:
         """The caller hung up while nobody looked: keep what was recorded, close the row."""
         outcome = repair.outcome_of_gone(row)
+        if row.bridge_id is not None:
+            await quietly(self.ari.bridges.destroy(row.bridge_id))
         if row.message_id and await message.file_left(call, row.message_id):
             outcome = Outcome.VOICEMAIL
         await self.services.database.run(
@@ -345,7 +352,8 @@ class Switchboard:
     async def _begin_unseen(self, found: repair.Found) -> None:
         """Channels that entered just when the service died have no row yet: serve them from the start."""
         for channel_id in found.held:
-            if channel_id not in self.services.legs and not channel_id.startswith(repair.OURS):
+            known = channel_id in self.services.legs or channel_id.startswith(OURS)
+            if not known and not await self.services.database.read(queries.has_call, channel_id):
                 with suppress(NotFound):
                     channel = await self.ari.channels.get(channel_id)
                     self._begin(channel.id, channel.extension, channel.caller_number, channel.caller_name)

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ivr import operations
 from ivr.ari import Ari
 from ivr.config import CallsConfig, Line, Queue
+from ivr.errors import CommandRefused
 from ivr.flow.leg import Leg
 from ivr.models import Call, Offer, Outcome, Phase
 from ivr.prompts import Prompts
@@ -148,6 +149,12 @@ class ActiveCall:
         """Begin a step: the bookmark is on disk before the step acts."""
         self.phase = phase
         await self.services.database.run(operations.bookmark, self.id, phase, **columns)
+
+    def refuse_commands(self, why: str) -> None:
+        """Answer every command that nobody has obeyed yet."""
+        for command in self.commands.take():
+            if not command.done.done():
+                command.done.set_exception(CommandRefused(why))
 
     def restore(self, row: Call) -> None:
         """Take over what the row remembers of a call begun by an earlier process."""

@@ -51,6 +51,9 @@ async def serve(call: ActiveCall, queue: str, priority: int = 0, area: str | Non
 async def talk_on(call: ActiveCall, transfer: Transfer | None) -> str | None:
     """Follow transfers from one to the next; returns the queue the caller ends up in, None when the talk is over."""
     while transfer is not None:
+        # what the agent before still asked for is not meant for the next one
+        call.phase = Phase.RINGING
+        call.refuse_commands("the call has been transferred")
         kind, _, name = transfer.target.partition(":")
         if kind == "queue":
             return name
@@ -162,6 +165,7 @@ async def talk(call: ActiveCall, offer: Offer | None, other: Leg) -> Transfer | 
 
 async def follow_transfer(call: ActiveCall, kind: str, name: str) -> Transfer | None:
     """Bring the caller to an agent or a number; back to the line when nobody answers there."""
+    await call.enter(Phase.RINGING)
     await call.leg.start_music()
     if kind == "agent":
         offer = await call.services.database.run(operations.offer_to, call.id, int(name), now=call.now())

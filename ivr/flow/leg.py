@@ -21,6 +21,7 @@ from ivr.ari import (
     AriRefused,
     ChannelDestroyed,
     ChannelDtmfReceived,
+    ChannelHangupRequest,
     Event,
     Hangup,
     NotFound,
@@ -43,11 +44,10 @@ STOP_PAUSE_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The end of a recording. `talking_seconds` is Asterisk's own measure; None when it gave none."""
+    """The end of a recording; `seconds` as Asterisk counts them, which is whole ones."""
 
     hung_up: bool
     seconds: float
-    talking_seconds: float | None
 
 
 class Leg:
@@ -60,6 +60,8 @@ class Leg:
         self.up: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[int] = loop.create_future()
         """The hangup cause (Q.850)."""
+        self._hanging_up = False
+        """Asterisk ends what it plays before it says that the channel has gone: such an end is no end of the words."""
         self._waits: set[asyncio.Future[object]] = set()
         self._playbacks: dict[str, asyncio.Future[object]] = {}
         self._recordings: dict[str, asyncio.Future[RecordingFinished | None]] = {}
@@ -77,7 +79,9 @@ class Leg:
             case ChannelDtmfReceived(digit=digit):
                 self._digits.append(digit)
                 _finish(self._digit)
-            case PlaybackFinished(playback_id=playback_id):
+            case ChannelHangupRequest():
+                self._hanging_up = True
+            case PlaybackFinished(playback_id=playback_id) if not self._hanging_up:
                 _finish(self._playbacks.get(playback_id))
             case RecordingFinished(name=name):
                 if (future := self._recordings.get(name)) and not future.done():
@@ -154,7 +158,7 @@ class Leg:
                     )
                 )
             except Hangup:
-                return Recorded(hung_up=True, seconds=0.0, talking_seconds=None)
+                return Recorded(hung_up=True, seconds=0.0)
             return await self._recorded(future)
         finally:
             del self._recordings[name]
@@ -179,9 +183,8 @@ class Leg:
         finished = future.result() if future.done() else None
         self.forget_keys()  # the key that ended it, and those pressed while speaking
         return Recorded(
-            hung_up=self.gone.done(),
+            hung_up=self.gone.done() or self._hanging_up,
             seconds=finished.duration or 0.0 if finished else 0.0,
-            talking_seconds=finished.talking_duration if finished else None,
         )
 
     async def start_music(self) -> None:

@@ -29,8 +29,6 @@ FALLBACK_NAMESPACE = uuid.UUID("0a9c8f58-6f0e-4d0c-9a53-6d1f5f3a8e11")
 """Makes a call's id from Asterisk's, so that a fallback message is never filed twice."""
 MAX_TAKES = 4
 """How often a caller may record again."""
-TOO_SHORT_SECONDS = 1.0
-"""Under this much speech, as Asterisk measures it, the caller is asked once to record again."""
 
 
 async def take_message(call: ActiveCall) -> Outcome:
@@ -87,11 +85,12 @@ async def _record_and_review(call: ActiveCall, message_id: str, take: int) -> st
         )
         if recorded.hung_up:
             raise Hangup(call.leg.id, 0)
-        silent = recorded.talking_seconds is not None and recorded.talking_seconds < TOO_SHORT_SECONDS
+        # by our own measure: Asterisk counts whole seconds, and gives silence one of them
+        silent = not await asyncio.to_thread(_speaks, path)
         if silent and not asked_again and take < MAX_TAKES:
             asked_again = True
             await call.say("message-empty", "leave-message")
-        elif await _review(call, name) or take >= MAX_TAKES:
+        elif silent or await _review(call, name) or take >= MAX_TAKES:
             return await _ask_callback(call)
         if services.transcripts:
             services.transcripts.stop_following(message_id)

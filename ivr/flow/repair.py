@@ -15,16 +15,13 @@ from ivr import operations, queries
 from ivr.ari import NotFound
 from ivr.flow import inbound, message
 from ivr.flow.call import ActiveCall, Services
-from ivr.flow.talk import TRANSFER_PRIORITY, Talk, quietly
+from ivr.flow.talk import OURS, TRANSFER_PRIORITY, Talk, bridge_of, quietly
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 
 log = structlog.get_logger()
 
 Way = Callable[[ActiveCall], Coroutine[Any, Any, Outcome]]
 """How a call goes on."""
-
-OURS = "centralino-"
-"""Every channel and bridge we make is named with this prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +71,18 @@ def way_on(row: Call, found: Found) -> Way | None:
 
 
 async def sweep(services: Services, rows: Collection[Call], found: Found) -> None:
-    """Hang up phones that ring for nobody and remove bridges that join nobody, as a dead service left them."""
+    """Hang up phones that ring for nobody and remove bridges that join nobody, as a dead service left them.
+
+    `rows` are the open calls, those in hand among them: their bridges are named after them.
+    """
     kept = {row.agent_channel_id for row in rows if way_on(row, found) is _go_on_talking}
     for channel_id in found.channels:
         if channel_id.startswith(OURS) and channel_id not in kept and channel_id not in services.legs:
             log.info("orphan channel hung up", channel=channel_id)
             await quietly(services.ari.channels.hangup(channel_id))
+    bridges = {bridge_of(row.id) for row in rows}
     for bridge_id in found.bridges:
-        if bridge_id.startswith(OURS) and not any(row.bridge_id == bridge_id for row in rows):
+        if bridge_id.startswith(OURS) and bridge_id not in bridges:
             await quietly(services.ari.bridges.destroy(bridge_id))
 
 
@@ -132,7 +133,7 @@ async def _go_on_recording(call: ActiveCall) -> Outcome:
 
 
 async def _wait_again(call: ActiveCall) -> Outcome:
-    await quietly(call.services.ari.bridges.destroy(f"{OURS}{call.id}"))
+    await quietly(call.services.ari.bridges.destroy(bridge_of(call.id)))
     await call.say("apology")
     return await inbound.serve(call, call.queue or call.line.queue, call.priority, call.choice)
 
@@ -143,6 +144,7 @@ async def _begin_again(call: ActiveCall) -> Outcome:
 
 async def _say_goodbye(call: ActiveCall) -> Outcome:
     """The agent had hung up while we were away."""
+    await quietly(call.services.ari.bridges.destroy(bridge_of(call.id)))
     return Outcome.ANSWERED
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import re
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,11 @@ from ivr.models import Offer, OfferResult, Outcome, Phase
 
 log = structlog.get_logger()
 
+Rung = tuple[Offer, Leg] | None
+"""Who answered, if anybody did."""
+OUTSIDE_NUMBER = re.compile(r"\+?[0-9*#]{2,20}")
+OURS = "centralino-"
+"""Every channel and bridge we make is named with this prefix."""
 TRANSFER_PRIORITY = 100
 """A transferred caller has waited before: first in the new line."""
 
@@ -41,7 +47,7 @@ class Talk:
         self.ari = call.services.ari
         self.offer = offer
         self.other = other
-        self.bridge_id = f"centralino-{call.id}"
+        self.bridge_id = bridge_of(call.id)
         self.on_hold = False
         self.third: Leg | None = None
         self.third_offer: Offer | None = None
@@ -88,9 +94,11 @@ class Talk:
                         # hung up with the caller on hold: that was a slip, so the caller is first in line again
                         return Transfer(f"queue:{self.call.queue}") if self.on_hold else None
                     await self._hand_over()  # the agent left during the consultation: the transfer is made
-                for command in self.call.commands.take():
-                    transfer = await self._obey(command)
+                asked = self.call.commands.take()
+                while asked:
+                    transfer = await self._obey(asked.pop(0))
                     if transfer is not None:
+                        self.call.commands.put(*asked)  # to be refused
                         return transfer
         finally:
             # a cancelled talk (the connection to Asterisk was lost) goes on without us, and is adopted later
@@ -115,6 +123,7 @@ class Talk:
                     transfer = Transfer(command.target)
                 case "start_attended_transfer":
                     self._no_third("second transfer")
+                    _check_target(self.call, command.target)
                     await self._consult(command.target)
                 case "complete_transfer":
                     if self.third is None:
@@ -157,17 +166,42 @@ class Talk:
             else:
                 raise CommandRefused("an attended transfer goes to an agent or a number")
         except BaseException:
-            await self._unhold()
+            if not self.other.gone.done():  # otherwise the caller stays on hold, and is not lost
+                await self._unhold()
             raise
         await self._join(self.third)
 
     async def _ring_agent(self, agent_id: int) -> tuple[Offer, Leg]:
         database = self.call.services.database
         offer = await database.run(operations.offer_to, self.call.id, agent_id, now=self.call.now())
-        reached = await ring(self.call, [offer]) if offer else None
+        reached = await self._unless_cancelled(ring(self.call, [offer])) if offer else None
         if reached is None:
             raise CommandRefused("that agent does not answer")
         return reached
+
+    async def _unless_cancelled(self, ringing: Coroutine[Any, Any, Rung]) -> Rung:
+        """Ring, until the agent thinks better of it; other commands have to wait until somebody answers."""
+        task = asyncio.create_task(ringing)
+        try:
+            while not task.done():
+                await asyncio.wait((task, self.call.commands.arrival()), return_when=asyncio.FIRST_COMPLETED)
+                if task.done():
+                    break  # a command that came at the same moment is obeyed later
+                for command in self.call.commands.take():
+                    if command.done.done():
+                        continue
+                    if command.name == "cancel_transfer":
+                        task.cancel()
+                        command.done.set_result(None)
+                    else:
+                        command.done.set_exception(CommandRefused("a phone is ringing: wait, or cancel"))
+                if task.cancelling():
+                    await asyncio.wait((task,))
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+        return None if task.cancelled() else task.result()
 
     async def _hand_over(self) -> None:
         """The third becomes the one in charge; the agent before is let go."""
@@ -270,14 +304,23 @@ async def dial_out(call: ActiveCall, number: str) -> Leg:
     raise CommandRefused("that number does not answer")
 
 
+def bridge_of(call_id: str) -> str:
+    """The name of a call's bridge."""
+    return f"{OURS}{call_id}"
+
+
 def _check_target(call: ActiveCall, target: str) -> None:
-    kind, _, name = target.partition(":")
-    if kind == "queue" and name not in call.services.config.queues:
-        raise CommandRefused(f"there is no queue {name!r}")
-    if kind == "number" and call.services.config.outbound_endpoint is None:
-        raise CommandRefused("this site does not allow transfers to outside numbers")
-    if kind not in ("agent", "queue", "number") or not name:
-        raise CommandRefused("a transfer goes to agent:<id>, queue:<name> or number:<digits>")
+    match target.partition(":"):
+        case ("agent", _, name) if name.isdecimal():
+            return
+        case ("queue", _, name):
+            if name not in call.services.config.queues:
+                raise CommandRefused(f"there is no queue {name!r}")
+        case ("number", _, name) if OUTSIDE_NUMBER.fullmatch(name):
+            if call.services.config.outbound_endpoint is None:
+                raise CommandRefused("this site does not allow transfers to outside numbers")
+        case _:
+            raise CommandRefused("a transfer goes to agent:<id>, queue:<name> or number:<digits>")
 
 
 def _cancelled() -> bool:

@@ -43,6 +43,7 @@ UNSTAFFED = "840"
 """Offers a message at once when no agent is on duty."""
 
 SPEECH = Path(__file__).resolve().parents[2] / "centralino/rig/speech"
+SOUNDS = Path(__file__).resolve().parents[2] / "asterisk_conf/sounds"
 QUESTION = SPEECH / "espeak-013.wav"
 ANSWER = SPEECH / "festival-063.wav"
 MESSAGE = SPEECH / "festival-063.wav"
@@ -186,7 +187,7 @@ async def until_recording(world: World, call: Call, take: int = 1) -> None:
     row = await world.call_until(call.id, lambda row: row.message_id)
     path = world.asterisk.recording_spool / f"{row.message_id}-{take}.wav"
     async with asyncio.timeout(20):
-        while not path.exists():
+        while not path.exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.02)
 
 
@@ -235,3 +236,8 @@ def is_music(heard: Path, world: World) -> bool:
     pieces = sorted((world.asterisk.folder / "data/moh").resolve().glob("*.wav"))
     assert pieces
     return max(similarity(heard, piece) for piece in pieces) > 0.8
+
+
+def prompt(name: str, language: str = "it") -> Path:
+    """The WAV of a prompt."""
+    return SOUNDS / language / f"{name}.wav"

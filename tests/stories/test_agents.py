@@ -1,14 +1,14 @@
 """Callers and agents: they talk, and agents who do not answer are paused."""
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from centralino.rig.audio import similarity
 from centralino.rig.phone import Event
 from centralino.rig.world import World
 from centralino.serve import Service
 from ivr.models import Offer, OfferResult, Outcome, Phase
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 from tests.stories.conftest import (
     AMATO,
     ANNA,
@@ -162,4 +162,26 @@ async def test_a_caller_whose_only_agent_missed_the_call_is_offered_again_after_
         await anna.phone.wait_for(Event.CLOSED)
         await answered_by(world, anna, later)
     assert await outcome_of(world, later) is Outcome.ANSWERED
+    await nothing_left(world, service)
+
+
+async def test_both_of_two_agents_refuse_and_the_caller_waits_for_one_to_come_back(
+    world: World, service: Service, on_duty: Duty
+) -> None:
+    anna, bruno = await on_duty(ANNA), await on_duty(BRUNO, answer="reject")
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, BOTH)
+        await anna.phone.wait_for(Event.RINGING)
+        await bruno.phone.wait_for(Event.CLOSED)
+        assert anna.presence() == "ringing"  # one who refuses does not end the other's ringing
+        await anna.phone.reject()
+        for agent in (anna, bruno):
+            assert (await agent.until_presence("paused"))["pause_reason"] == "missed_call"
+        await world.call_until(call.id, lambda row: row.phase is Phase.WAITING)
+        await anna.phone.wait_for(Event.CLOSED)
+        await anna.desk.post("/api/presence/free")
+        await answered_by(world, anna, call)
+        await rossi.hang_up()
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+    await anna.until_presence("free")
     await nothing_left(world, service)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,6 +15,9 @@ from centralino.serve import Service
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 from tests.stories.conftest import (
     ANNA,
+    BOTH,
+    BRUNO,
+    CARLA,
     CLOSED,
     MENU,
     MESSAGE,
@@ -91,6 +95,62 @@ async def test_a_caller_hangs_up_while_the_agents_phone_rings(world: World, serv
     shown = await anna.until_presence("free")
     assert shown["pause_reason"] is None
     assert await world.read(_result, call.id) is OfferResult.WITHDRAWN
+    await nothing_left(world, service)
+
+
+async def test_a_caller_hangs_up_while_two_phones_ring(world: World, service: Service, on_duty: Duty) -> None:
+    anna, bruno = await on_duty(ANNA), await on_duty(BRUNO)
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, BOTH)
+        await anna.phone.wait_for(Event.RINGING)
+        await bruno.phone.wait_for(Event.RINGING)
+        await rossi.hang_up()
+        await anna.phone.wait_for(Event.CLOSED, within=2)
+        await bruno.phone.wait_for(Event.CLOSED, within=2)
+        assert await outcome_of(world, call) is Outcome.ABANDONED_QUEUE
+    await anna.until_presence("free")
+    await bruno.until_presence("free")
+    await nothing_left(world, service)
+
+
+async def test_a_caller_hangs_up_while_being_sent_to_a_colleague(world: World, service: Service, on_duty: Duty) -> None:
+    anna, carla = await on_duty(ANNA), await on_duty(CARLA)
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        await anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}"})
+        await carla.phone.wait_for(Event.RINGING)
+        await rossi.hang_up()
+        await carla.phone.wait_for(Event.CLOSED, within=2)
+        assert await outcome_of(world, call) is Outcome.ANSWERED
+    await carla.until_presence("free")
+    await anna.until_presence("free")
+    await nothing_left(world, service)
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["while it rings", "while they talk"])
+async def test_a_caller_hangs_up_while_the_agent_asks_a_colleague(
+    world: World, service: Service, on_duty: Duty, answered: bool
+) -> None:
+    anna, carla = await on_duty(ANNA), await on_duty(CARLA)
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        target = {"target": f"agent:{carla.id}", "attended": True}
+        asking = asyncio.create_task(anna.desk.post(f"/api/calls/{call.id}/transfer", target))
+        await carla.phone.wait_for(Event.RINGING)
+        if answered:
+            await carla.phone.answer()
+            await asking
+        await rossi.hang_up()
+        await carla.phone.wait_for(Event.CLOSED, within=2)
+        await anna.phone.wait_for(Event.CLOSED, within=2)
+        if not answered:
+            with pytest.raises(httpx.HTTPStatusError, match="409"):
+                await asking
+        assert await outcome_of(world, call) is Outcome.ANSWERED
+    await carla.until_presence("free")
+    await anna.until_presence("free")
     await nothing_left(world, service)
 
 

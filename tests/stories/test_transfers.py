@@ -193,9 +193,7 @@ async def test_the_colleague_does_not_answer_and_the_agent_has_the_caller_again(
         call = await dial(world, rossi, STAFFED)
         await answered_by(world, anna, call)
         with pytest.raises(httpx.HTTPStatusError, match="409"):
-            await anna.desk.post(
-                f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True}
-            )
+            await anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True})
         await carla.until_presence("paused")
         await say(anna.phone, ANSWER)
         await anna.phone.hang_up()
@@ -225,6 +223,68 @@ async def test_an_agent_stops_asking_while_the_colleagues_phone_still_rings(
         await carla.until_presence("free")
         await say(anna.phone, ANSWER)
         await anna.phone.hang_up()
+        await rossi.wait_for(Event.CLOSED)
+        assert similarity(ANSWER, rossi.heard()) > 0.8
+    await nothing_left(world, service)
+
+
+async def test_an_agent_hangs_up_while_the_colleagues_phone_rings_in_vain_and_the_caller_is_not_lost(
+    world: World, service: Service, on_duty: Duty
+) -> None:
+    anna = await on_duty(ANNA)
+    carla = await on_duty(CARLA)
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        asking = asyncio.create_task(
+            anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True})
+        )
+        await carla.phone.wait_for(Event.RINGING)
+        await anna.phone.hang_up()
+        await carla.until_presence("paused")
+        with pytest.raises(httpx.HTTPStatusError, match="409"):
+            await asking
+        await anna.phone.wait_for(Event.CLOSED)
+        await answered_by(world, anna, call)  # after the wrap-up
+        await rossi.hang_up()
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+    await nothing_left(world, service)
+
+
+async def test_an_agent_hangs_up_on_a_caller_on_hold_and_is_called_again(
+    world: World, service: Service, on_duty: Duty
+) -> None:
+    anna = await on_duty(ANNA)
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        await anna.desk.post(f"/api/calls/{call.id}/hold")
+        await anna.phone.hang_up()
+        await anna.phone.wait_for(Event.CLOSED)
+        await answered_by(world, anna, call)
+        await say(anna.phone, ANSWER)
+        await rossi.hang_up()
+        await rossi.wait_for(Event.CLOSED)
+        assert similarity(ANSWER, rossi.heard()) > 0.8
+    await nothing_left(world, service)
+
+
+async def test_clicks_after_a_transfer_do_not_reach_the_next_talk(
+    world: World, service: Service, on_duty: Duty
+) -> None:
+    anna = await on_duty(ANNA)
+    carla = await on_duty(CARLA)
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        await anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}"})
+        await carla.phone.wait_for(Event.RINGING)
+        with pytest.raises(httpx.HTTPStatusError, match="409"):
+            await anna.desk.post(f"/api/calls/{call.id}/hang-up")
+        await carla.phone.answer()
+        await world.call_until(call.id, lambda row: row.agent_id == carla.id)
+        await say(carla.phone, ANSWER)
+        await rossi.hang_up()
         await rossi.wait_for(Event.CLOSED)
         assert similarity(ANSWER, rossi.heard()) > 0.8
     await nothing_left(world, service)
