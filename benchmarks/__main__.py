@@ -104,6 +104,7 @@ def _machine() -> dict[str, str]:
     version = subprocess.run([find_asterisk(), "-V"], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     return {
         "processor": f"{os.cpu_count()} x {model}",
+        "load": f"load average before {os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.release()}",
         "python": f"Python {platform.python_version()}",
         "asterisk": version,
@@ -115,11 +116,11 @@ def _ms(value: float | None) -> str:
 
 
 def _side_by_side(title: str, native: str, rows: list[Row], *, waits: bool) -> Table:
-    table = Table(title=f"{title}: Centralino and {native} on the same Asterisk")
+    table = Table(title=f"{title}: Centralino and {native} on the same Asterisk; processor time in ms for each call")
     for name in ("calls/s", "system", "calls", "failed"):
         table.add_column(name, justify="left" if name == "system" else "right")
-    columns = ["Asterisk", "service", "CPU per call, ms", "lowest - highest", f"times {native}"]
-    columns += ["to the agent p50, ms", "p95, ms"] if waits else ["recogniser, ms"]
+    columns = ["Asterisk", "service", "both", "low - high", "ratio"]
+    columns += ["wait p50, ms", "p95, ms"] if waits else ["recogniser, ms"]
     for name in columns:
         table.add_column(name, justify="right")
     natives = {row.rate: row.cpu_ms for row in rows if row.system == NATIVE}
@@ -141,7 +142,7 @@ def _side_by_side(title: str, native: str, rows: list[Row], *, waits: bool) -> T
                 if waits
                 else (_ms(row.cpu_recognisers_ms) if ours else "",)
             ),
-            end_section=not ours or False,
+            end_section=not ours,
         )
     return table
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,7 +19,7 @@ from centralino.rig.asterisk import AsteriskServer
 from centralino.rig.world import Colleague, World, always_open
 from centralino.serve import utc_now
 from ivr import operations
-from ivr.models import Agent, Call, Presence
+from ivr.models import Agent, Presence
 from voicemail.models import Message, MessageState
 
 DIRECT, MESSAGES = "800", "801"
@@ -81,7 +81,7 @@ class Site:
     @property
     def service_pid(self) -> int:
         """The service's process."""
-        return self._service.pid
+        return int(self._service.pid)
 
     @property
     def folder(self) -> Path:
@@ -116,7 +116,8 @@ class Site:
 
     async def filed(self) -> int:
         """How many messages Centralino has filed."""
-        return await self.world.read(_filed)
+        count: int = await self.world.read(_filed)
+        return count
 
 
 def _used(process: psutil.Process) -> float:
@@ -151,15 +152,9 @@ async def _reachable(session: AsyncSession) -> bool:
     return (await session.scalar(select(Agent.id).where(Agent.phone_reachable.is_(False)).limit(1))) is None
 
 
-async def answered_calls(session: AsyncSession) -> dict[str, str]:
-    """The outcomes of all calls so far, by caller."""
-    rows = await session.execute(select(Call.caller, Call.outcome))
-    return {caller: str(outcome) for caller, outcome in rows}
-
-
 def _calls() -> dict[str, Any]:
     silent = {"greeting": "", "notice": "", "closed_greeting": ""}
-    waits = {"ring_seconds": 15, "announce_seconds": 3600, "wrap_up_seconds": 0}
+    waits = {"ring_seconds": 15, "announce_seconds": 3600, "wrap_up_seconds": 0, "misses_before_pause": 20}
     return {
         "calendars": {"sempre": always_open()},
         "queues": {"diretta": {**waits, "when_no_agents": "wait"}, "vuota": waits},

@@ -280,6 +280,9 @@ class Live:
                 await asyncio.gather(*(browser.when_flushed() for browser in browsers), return_exceptions=True)
         except TimeoutError:
             log.warning("an agent's page takes its time to show a call", call_id=call_id, agent_id=agent_id)
+        except Exception:
+            # a call that cannot be shown is put through all the same
+            log.exception("a call could not be shown", call_id=call_id, agent_id=agent_id)
         finally:
             self._popping -= 1
             if not self._popping:

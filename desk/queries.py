@@ -210,7 +210,7 @@ async def pops(session: AsyncSession, calls: CallsConfig, agent_id: int, *, now:
 
 def _pop_state(offer: Offer, call: Call) -> PopState | None:
     if offer.result is OfferResult.ANSWERED:
-        mine = call.agent_id == offer.agent_id and call.phase is not Phase.ENDED
+        mine = call.phase is Phase.TALKING and call.agent_channel_id == offer.id
         return PopState.TALKING if mine else PopState.ENDED
     return PopState.RINGING if call.phase is not Phase.ENDED else None
 

@@ -1,5 +1,6 @@
 """What a site describes of its calls: lines, menus and queues (part of the settings file)."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -68,7 +69,7 @@ class MessageLimits(_Config):
 class Line(_Config):
     """A dialled number with its hours, words and way."""
 
-    number: str = Field(pattern=r"^[0-9+*#]{1,32}$")
+    number: str = Field(pattern=r"^\+?[0-9]{1,32}$")
     name: str = Field(min_length=1)
     calendar: str
     queue: str
@@ -89,6 +90,9 @@ class CallsConfig(_Config):
     message: MessageLimits = MessageLimits()
     outbound_endpoint: str | None = None
     """Where calls to outside numbers go, such as `PJSIP/{number}@trunk`; None: transfers outside are refused."""
+    outbound_allowed: tuple[str, ...] = ()
+    """Regular expressions; an outside number must match one of them as a whole. None given: no number is allowed,
+    since a stolen log-in could otherwise call premium numbers at the site's cost."""
 
     @model_validator(mode="after")
     def _names_point_somewhere(self) -> Self:
@@ -106,9 +110,20 @@ class CallsConfig(_Config):
             for field, queue in queues.items():
                 if queue not in self.queues:
                     raise ValueError(f"{where}.{field}: there is no queue {queue!r}")
+        for pattern in self.outbound_allowed:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"outbound_allowed: {pattern!r} is no regular expression: {error}") from None
         if self.outbound_endpoint is not None and "{number}" not in self.outbound_endpoint:
             raise ValueError("outbound_endpoint: must hold {number}, for example PJSIP/{number}@trunk")
         return self
+
+    def may_be_called(self, number: str) -> bool:
+        """Whether calls may be transferred to an outside number."""
+        return self.outbound_endpoint is not None and any(
+            re.fullmatch(pattern, number) for pattern in self.outbound_allowed
+        )
 
     def line(self, number: str) -> Line | None:
         """The line of a dialled number; None when nobody described it."""

@@ -98,8 +98,12 @@ async def leave_line(session: AsyncSession, call_id: str, phase: Phase) -> bool:
     return True
 
 
-async def make_offers(session: AsyncSession, queues: Mapping[str, Queue], *, now: datetime) -> list[Offer]:
+async def make_offers(
+    session: AsyncSession, held: Sequence[str], queues: Mapping[str, Queue], *, now: datetime
+) -> list[Offer]:
     """Match the head of the line with free agents and claim them: one decision, one transaction.
+
+    `held` are the calls that somebody serves: an offer to another one would be heard by nobody.
 
     Returns the new offers; their calls are in phase `ringing` and their agents in presence `ringing`.
     """
@@ -118,7 +122,7 @@ async def make_offers(session: AsyncSession, queues: Mapping[str, Queue], *, now
     waiting = (
         await session.execute(
             select(Call.id, Call.queue, Call.priority, Call.queued_at)
-            .where(Call.phase == Phase.WAITING)
+            .where(Call.phase == Phase.WAITING, Call.id.in_(held))
             .order_by(Call.priority.desc(), Call.queued_at, Call.id)
             .limit(HEAD_OF_LINE)
             .with_for_update(skip_locked=True)
@@ -249,6 +253,17 @@ async def end_call(
     if _rows(closed) != 1:
         return False
     announce(session, "call", call_id)
+    await _release_agents(session, call_id, wrap_up_seconds=wrap_up_seconds, now=now)
+    return True
+
+
+async def take_back(session: AsyncSession, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
+    """Nobody has the call any more: its agents are let go, and it is out of the line until it joins again."""
+    await _release_agents(session, call_id, wrap_up_seconds=wrap_up_seconds, now=now)
+    await bookmark(session, call_id, Phase.MENU)
+
+
+async def _release_agents(session: AsyncSession, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
     for agent in await session.scalars(
         select(Agent).where(Agent.call_id == call_id, Agent.presence.in_((Presence.RINGING, Presence.TALKING)))
     ):
@@ -263,7 +278,6 @@ async def end_call(
                 .values(ended_at=now, result=OfferResult.WITHDRAWN)
                 .execution_options(synchronize_session=False)
             )
-    return True
 
 
 async def save_draft(session: AsyncSession, call_id: str, draft: dict[str, Any]) -> None:

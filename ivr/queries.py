@@ -46,9 +46,9 @@ async def call(session: AsyncSession, call_id: str) -> Call | None:
     return await session.get(Call, call_id)
 
 
-async def has_call(session: AsyncSession, channel_id: str) -> bool:
-    """Whether a channel of Asterisk has its row already."""
-    return (await session.scalar(select(Call.id).where(Call.channel_id == channel_id).limit(1))) is not None
+async def call_on_channel(session: AsyncSession, channel_id: str) -> Call | None:
+    """The call of a channel of Asterisk."""
+    return (await session.scalars(select(Call).where(Call.channel_id == channel_id).limit(1))).one_or_none()
 
 
 async def open_offers(session: AsyncSession, call_id: str) -> Sequence[Offer]:

@@ -58,6 +58,8 @@ UNUSED_EVENTS = (
     "RecordingStarted",
 )
 """Asterisk is told not to send these: about half of all events of a call."""
+COMMAND_SECONDS = 60.0
+"""An attended transfer may ring this long before the desk hears that nobody answers."""
 FALLBACK_CONTEXT = "centralino-fallback"
 """The dialplan's context that records a message without us."""
 
@@ -178,6 +180,7 @@ class Switchboard:
         self._repaired.clear()
         for task in self._call_tasks:
             task.cancel()
+        self.services.legs.clear()  # a leg left over would hide its channel from the repair
 
     # ---------------------------------------------------------------------------------------------------- call tasks
 
@@ -220,7 +223,18 @@ class Switchboard:
         task.add_done_callback(self._call_tasks.discard)
 
     async def _run(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
-        """The boundary of one call: whatever happens inside, the row gets its outcome and no other call is touched."""
+        """The boundary of one call: whatever happens inside, it ends here and no other call is touched.
+
+        A call is forgotten last of all, however it ends: an open row that nobody holds is taken up again.
+        """
+        try:
+            await self._live(call, way)
+        finally:
+            self._forget(call)
+            for command in call.commands.take():
+                command.done.cancel()
+
+    async def _live(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
         with bound_contextvars(call=call.id):
             note = None
             try:
@@ -229,11 +243,8 @@ class Switchboard:
                 outcome = call.outcome or repair.abandoned_in(call.phase)
             except AriConnectionError:
                 log.warning("lost sight of a call: it goes on in Asterisk and is taken up again")
-                self._forget(call)
+                self._spawn(self._look_again())
                 return
-            except asyncio.CancelledError:
-                self._forget(call)
-                raise
             except Exception as error:
                 log.exception("call failed", phase=call.phase)
                 outcome, note = call.outcome or Outcome.FAILED, repr(error)[:500]
@@ -244,19 +255,14 @@ class Switchboard:
     async def _finish(self, call: ActiveCall, outcome: Outcome, note: str | None) -> None:
         if outcome is not Outcome.FALLBACK:
             await quietly(call.leg.hang_up())
-        try:
-            await self.services.database.run(
-                operations.end_call,
-                call.id,
-                outcome,
-                note=note,
-                wrap_up_seconds=call.queue_config.wrap_up_seconds,
-                now=call.now(),
-            )
-        finally:
-            self._forget(call)  # only now: an open row that nobody holds is taken up by the next reconciliation
-        for command in call.commands.take():
-            command.done.cancel()
+        await self.services.database.run(
+            operations.end_call,
+            call.id,
+            outcome,
+            note=note,
+            wrap_up_seconds=call.queue_config.wrap_up_seconds,
+            now=call.now(),
+        )
         log.info("call ended", outcome=outcome)
 
     async def _hand_to_fallback(self, call: ActiveCall) -> bool:
@@ -282,6 +288,7 @@ class Switchboard:
             await self.check_phones()
             await self.reconcile()
             self._repaired.set()
+            self._decision_due.set()
         except AriConnectionError as error:
             log.warning("repair interrupted, it begins again with the next connection", error=str(error))
 
@@ -293,15 +300,31 @@ class Switchboard:
         if not self.ari.connected:
             return
         async with self._reconciling:
-            await self._file_leftovers()
             open_rows = await self.services.database.read(queries.open_calls)
             found = await repair.Found.look(self.services)
             await repair.sweep(self.services, open_rows, found)
             for row in open_rows:
                 if row.id not in self.calls:
-                    await self._take_up(row, found)
+                    await self._one_by_one(self._take_up(row, found), call=row.id)
             await self._begin_unseen(found)
+            await self._file_leftovers()
         self._decision_due.set()
+
+    @staticmethod
+    async def _one_by_one(step: Coroutine[Any, Any, object], **about: str) -> None:
+        """One thing of many to put right: when it fails, the others are put right all the same."""
+        try:
+            await step
+        except AriConnectionError:
+            raise
+        except Exception:
+            log.exception("could not be put right now, tried again later", **about)
+
+    async def _look_again(self) -> None:
+        """A request was not answered in time though the connection stands: no reconnect will bring its call back."""
+        await asyncio.sleep(1)
+        with suppress(AriConnectionError):
+            await self.reconcile()
 
     async def _take_up(self, row: Call, found: repair.Found) -> None:
         """Go on with a call that nobody serves, or close its row when its channel is gone."""
@@ -309,6 +332,13 @@ class Switchboard:
         call = self._recall(row)
         way = repair.way_on(row, found)
         if way is not None:
+            if way is repair.wait_again:
+                await self.services.database.run(
+                    operations.take_back,
+                    row.id,
+                    wrap_up_seconds=call.queue_config.wrap_up_seconds,
+                    now=self.services.now(),
+                )
             log.info("call taken up again", call=row.id, phase=row.phase)
             self._start(call, way(call))
         else:
@@ -320,7 +350,7 @@ class Switchboard:
         for left in await self.services.database.read(messages_recording):
             row = await self.services.database.read(queries.call, left.call_id or "")
             if row is not None and row.ended_at is not None:
-                await message.file_recorded(self.services, left)
+                await self._one_by_one(message.file_recorded(self.services, left), message=left.id)
 
     def _recall(self, row: Call) -> ActiveCall:
         call = ActiveCall(
@@ -352,11 +382,15 @@ class Switchboard:
     async def _begin_unseen(self, found: repair.Found) -> None:
         """Channels that entered just when the service died have no row yet: serve them from the start."""
         for channel_id in found.held:
-            known = channel_id in self.services.legs or channel_id.startswith(OURS)
-            if not known and not await self.services.database.read(queries.has_call, channel_id):
-                with suppress(NotFound):
+            if channel_id in self.services.legs or channel_id.startswith(OURS):
+                continue
+            row = await self.services.database.read(queries.call_on_channel, channel_id)
+            with suppress(NotFound):
+                if row is None:
                     channel = await self.ari.channels.get(channel_id)
                     self._begin(channel.id, channel.extension, channel.caller_number, channel.caller_name)
+                elif row.ended_at is not None and row.id not in self.calls:
+                    await self.ari.channels.hangup(channel_id)  # its hangup was lost
 
     # -------------------------------------------------------------------------------------------------------- agents
 
@@ -369,9 +403,12 @@ class Switchboard:
         while True:
             await self._decision_due.wait()
             self._decision_due.clear()
+            waiting = [call.id for call in self.calls.values() if call.phase is Phase.WAITING]
+            if not waiting or not self._repaired.is_set():
+                continue
             try:
                 offers = await self.services.database.run(
-                    operations.make_offers, self.config.queues, now=self.services.now()
+                    operations.make_offers, waiting, self.config.queues, now=self.services.now()
                 )
             except Exception:
                 log.exception("no decision possible")
@@ -462,7 +499,10 @@ class Switchboard:
         command = Command(name, target, asyncio.get_running_loop().create_future())
         call.commands.put(command)
         try:
-            await command.done
+            async with asyncio.timeout(COMMAND_SECONDS):
+                await command.done
+        except TimeoutError:
+            raise CommandRefused("Asterisk does not answer: look at the call and try again") from None
         except asyncio.CancelledError as error:
             if command.done.cancelled():
                 raise CommandRefused("the call has ended") from error

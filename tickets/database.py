@@ -111,6 +111,7 @@ class Database:
         # No ping before use: it costs a round trip each time, and lost connections are met by running again.
         self.engine = create_async_engine(
             url,
+            hide_parameters=True,  # errors are logged, and what was written is callers' data
             connect_args={"async_creator_fn": sqlite.connect} if self.is_sqlite else {},
         )
         if self.is_sqlite:

@@ -44,7 +44,7 @@ def scan_fallback(folder: Path, *, settled_seconds: float = SETTLED_SECONDS) -> 
             changed = path.stat().st_mtime
         except FileNotFoundError:
             continue
-        if 0 <= time.time() - changed < settled_seconds:
+        if abs(time.time() - changed) < settled_seconds:
             continue
         match = _NAME.fullmatch(path.name)
         if match is None:

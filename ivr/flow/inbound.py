@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 import structlog
 
@@ -13,7 +14,7 @@ from ivr.flow.leg import Leg
 from ivr.flow.message import take_message
 from ivr.flow.ring import ring
 from ivr.flow.talk import TRANSFER_PRIORITY, Talk, Transfer, dial_out
-from ivr.models import Offer, Outcome, Phase
+from ivr.models import Offer, OfferResult, Outcome, Phase
 from schedules.hours import closure_at, is_open, next_opening
 
 log = structlog.get_logger()
@@ -113,11 +114,14 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
         if offers := call.offers.take():
             reached = await ring(call, offers)
             if reached is not None:
+                await withdraw(call, call.offers.take())
                 return reached
             await database.run(operations.wait_again, call.id)
         elif loop.time() >= give_up:
             if not await database.run(operations.leave_line, call.id, Phase.MENU):
-                await call.leg.until(call.offers.arrival(), 2.0)  # an offer was made this moment: it is on its way
+                # an offer was made this moment: it is on its way
+                if not await call.leg.until(call.offers.arrival(), 2.0):
+                    await database.run(operations.wait_again, call.id)
                 continue
             if await wants_message(call):
                 return None
@@ -127,6 +131,14 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
         else:
             await announce_position(call)
             announce_at = loop.time() + config.announce_seconds
+
+
+async def withdraw(call: ActiveCall, offers: Sequence[Offer]) -> None:
+    """Give back agents that the call needs no more."""
+    for offer in offers:
+        await call.services.database.run(
+            operations.end_offer, offer.id, OfferResult.WITHDRAWN, misses_before_pause=1, now=call.now()
+        )
 
 
 async def announce_position(call: ActiveCall) -> None:
@@ -139,6 +151,7 @@ async def announce_position(call: ActiveCall) -> None:
 
 async def wants_message(call: ActiveCall) -> bool:
     """After the longest wait: 1 (or no key at all) leaves a message, 2 goes on waiting in the same place."""
+    call.leg.forget_keys()  # pressed while waiting, they answer nothing
     await call.say("all-busy")
     for _ in range(ASKED_TIMES):
         match await call.leg.ask(call.media("offer-message")):

@@ -7,7 +7,6 @@ an event can never be too early.
 
 import asyncio
 import contextlib
-import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
@@ -38,6 +37,8 @@ log = structlog.get_logger()
 RECORDING_GRACE_SECONDS = 2.0
 """How long to wait, after a hangup, for Asterisk to say that the recording is closed."""
 
+PLAYBACK_IDS = 4
+"""A channel's playbacks are named in turn by so few names that the next service can stop what this one left playing."""
 STOP_ATTEMPTS = 25
 STOP_PAUSE_SECONDS = 0.02
 
@@ -64,6 +65,7 @@ class Leg:
         """Asterisk ends what it plays before it says that the channel has gone: such an end is no end of the words."""
         self._waits: set[asyncio.Future[object]] = set()
         self._playbacks: dict[str, asyncio.Future[object]] = {}
+        self._played = 0
         self._recordings: dict[str, asyncio.Future[RecordingFinished | None]] = {}
         self._digits: deque[str] = deque()
         self._digit: asyncio.Future[object] | None = None
@@ -74,6 +76,7 @@ class Leg:
         """Take an event that concerns this channel."""
         match event:
             case StasisStart():
+                self._hanging_up = False  # a phone that transferred the call itself goes on as another channel
                 if not self.up.done():
                     self.up.set_result(None)
             case ChannelDtmfReceived(digit=digit):
@@ -240,7 +243,8 @@ class Leg:
 
     @contextlib.asynccontextmanager
     async def _playing(self, media: Iterable[str]) -> AsyncIterator[asyncio.Future[object]]:
-        playback_id = uuid.uuid4().hex
+        playback_id = f"{self.id}-{self._played % PLAYBACK_IDS}"
+        self._played += 1
         finished = self._playbacks[playback_id] = self._wait()
         try:
             await self._act(self.ari.channels.play(self.id, list(media), playback_id=playback_id))
@@ -252,6 +256,24 @@ class Leg:
         finally:
             del self._playbacks[playback_id]
             finished.cancel()
+
+    async def stop_left_playing(self) -> None:
+        """Stop what an earlier service left playing: Asterisk would not answer or join the channel before its end."""
+        for number in range(PLAYBACK_IDS):
+            playback_id = f"{self.id}-{number}"
+            finished = self._playbacks[playback_id] = self._wait()
+            try:
+                await self.ari.playbacks.stop(playback_id)
+            except NotFound:
+                continue
+            except ServerFault:  # its file is not open yet
+                await self._stop_playing(playback_id, finished)
+                await asyncio.wait((finished,), timeout=1.0)
+            else:
+                await asyncio.wait((finished,), timeout=1.0)
+            finally:
+                del self._playbacks[playback_id]
+                finished.cancel()
 
     async def _stop_playing(self, playback_id: str, finished: asyncio.Future[object]) -> None:
         """Stop a playback now. Asterisk refuses (500) for some milliseconds until it has opened the file: try again.

@@ -56,16 +56,16 @@ def way_on(row: Call, found: Found) -> Way | None:
         case Phase.TALKING if row.agent_channel_id in found.held:
             joined = found.bridges.get(row.bridge_id or "", ())
             if row.channel_id in joined and row.agent_channel_id in joined:
-                return _go_on_talking
-            return _wait_again  # on hold, or in the middle of a transfer: nobody can tell how it was meant
+                return go_on_talking
+            return wait_again  # on hold, or in the middle of a transfer: nobody can tell how it was meant
         case Phase.TALKING:
             return _say_goodbye
         case Phase.MESSAGE:
             return _go_on_recording
         case Phase.WAITING | Phase.RINGING:
-            return _wait_again
+            return wait_again
         case _ if row.queue:
-            return _wait_again
+            return wait_again
         case _:
             return _begin_again
 
@@ -75,7 +75,7 @@ async def sweep(services: Services, rows: Collection[Call], found: Found) -> Non
 
     `rows` are the open calls, those in hand among them: their bridges are named after them.
     """
-    kept = {row.agent_channel_id for row in rows if way_on(row, found) is _go_on_talking}
+    kept = {row.agent_channel_id for row in rows if way_on(row, found) is go_on_talking}
     for channel_id in found.channels:
         if channel_id.startswith(OURS) and channel_id not in kept and channel_id not in services.legs:
             log.info("orphan channel hung up", channel=channel_id)
@@ -113,11 +113,17 @@ def abandoned_in(phase: Phase, *, answered: bool = False) -> Outcome:
 # ------------------------------------------------------------------------------------------------------------ ways
 
 
-async def _go_on_talking(call: ActiveCall) -> Outcome:
+async def go_on_talking(call: ActiveCall) -> Outcome:
     """Adopt a talk that went on without us."""
     row = await call.services.database.read(_call, call.id)
     offer = await call.services.database.read(_offer, row.agent_channel_id or "")
     other = call.services.new_leg(row.agent_channel_id or "")
+    for leg in (call.leg, other):
+        # whoever hung up after we looked, and before the leg was there to hear it
+        try:
+            await call.services.ari.channels.get(leg.id)
+        except NotFound:
+            leg.leave(0)
     queue = await inbound.talk_on(call, await Talk(call, offer, other).go_on())
     return Outcome.ANSWERED if queue is None else await inbound.serve(call, queue, TRANSFER_PRIORITY)
 
@@ -132,13 +138,16 @@ async def _go_on_recording(call: ActiveCall) -> Outcome:
     return await message.go_on_recording(call, stored.id, stored.take)
 
 
-async def _wait_again(call: ActiveCall) -> Outcome:
+async def wait_again(call: ActiveCall) -> Outcome:
+    """Back to the waiting line, with an apology."""
+    await call.leg.stop_left_playing()
     await quietly(call.services.ari.bridges.destroy(bridge_of(call.id)))
     await call.say("apology")
     return await inbound.serve(call, call.queue or call.line.queue, call.priority, call.choice)
 
 
 async def _begin_again(call: ActiveCall) -> Outcome:
+    await call.leg.stop_left_playing()
     return await inbound.inbound(call)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -35,7 +35,7 @@ async def ring(call: ActiveCall, offers: Sequence[Offer]) -> tuple[Offer, Leg] |
     winner: Offer | None = None
     try:
         async with asyncio.timeout(call.queue_config.ring_seconds):
-            await asyncio.gather(*(_pop_and_dial(call, offer, legs[offer.id]) for offer in offers))
+            await _all([_pop_and_dial(call, offer, legs[offer.id]) for offer in offers])
             while winner is None and not all(leg.gone.done() for leg in legs.values()):
                 ringing = [leg for leg in legs.values() if not leg.gone.done()]
                 waits: list[asyncio.Future[Any]] = [call.leg.gone]
@@ -49,6 +49,17 @@ async def ring(call: ActiveCall, offers: Sequence[Offer]) -> tuple[Offer, Leg] |
     finally:
         await _close_losers(call, offers, legs, winner, results)
     return (winner, legs[winner.id]) if winner else None
+
+
+async def _all(steps: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run all at once; when one fails, none goes on behind our back and rings a phone for nobody."""
+    tasks = [asyncio.ensure_future(step) for step in steps]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _pop_and_dial(call: ActiveCall, offer: Offer, leg: Leg) -> None:

@@ -6,12 +6,12 @@ import re
 import uuid
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from ivr import operations
-from ivr.ari import AriError, AriRefused, Hangup
+from ivr.ari import AriConnectionError, AriError, AriRefused, AriTimeout, Hangup
 from ivr.errors import CommandRefused
 from ivr.flow.call import ActiveCall, Command
 from ivr.flow.leg import Leg
@@ -20,9 +20,9 @@ from ivr.models import Offer, OfferResult, Outcome, Phase
 
 log = structlog.get_logger()
 
-Rung = tuple[Offer, Leg] | None
-"""Who answered, if anybody did."""
-OUTSIDE_NUMBER = re.compile(r"\+?[0-9*#]{2,20}")
+T = TypeVar("T")
+OUTSIDE_NUMBER = re.compile(r"\+?[0-9]{3,15}")
+"""E.164 at most; no `*` and `#`, which would be commands to the network, such as diverting the trunk."""
 OURS = "centralino-"
 """Every channel and bridge we make is named with this prefix."""
 TRANSFER_PRIORITY = 100
@@ -67,6 +67,9 @@ class Talk:
             await self._give_back()
             self.call.leg.check()
             return False
+        except (AriConnectionError, asyncio.CancelledError):
+            self._lose_sight()
+            raise
         except BaseException:
             await self._give_back()
             raise
@@ -77,33 +80,47 @@ class Talk:
     async def go_on(self) -> Transfer | None:
         """Wait until somebody leaves; returns where the caller is transferred to, or None when the talk is over.
 
-        Raises Hangup when the caller hung up. However it ends, the agents are let go and the bridge is gone.
+        Raises Hangup when the caller hung up. However it ends, the agents are let go and the bridge is gone; only when
+        the connection to Asterisk is lost the talk goes on without us, and is adopted later.
         """
         try:
-            while True:
-                commands = self.call.commands.arrival()
-                waits: list[asyncio.Future[Any]] = [commands, self.call.leg.gone, self.other.gone]
-                if self.third is not None:
-                    waits.append(self.third.gone)
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                self.call.leg.check()
-                if self.third is not None and self.third.gone.done():
-                    await self._drop_third()
-                elif self.other.gone.done():
-                    if self.third is None:
-                        # hung up with the caller on hold: that was a slip, so the caller is first in line again
-                        return Transfer(f"queue:{self.call.queue}") if self.on_hold else None
-                    await self._hand_over()  # the agent left during the consultation: the transfer is made
-                asked = self.call.commands.take()
-                while asked:
-                    transfer = await self._obey(asked.pop(0))
-                    if transfer is not None:
-                        self.call.commands.put(*asked)  # to be refused
-                        return transfer
-        finally:
-            # a cancelled talk (the connection to Asterisk was lost) goes on without us, and is adopted later
-            if not _cancelled():
-                await self._close()
+            ending = await self._converse()
+        except (AriConnectionError, asyncio.CancelledError):
+            self._lose_sight()
+            raise
+        except BaseException:
+            await self._close()
+            raise
+        await self._close()
+        return ending
+
+    async def _converse(self) -> Transfer | None:
+        while True:
+            commands = self.call.commands.arrival()
+            waits: list[asyncio.Future[Any]] = [commands, self.call.leg.gone, self.other.gone]
+            if self.third is not None:
+                waits.append(self.third.gone)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            self.call.leg.check()
+            if self.third is not None and self.third.gone.done():
+                await self._drop_third()
+            elif self.other.gone.done():
+                if self.third is None:
+                    # hung up with the caller on hold: that was a slip, so the caller is first in line again
+                    return Transfer(f"queue:{self.call.queue}") if self.on_hold else None
+                await self._hand_over()  # the agent left during the consultation: the transfer is made
+            asked = self.call.commands.take()
+            while asked:
+                transfer = await self._obey(asked.pop(0))
+                if transfer is not None:
+                    self.call.commands.put(*asked)  # to be refused
+                    return transfer
+
+    def _lose_sight(self) -> None:
+        """Touch nothing in Asterisk: what goes on there is taken up by the repair."""
+        for leg in (self.other, self.third):
+            if leg is not None:
+                self.call.services.drop_leg(leg)
 
     # ---------------------------------------------------------------------------------------------------- commands
 
@@ -133,11 +150,14 @@ class Talk:
                     await self._drop_third()
                 case _:
                     raise CommandRefused(f"unknown command {command.name}")
-        except (CommandRefused, AriRefused, Hangup) as error:
+        except (CommandRefused, AriRefused, AriTimeout, Hangup) as error:
             if not command.done.done():
                 refused = error if isinstance(error, CommandRefused) else CommandRefused(str(error))
                 command.done.set_exception(refused)
             return None
+        except BaseException:
+            command.done.cancel()
+            raise
         if not command.done.done():
             command.done.set_result(None)
         return transfer
@@ -162,7 +182,9 @@ class Talk:
             if kind == "agent":
                 self.third_offer, self.third = await self._ring_agent(int(name))
             elif kind == "number":
-                self.third = await dial_out(self.call, name)
+                self.third = await self._unless_cancelled(dial_out(self.call, name))
+                if self.third is None:
+                    raise CommandRefused("the transfer was cancelled")
             else:
                 raise CommandRefused("an attended transfer goes to an agent or a number")
         except BaseException:
@@ -179,7 +201,7 @@ class Talk:
             raise CommandRefused("that agent does not answer")
         return reached
 
-    async def _unless_cancelled(self, ringing: Coroutine[Any, Any, Rung]) -> Rung:
+    async def _unless_cancelled(self, ringing: Coroutine[Any, Any, T | None]) -> T | None:
         """Ring, until the agent thinks better of it; other commands have to wait until somebody answers."""
         task = asyncio.create_task(ringing)
         try:
@@ -232,7 +254,9 @@ class Talk:
 
     async def _write_in_charge(self) -> None:
         if self.offer is None:
-            await self.call.enter(Phase.TALKING, agent_channel_id=self.other.id, bridge_id=self.bridge_id)
+            await self.call.enter(
+                Phase.TALKING, agent_id=None, agent_channel_id=self.other.id, bridge_id=self.bridge_id
+            )
         else:
             await self.call.services.database.run(
                 operations.answer_offer, self.offer.id, bridge_id=self.bridge_id, now=self.call.now()
@@ -297,6 +321,9 @@ async def dial_out(call: ActiveCall, number: str) -> Leg:
             await asyncio.wait((leg.up, leg.gone, call.leg.gone), return_when=asyncio.FIRST_COMPLETED)
         if leg.up.done() and not leg.gone.done():
             return leg
+    except (AriConnectionError, asyncio.CancelledError):
+        services.drop_leg(leg)  # the repair hangs it up
+        raise
     except (AriRefused, TimeoutError) as error:
         log.warning("outside number not reached", call=call.id, error=repr(error))
     await quietly(leg.hang_up())
@@ -317,15 +344,10 @@ def _check_target(call: ActiveCall, target: str) -> None:
             if name not in call.services.config.queues:
                 raise CommandRefused(f"there is no queue {name!r}")
         case ("number", _, name) if OUTSIDE_NUMBER.fullmatch(name):
-            if call.services.config.outbound_endpoint is None:
-                raise CommandRefused("this site does not allow transfers to outside numbers")
+            if not call.services.config.may_be_called(name):
+                raise CommandRefused("this site does not allow transfers to that number")
         case _:
             raise CommandRefused("a transfer goes to agent:<id>, queue:<name> or number:<digits>")
-
-
-def _cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def quietly(request: Awaitable[object]) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,15 @@ pytestmark = pytest.mark.story
 
 HEARD = 0.8
 SECRET = "il-segreto-di-asterisk"
+
+
+async def until(seen: Callable[[], object], *, within: float = 15.0) -> None:
+    """Wait until something outside, which tells nobody, is as wanted. Raises TimeoutError."""
+    async with asyncio.timeout(within):
+        while True:
+            if seen():
+                return
+            await asyncio.sleep(0.02)
 
 
 async def newest_call(world: World, seen: Any = lambda row: True) -> Call:
@@ -65,9 +74,7 @@ async def recording_begun(world: World) -> tuple[Call, Path]:
     """The newest call and the file of its message, once Asterisk records it."""
     call = await newest_call(world, lambda row: row.phase is Phase.MESSAGE)
     path = world.asterisk.recording_spool / f"{call.message_id}-1.wav"
-    async with asyncio.timeout(15):
-        while not path.exists():
-            await asyncio.sleep(0.02)
+    await until(lambda: path.exists())
     return call, path
 
 
@@ -314,7 +321,7 @@ async def test_database_is_locked_when_a_message_is_filed(world: World, service:
     await nothing_left(world, service)
 
 
-# ------------------------------------------------------------------------------------------ mail server, broken recordings
+# ---------------------------------------------------------------------------------- mail server, broken recordings
 
 
 async def leave_and_hang_up(caller: Phone, world: World) -> Call:
@@ -363,14 +370,12 @@ async def due_now(session: AsyncSession) -> None:
 
 
 @pytest.fixture
-async def left_behind(world: World) -> AsyncIterator[tuple[Call, Path]]:
+async def left_behind(world: World) -> tuple[Call, Path]:
     """A recording of a caller who hung up while the service was dead: it is filed at the next start."""
     async with world.caller(ROSSI.phone) as caller:
         async with world.process() as process:
             await process.start()
-            async with asyncio.timeout(15):
-                while "connected to Asterisk" not in process.log():
-                    await asyncio.sleep(0.02)
+            await until(lambda: "connected to Asterisk" in process.log())
             await caller.call(CLOSED)
             await caller.wait_for(Event.ESTABLISHED)
             call, path = await recording_begun(world)
@@ -378,9 +383,11 @@ async def left_behind(world: World) -> AsyncIterator[tuple[Call, Path]]:
         await speak(caller)
         await caller.hang_up()
         async with asyncio.timeout(10):
-            while await world.asterisk.channel_names():
+            while True:
+                if not await world.asterisk.channel_names():
+                    break
                 await asyncio.sleep(0.02)
-    yield call, path
+    return call, path
 
 
 async def test_a_recording_that_was_cut(world: World, left_behind: tuple[Call, Path]) -> None:

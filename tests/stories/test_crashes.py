@@ -1,8 +1,8 @@
-"""The service dies, or Asterisk, or the line between them: nobody is cut off, nothing is lost, nothing is left behind."""
+"""The service dies, or Asterisk, or the line between them: nobody is cut off, nothing is lost, nothing left behind."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -40,6 +40,15 @@ HEARD = 0.8
 """Above this correlation two pieces of audio are the same speech (unrelated speech stays under 0.4)."""
 
 
+async def until(seen: Callable[[], object], *, within: float = 15.0) -> None:
+    """Wait until something outside, which tells nobody, is as wanted. Raises TimeoutError."""
+    async with asyncio.timeout(within):
+        while True:
+            if seen():
+                return
+            await asyncio.sleep(0.02)
+
+
 class Connected(ServiceProcess):
     """The service as a process, which counts as started when it has Asterisk's calls in its hands."""
 
@@ -48,9 +57,7 @@ class Connected(ServiceProcess):
         with contextlib.suppress(FileNotFoundError):
             self._before = self._connections()
         await super().start()
-        async with asyncio.timeout(15):
-            while self._connections() == self._before:
-                await asyncio.sleep(0.02)
+        await until(lambda: self._connections() != self._before)
 
     _before = 0
 
@@ -101,18 +108,18 @@ async def hear_each_other(caller: Phone, agent: Phone) -> None:
     await asyncio.sleep(max(seconds(QUESTION), seconds(ANSWER)) + 0.5)  # that long the speech takes
 
 
-def heard_each_other(caller: Phone, agent: Phone) -> None:
-    """What was spoken is what was heard; after the call, when the phones' files are complete."""
-    assert similarity(QUESTION, agent.heard()) > HEARD
-    assert similarity(ANSWER, caller.heard()) > HEARD
+async def heard_each_other(caller: Phone, agent: Phone) -> None:
+    """What was spoken is what was heard; after the call, as soon as the phones have written their files."""
+    for speech, phone in ((QUESTION, agent), (ANSWER, caller)):
+        with contextlib.suppress(TimeoutError):
+            await until(lambda speech=speech, phone=phone: similarity(speech, phone.heard()) > HEARD, within=3)  # type: ignore[misc]
+        assert similarity(speech, phone.heard()) > HEARD
 
 
 async def recording(world: World, call_id: str, *, take: int = 1) -> Path:
     """The file of a message, once Asterisk records it (the beep is then over)."""
     path = world.asterisk.recording_spool / f"{call_id}-{take}.wav"
-    async with asyncio.timeout(15):
-        while not path.exists():
-            await asyncio.sleep(0.02)
+    await until(lambda: path.exists())
     return path
 
 
@@ -137,6 +144,11 @@ async def agent_until(world: World, username: str, presence: Presence) -> Agent:
         return found[0] if found else None
 
     return await world.until(seen)
+
+
+async def taken_up(process: ServiceProcess, call_id: str) -> None:
+    """Wait until the new process says that it goes on with a call."""
+    await until(lambda: any("taken up" in line and call_id in line for line in process.log().splitlines()))
 
 
 async def adopted(desk: DeskClient, call_id: str, *, within: float = 15.0) -> None:
@@ -186,7 +198,7 @@ async def test_talk_goes_on_through_a_crash(world: World, process: ServiceProces
             assert row.outcome_note is None
             assert await offers_of(world, call.id) == [OfferResult.ANSWERED]
             await agent_until(world, ANNA.username, Presence.FREE)  # after the wrap-up
-        heard_each_other(caller, anna.phone)
+        await heard_each_other(caller, anna.phone)
     await nothing_left(world)
 
 
@@ -205,7 +217,7 @@ async def test_they_hear_each_other_while_the_service_is_dead(
             await anna.phone.wait_for(Event.CLOSED)
         row = await world.call_until(call.id, lambda row: row.outcome)
         assert row.outcome is Outcome.ANSWERED
-        heard_each_other(caller, anna.phone)
+        await heard_each_other(caller, anna.phone)
     await nothing_left(world)
 
 
@@ -225,7 +237,7 @@ async def test_waiting_caller_reaches_the_agent_after_a_crash(
         not_cut_off(caller)
         await anna.phone.hang_up()
         await caller.wait_for(Event.CLOSED)
-        heard_each_other(caller, anna.phone)
+        await heard_each_other(caller, anna.phone)
     await nothing_left(world)
 
 
@@ -280,7 +292,7 @@ async def test_a_message_recorded_across_a_crash_is_whole(world: World, process:
         await asyncio.sleep(seconds(MESSAGE) / 3)  # in the middle of a word
         await process.kill()
         await process.start()
-        await caller.wait_for(Event.CLOSED, within=60)  # silence ends the recording, then the ticket is said twice
+        await caller.wait_for(Event.CLOSED, within=60)  # silence ends the recording, then the ticket is said
         message, request = await filed(world, call.id)
         row = await world.call_until(call.id, lambda row: row.outcome)
         assert row.outcome is Outcome.VOICEMAIL
@@ -300,6 +312,7 @@ async def test_a_crash_in_the_menu_asks_again(world: World, process: ServiceProc
         await process.kill()
         await process.start()
         async with world.desk(BRUNO.username):
+            await taken_up(process, call.id)
             await caller.press("3")  # a key pressed ahead of the question counts
             await bruno.phone.wait_for(Event.RINGING, within=30)
             row = await world.call_until(call.id, lambda row: row.phase is Phase.RINGING)
@@ -429,6 +442,13 @@ async def test_a_stop_in_good_order_leaves_the_calls_up(world: World, process: S
 # ------------------------------------------------------------------------------------------------ Asterisk is restarted
 
 
+async def at_work_again(agent: OnDuty) -> None:
+    """Free after the wrap-up, on the page that was open all the time; the phone registers by itself once a minute."""
+    await agent.desk.until_item(
+        "agents", agent.id, lambda item: item["presence"] == "free" and item["phone_reachable"], within=75
+    )
+
+
 async def test_asterisk_dies_with_calls_up(world: World, process: ServiceProcess, on_duty: Duty) -> None:
     anna = await on_duty(ANNA)
     async with (
@@ -452,7 +472,7 @@ async def test_asterisk_dies_with_calls_up(world: World, process: ServiceProcess
         assert (await world.call_until(other.id, lambda row: row.outcome)).outcome is Outcome.VOICEMAIL
         message, _ = await filed(world, other.id)
         assert (message.seconds or 0) > 2
-        await anna.until_presence("free")  # after the wrap-up, on the page that was open all the time
+        await at_work_again(anna)
         again = await talking(caller, anna, world)
         assert again.id != call.id
         await caller.hang_up()
@@ -469,7 +489,7 @@ async def test_asterisk_is_restarted_in_good_order(world: World, process: Servic
         for phone in (caller, anna.phone):
             if phone.events[-1].event is not Event.CLOSED:
                 await phone.hang_up()
-        await anna.until_presence("free")
+        await at_work_again(anna)
         await talking(caller, anna, world)
         await caller.hang_up()
         await anna.phone.wait_for(Event.CLOSED)
@@ -555,9 +575,7 @@ async def test_the_connection_to_asterisk_is_cut(cabled: World, cable: Cable) ->
         await recorded.speak(MESSAGE)
 
         cable.pull()
-        async with asyncio.timeout(5):
-            while service.switchboard.calls:
-                await asyncio.sleep(0.02)
+        await until(lambda: not service.switchboard.calls, within=5)
         not_cut_off(caller, recorded, phone)
         cable.plugged = True
         await adopted(desk, call.id)
@@ -565,7 +583,7 @@ async def test_the_connection_to_asterisk_is_cut(cabled: World, cable: Cable) ->
         not_cut_off(caller, phone)
         await phone.hang_up()
         await caller.wait_for(Event.CLOSED)
-        heard_each_other(caller, phone)
+        await heard_each_other(caller, phone)
         message, _ = await filed(world, other.id)
         assert similarity(MESSAGE, world.settings.storage.audio / str(message.audio)) > HEARD
         await recorded.wait_for(Event.CLOSED, within=60)

@@ -137,7 +137,7 @@ async def test_a_caller_who_withholds_the_number_keys_one_to_be_called_back_at(w
         await say(caller, MESSAGE)
         await caller.press("#")
         await asyncio.sleep(1)
-        await caller.press("11")  # twice, by a slip
+        await caller.press("1")
         await asyncio.sleep(1)
         await caller.press("0805551234#")
         await request_of(world, call)
