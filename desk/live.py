@@ -88,9 +88,14 @@ class _Browser:
         for call_id in self.pops.keys() - pops.keys():
             self.put("pops", call_id, None)
         for call_id, item in pops.items():
-            if self.pops.get(call_id) != item:
-                self.put("pops", call_id, item)
+            self.put_pop(call_id, item)
         self.pops = pops
+
+    def put_pop(self, call_id: str, item: bytes) -> None:
+        """Note one pop, if it changed."""
+        if self.pops.get(call_id) != item:
+            self.put("pops", call_id, item)
+            self.pops[call_id] = item
 
     def resync(self) -> None:
         """Send a snapshot next, in place of everything unsent."""
@@ -276,7 +281,10 @@ class Live:
         self._calm.clear()
         try:
             async with asyncio.timeout(POP_PATIENCE):
-                await self._tell_pops(agent_id)
+                pops = await self.database.read(queries.pops, self.calls, agent_id, now=self.now(), call_id=call_id)
+                for browser in browsers:
+                    for shown_id, pop in pops.items():
+                        browser.put_pop(shown_id, _json(pop))
                 await asyncio.gather(*(browser.when_flushed() for browser in browsers), return_exceptions=True)
         except TimeoutError:
             log.warning("an agent's page takes its time to show a call", call_id=call_id, agent_id=agent_id)

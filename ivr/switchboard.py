@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.contextvars import bound_contextvars
 
 from ivr import operations, queries
@@ -198,22 +199,24 @@ class Switchboard:
         self._start(call, self._first_steps(call, number[:40], caller_name))
 
     async def _first_steps(self, call: ActiveCall, number: str, caller_name: str) -> Outcome:
-        caller = call.caller.best()
-        match = await self.services.database.read(identify_caller, caller)
-        if len(match.contacts) == 1:
-            contact = match.contacts[0]
-            call.contact_id, call.email = contact.id, contact.email
-        await self.services.database.run(
-            operations.begin_call,
-            call_id=call.id,
-            channel_id=call.leg.id,
-            line=number,
-            language=call.line.language,
-            caller=caller,
-            caller_name=_clean(caller_name),
-            contact_id=call.contact_id,
-            now=call.now(),
-        )
+        async def identify_and_begin(session: AsyncSession) -> int | None:
+            caller = call.caller.best()
+            match = await identify_caller(session, caller)
+            contact_id = match.contacts[0].id if len(match.contacts) == 1 else None
+            await operations.begin_call(
+                session,
+                call_id=call.id,
+                channel_id=call.leg.id,
+                line=number,
+                language=call.line.language,
+                caller=caller,
+                caller_name=_clean(caller_name),
+                contact_id=contact_id,
+                now=call.now(),
+            )
+            return contact_id
+
+        call.contact_id = await self.services.database.run(identify_and_begin)
         return await inbound(call)
 
     def _start(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:

@@ -214,10 +214,14 @@ class Phone:
         return self._recorded("enc")
 
     def _recorded(self, which: str) -> Path:
-        files = sorted((self._folder / "sound").glob(f"dump-*-{which}.wav"), key=lambda path: path.stat().st_mtime)
-        if not files:
+        newest = self._newest(which)
+        if newest is None:
             raise PhoneFailed(f"phone {self.name} has had no call with sound")
-        return files[-1]
+        return newest
+
+    def _newest(self, which: str) -> Path | None:
+        files = (self._folder / "sound").glob(f"dump-*-{which}.wav")
+        return max(files, key=lambda path: path.stat().st_mtime, default=None)
 
     def _padded(self, wav: Path) -> Path:
         target = self._folder / f"{wav.stem}-padded.wav"
@@ -265,9 +269,12 @@ class Phone:
             while True:
                 length = int((await self._reader.readuntil(b":"))[:-1])
                 message = json.loads((await self._reader.readexactly(length + 1))[:-1].decode(errors="replace"))
+                at = time.monotonic()
+                if message.get("type") == Event.CLOSED:
+                    await self._sound_written()
                 async with self._changed:
                     if message.get("event"):
-                        self._take(message)
+                        self._take(message, at)
                     else:
                         self._replies[message.get("token", "")] = message
                     self._changed.notify_all()
@@ -276,13 +283,21 @@ class Phone:
                 self._gone = True
                 self._changed.notify_all()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    async def _sound_written(self) -> None:
+        """Wait until the call's WAVs are finished: baresip does that a moment after it says that the call is closed."""
+        files = [self._newest(which) for which in ("dec", "enc")]
+        for _ in range(100):
+            if all(path is None or path.read_bytes()[40:44] not in (b"", bytes(4)) for path in files):
+                return
+            await asyncio.sleep(0.02)
+
+    def _take(self, message: dict[str, Any], at: float) -> None:
         event = _EVENTS.get(message["type"])
         if event is None:
             return
         happened = Happened(
             event=event,
-            at=time.monotonic(),
+            at=at,
             peer=message.get("peeruri", ""),
             peer_name=message.get("peerdisplayname", ""),
             reason=message.get("param", ""),

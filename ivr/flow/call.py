@@ -113,7 +113,6 @@ class ActiveCall:
     caller: PhoneNumber
     services: Services
     contact_id: int | None = None
-    email: str | None = None
     phase: Phase = Phase.GREETING
     queue: str = ""
     priority: int = 0

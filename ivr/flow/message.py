@@ -138,6 +138,7 @@ async def _ask_callback(call: ActiveCall) -> str | None:
     """A caller whose number is withheld is asked for one to be called back at."""
     if call.caller.best() is not None:
         return None
+    call.leg.forget_keys()  # a second press of the key that kept the message is no digit of the number
     keys = await call.leg.ask(call.media("ask-callback-number"), length=20, seconds=6.0)
     return parse_phone_number(keys).best() if keys else None
 

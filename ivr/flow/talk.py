@@ -89,9 +89,9 @@ class Talk:
             self._lose_sight()
             raise
         except BaseException:
-            await self._close()
+            await self._close(call_goes_on=False)
             raise
-        await self._close()
+        await self._close(call_goes_on=ending is not None)
         return ending
 
     async def _converse(self) -> Transfer | None:
@@ -263,13 +263,12 @@ class Talk:
             )
 
     async def _give_back(self) -> None:
-        """The two were never joined: the agent counts as having missed the call."""
+        """The two were never joined, because one of them had just gone. An agent who answered has missed nothing."""
         await quietly(self.ari.bridges.destroy(self.bridge_id))
         await quietly(self.other.hang_up())
         self.call.services.drop_leg(self.other)
         if self.offer is not None:
-            caller_left = self.call.leg.gone.done()
-            await self._end_offer(self.offer, OfferResult.WITHDRAWN if caller_left else OfferResult.MISSED)
+            await self._end_offer(self.offer, OfferResult.WITHDRAWN)
 
     async def _end_offer(self, offer: Offer, result: OfferResult) -> None:
         await self.call.services.database.run(
@@ -291,11 +290,12 @@ class Talk:
                 now=self.call.now(),
             )
 
-    async def _close(self) -> None:
+    async def _close(self, *, call_goes_on: bool) -> None:
         if self.third is not None:
             await quietly(self._drop_third())
         await quietly(self.ari.bridges.destroy(self.bridge_id))
-        await self._let_go(self.offer, self.other)
+        # at the end of a call its agent is let go in the transaction that ends it
+        await self._let_go(self.offer if call_goes_on else None, self.other)
 
     def _no_third(self, what: str) -> None:
         if self.third is not None:

@@ -105,7 +105,7 @@ async def test_a_line_that_rings_two_at_once_goes_to_the_first_who_answers(
         await answered_by(world, bruno, call)
         await anna.phone.wait_for(Event.CLOSED)
         await anna.until_presence("free")
-        assert bruno.presence() == "talking"
+        await bruno.until_presence("talking")
         await say(bruno.phone, ANSWER)
         await rossi.hang_up()
         await bruno.until_presence("free")
