@@ -36,6 +36,7 @@ async def ring(call: ActiveCall, offers: Sequence[Offer]) -> tuple[Offer, Leg] |
     try:
         async with asyncio.timeout(call.queue_config.ring_seconds):
             await _all([_pop_and_dial(call, offer, legs[offer.id]) for offer in offers])
+            await call.leg.start_music()
             while winner is None and not all(leg.gone.done() for leg in legs.values()):
                 ringing = [leg for leg in legs.values() if not leg.gone.done()]
                 waits: list[asyncio.Future[Any]] = [call.leg.gone]
