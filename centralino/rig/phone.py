@@ -19,6 +19,7 @@ from urllib.parse import quote
 from centralino.rig import audio
 from centralino.rig.ports import PortRange
 
+_SHORTEST_HEARD = 44 + 2 * 12000  # bytes of a WAV
 _PATIENCE = 10.0  # seconds, for what takes a moment at most
 _SILENCE_AFTER = 300.0  # seconds; baresip hangs up at the end of the WAV it speaks
 
@@ -83,6 +84,10 @@ class Happened:
 
 class PhoneFailed(RuntimeError):
     """The phone did not do what it was told; the message says what it answered."""
+
+
+class PhoneDeaf(PhoneFailed):
+    """The phone decoded no sound in its last call: a fault of the rig that is not understood yet, and seldom."""
 
 
 class Exchange(Protocol):
@@ -206,8 +211,14 @@ class Phone:
             return self.events[at]
 
     def heard(self) -> Path:
-        """Give the WAV of what the phone heard in its last call; complete once the call is closed."""
-        return self._recorded("dec")
+        """Give the WAV of what the phone heard in its last call; complete once the call is closed.
+
+        Raises PhoneDeaf when that is less than a second and a half, the shortest speech that can be compared.
+        """
+        heard = self._recorded("dec")
+        if heard.stat().st_size < _SHORTEST_HEARD:
+            raise PhoneDeaf(f"phone {self.name} decoded no sound")
+        return heard
 
     def said(self) -> Path:
         """Give the WAV of what the phone said in its last call; complete once the call is closed."""
