@@ -379,7 +379,7 @@ async def _mail(stage: Stage, number: int, story: Story, person: Person) -> None
     stage.narrator.tell(number, f"mail to {person.email}: [italic]{mail.subject}[/]")
 
 
-# ----------------------------------------------------------------------------------------------------------- small parts
+# -------------------------------------------------------------------------------------------------------- small parts
 
 
 def _require(kept: bool, failure: str) -> None:

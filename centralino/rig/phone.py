@@ -87,7 +87,7 @@ class PhoneFailed(RuntimeError):
 
 
 class PhoneDeaf(PhoneFailed):
-    """The phone decoded no sound in its last call: a fault of the rig that is not understood yet, and seldom."""
+    """The phone decoded no sound in its last call. Not understood yet: it may be the phone, Asterisk or Centralino."""
 
 
 class Exchange(Protocol):
