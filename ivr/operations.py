@@ -21,6 +21,8 @@ from tickets.database import announce
 WAITING = "waiting"
 FREE_AGENT = "free_agent"
 """Changes after which a new decision is due (beside `call` and `agent`, which are for screens)."""
+DESK_OPENED = "desk_opened"
+"""The change after which it should be known at once whether the agent's phone can be rung."""
 
 HEAD_OF_LINE = 50
 """At most this many waiting calls are looked at in one decision."""
@@ -356,6 +358,8 @@ async def set_desk_connected(session: AsyncSession, agent_id: int, connected: bo
         agent.desk_connected = connected
         announce(session, "agent", agent_id)
         announce(session, FREE_AGENT, agent_id)
+        if connected:
+            announce(session, DESK_OPENED, agent_id)
 
 
 async def set_phone_reachable(session: AsyncSession, endpoint: str, reachable: bool, *, now: datetime) -> None:

@@ -400,6 +400,8 @@ class Switchboard:
     def _on_change(self, changes: frozenset[Change]) -> None:
         if any(change.kind in (operations.WAITING, operations.FREE_AGENT) for change in changes):
             self._decision_due.set()
+        if any(change.kind == operations.DESK_OPENED for change in changes):
+            self._spawn(quietly(self.check_phones()))
 
     async def _decide(self) -> None:
         """The one place where calls and agents meet; woken whenever a call joins the line or an agent is free."""
@@ -432,7 +434,7 @@ class Switchboard:
             self._decision_due.set()
 
     async def check_phones(self) -> None:
-        """Compare every agent's phone with what Asterisk knows of it; run by the clock.
+        """Compare every agent's phone with what Asterisk knows of it; run by the clock, and when a page is opened.
 
         Subscribing to the phones instead would bring every event of every call a second time.
         """

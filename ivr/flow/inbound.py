@@ -10,7 +10,7 @@ from ivr import operations, phrases, queries
 from ivr.config import Choice
 from ivr.errors import CommandRefused
 from ivr.flow.call import ActiveCall, spoken
-from ivr.flow.leg import SETTLE_SECONDS, Leg
+from ivr.flow.leg import Leg
 from ivr.flow.message import take_message
 from ivr.flow.ring import ring
 from ivr.flow.talk import TRANSFER_PRIORITY, Talk, Transfer, dial_out
@@ -106,9 +106,7 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
         await call.say("no-agents")
         return None
     loop = asyncio.get_running_loop()
-    # an agent who is free at once is rung before the music begins, not after it
-    if not await call.leg.until(call.offers.arrival(), SETTLE_SECONDS):
-        await call.leg.start_music()
+    await call.leg.start_music()
     give_up = loop.time() + config.max_wait_seconds
     announce_at = loop.time() + min(config.announce_seconds, FIRST_ANNOUNCEMENT_SECONDS)
     while True:

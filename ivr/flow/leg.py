@@ -37,8 +37,6 @@ log = structlog.get_logger()
 RECORDING_GRACE_SECONDS = 2.0
 """How long to wait, after a hangup, for Asterisk to say that the recording is closed."""
 
-SETTLE_SECONDS = 0.25
-"""After the answer a phone sets up its sound; what comes before that is lost, and some phones then stay deaf."""
 PLAYBACK_IDS = 4
 """A channel's playbacks are named in turn by so few names that the next service can stop what this one left playing."""
 STOP_ATTEMPTS = 25
@@ -67,7 +65,6 @@ class Leg:
         """Asterisk ends what it plays before it says that the channel has gone: such an end is no end of the words."""
         self._waits: set[asyncio.Future[object]] = set()
         self._playbacks: dict[str, asyncio.Future[object]] = {}
-        self._play_from = 0.0
         self._music = False
         self._played = 0
         self._recordings: dict[str, asyncio.Future[RecordingFinished | None]] = {}
@@ -113,9 +110,8 @@ class Leg:
     # ------------------------------------------------------------------------------------------------------- verbs
 
     async def answer(self) -> None:
-        """Pick up. Nothing is played for the next SETTLE_SECONDS."""
+        """Pick up."""
         await self._act(self.ari.channels.answer(self.id))
-        self._play_from = asyncio.get_running_loop().time() + SETTLE_SECONDS
 
     async def say(self, media: Sequence[str], *, until: asyncio.Future[Any] | None = None) -> None:
         """Play media URIs one after the other; returns when they are over, or `until` is done (playing stops)."""
@@ -198,7 +194,6 @@ class Leg:
     async def start_music(self) -> None:
         """Play music until something else is done with the channel; does nothing when it plays already."""
         if not self._music:
-            await self._settle()
             await self._act(self.ari.channels.start_moh(self.id))
             self._music = True
 
@@ -254,7 +249,6 @@ class Leg:
     async def _playing(self, media: Iterable[str]) -> AsyncIterator[asyncio.Future[object]]:
         playback_id = f"{self.id}-{self._played % PLAYBACK_IDS}"
         self._played += 1
-        await self._settle()
         self._music = False  # playing ends it
         finished = self._playbacks[playback_id] = self._wait()
         try:
@@ -267,13 +261,6 @@ class Leg:
         finally:
             del self._playbacks[playback_id]
             finished.cancel()
-
-    async def _settle(self) -> None:
-        """Wait until the phone, just answered, is ready to hear."""
-        rest = self._play_from - asyncio.get_running_loop().time()
-        if rest > 0:
-            await asyncio.wait((self.gone,), timeout=rest)
-        self.check()
 
     async def stop_left_playing(self) -> None:
         """Stop what an earlier service left playing: Asterisk would not answer or join the channel before its end."""
