@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
+# Tests at a time: the calls in them take as long as people speak, so the machine mostly waits.
+JOBS ?= 4
 
 # What is needed from Debian, each with the program or file that shows it is there.
 PHONES := baresip-core=baresip util-linux=setpriv
@@ -23,7 +25,7 @@ serve: venv  ## Start the service with your own settings and your own Asterisk
 
 test: venv asterisk phones  ## Run all tests, with a real Asterisk, real phones and a real browser
 	@setup/packages.sh $(BROWSER) $(POSTGRESQL) $(SOUND)
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: venv  ## Check style and types
 	.venv/bin/ruff check
