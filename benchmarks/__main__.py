@@ -20,6 +20,7 @@ from benchmarks import measure
 from benchmarks.measure import CENTRALINO, NATIVE, Plan, Pops, Row, Transcripts
 from benchmarks.site import AGENTS, Site, open_site
 from centralino.rig.asterisk import find_asterisk
+from centralino.terminal import terminal
 
 PAGES_RATE, PAGES_AGENTS = 10, 20
 MOST_CPU = 1.1
@@ -32,7 +33,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="Fewer calls: a first look.")] = False,
 ) -> None:
     """Measure Centralino side by side with Asterisk's own queue and voicemail, on an Asterisk of its own."""
-    console = Console() if Console().is_terminal else Console(width=120)
+    console = terminal()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="centralino-bench-") as folder:
         figures = asyncio.run(_run(Path(folder), measure.QUICK if quick else measure.FULL, console))

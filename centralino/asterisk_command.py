@@ -3,7 +3,7 @@
 import tomllib
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -13,6 +13,7 @@ from rich.console import Console
 import asterisk_conf
 from asterisk_conf.render import INCLUDES, Site, render
 from centralino.settings import DEFAULT_FILE, Settings, SettingsError, load
+from centralino.terminal import fail
 
 SITE_FIELDS = ("bind", "fallback_spool", "http_port", "language", "phones", "trunks")
 """What a site file may hold. The rest of `Site` comes from the settings, or is for the demo and the tests."""
@@ -44,9 +45,9 @@ def write_asterisk_conf(
         described = describe_site(load(config), site)
         render(folder, described)
     except (SettingsError, SiteError) as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename or folder} cannot be written: {error.strerror}")
+        fail(f"{error.filename or folder} cannot be written: {error.strerror}")
     console = Console(highlight=False, soft_wrap=True)
     for name in INCLUDES:
         console.print(f"written: {folder / name}", markup=False)
@@ -119,8 +120,3 @@ def _web_server(url: str, given: dict[str, Any]) -> dict[str, Any]:
             f"settings: asterisk.url: {host!r} is a name; write into the site file (--site) the address of its own at "
             'which Asterisk listens, such as bind = "192.0.2.5"'
         ) from error
-
-
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(message, style="bold red", markup=False, highlight=False)
-    raise typer.Exit(1)

@@ -5,11 +5,10 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,6 +22,7 @@ from centralino.prompts_command import prompts_app
 from centralino.serve import serve as run_service
 from centralino.serve import utc_now
 from centralino.settings import DEFAULT_FILE, Settings, SettingsError, load
+from centralino.terminal import fail, terminal
 from desk import operations as desk_operations
 from desk.errors import DeskError
 from desk.models import Role
@@ -43,7 +43,7 @@ app.add_typer(contact_app, name="contact")
 app.add_typer(models_app, name="models")
 app.add_typer(prompts_app, name="prompts")
 
-console = Console()
+console = terminal()
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", envvar="CENTRALINO_CONFIG", help="The settings file (TOML).")
 ]
@@ -60,7 +60,7 @@ def serve(
     try:
         uvloop.run(run_service(settings))
     except (DatabaseNewer, DatabaseBehind) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @app.command()
@@ -84,7 +84,7 @@ def demo(
     try:
         from centralino.demo import run_demo
     except ImportError as error:
-        _fail(f"the demo needs the optional dependencies: pip install 'centralino[rig]' ({error.name} is missing)")
+        fail(f"the demo needs the optional dependencies: pip install 'centralino[rig]' ({error.name} is missing)")
     raise typer.Exit(uvloop.run(run_demo(report=report, keep=keep)))
 
 
@@ -95,7 +95,7 @@ def migrate_database(config: ConfigOption = DEFAULT_FILE) -> None:
     try:
         uvloop.run(migrate(settings.storage.database))
     except (DatabaseNewer, DatabaseBehind) as error:
-        _fail(str(error))
+        fail(str(error))
     console.print("The database is up to date.")
 
 
@@ -112,7 +112,7 @@ def add_agent(
     settings = _settings(config)
     unknown = [q for q in queue if q not in settings.calls.queues]
     if unknown:
-        _fail(f"there is no queue {unknown[0]!r}; the settings describe {', '.join(settings.calls.queues)}")
+        fail(f"there is no queue {unknown[0]!r}; the settings describe {', '.join(settings.calls.queues)}")
     password = _password()
 
     async def add(session: AsyncSession, now: datetime) -> None:
@@ -123,7 +123,7 @@ def add_agent(
     try:
         _run(settings, add, utc_now())
     except IntegrityError:
-        _fail(f"there is an agent with the user name {username!r} or the phone {phone!r} already")
+        fail(f"there is an agent with the user name {username!r} or the phone {phone!r} already")
     console.print(f"{name} can log in as {username}.")
 
 
@@ -186,25 +186,20 @@ def _in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(coroutine)
     except (DatabaseNewer, DatabaseBehind, DeskError, TicketsError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _settings(config: Path) -> Settings:
     try:
         return load(config)
     except SettingsError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _password() -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-
-
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True).print(message, style="bold red", markup=False)
-    raise typer.Exit(1)
 
 
 @app.callback(invoke_without_command=True)

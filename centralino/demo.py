@@ -26,6 +26,7 @@ from centralino.rig.audio import seconds, similarity
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import PASSWORD, TIMEZONE, Colleague, Person, World, always_open, closed_today
 from centralino.serve import Service, utc_now
+from centralino.terminal import terminal
 from ivr.models import Call, Outcome, Phase
 from tickets.database import Change
 from tickets.models import Request
@@ -128,9 +129,7 @@ class Stage:
 
 async def run_demo(*, report: Path | None, keep: bool) -> int:
     """Play the three stories at once; returns the exit code: 0 only if every one of them really happened."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
+    console = terminal()
     log.configure("ERROR")
     console.print(
         Panel(

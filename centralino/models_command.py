@@ -1,14 +1,14 @@
 """`centralino models`: see, install and check the speech models."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
+from centralino.terminal import fail, terminal
 from voicemail import model_store
 from voicemail.errors import VoicemailError
 
@@ -17,7 +17,7 @@ UTTERANCE = Path(__file__).parent / "rig" / "speech" / "espeak-006.wav"
 """An Italian sentence to try a model with."""
 
 models_app = typer.Typer(no_args_is_help=True, help="Speech models: what turns messages into text, on this machine.")
-console = Console()
+console = terminal()
 
 FolderOption = Annotated[
     Path, typer.Option("--folder", envvar="CENTRALINO_MODELS_FOLDER", help="The folder of the models.")
@@ -27,7 +27,9 @@ FolderOption = Annotated[
 @models_app.command("list")
 def list_models(folder: FolderOption = DEFAULT_FOLDER) -> None:
     """Show the installed models and the official ones that can be installed."""
-    table = Table("installed", "language", "size", "sample rate", "state", title=escape(str(folder)))
+    table = Table(
+        Column("installed", no_wrap=True), "language", "size", "sample rate", "state", title=escape(str(folder))
+    )
     installed = model_store.installed_models(folder)
     for model in installed:
         table.add_row(
@@ -38,7 +40,7 @@ def list_models(folder: FolderOption = DEFAULT_FOLDER) -> None:
             escape(model.problem or "files are there"),
         )
     console.print(table if installed else f"No model is installed in {escape(str(folder))}.")
-    official = Table("official", "language", "download", "licence", "what to expect")
+    official = Table(Column("official", no_wrap=True), "language", "download", "licence", "what to expect")
     names = {model.name for model in installed}
     for known in model_store.KNOWN_MODELS:
         mark = " (installed)" if known.name in names else ""
@@ -58,20 +60,20 @@ def install(
 ) -> None:
     """Install a model, by name from the Vosk project's host or from a zip file."""
     if (name is None) == (archive is None):
-        _fail("give either the name of a model or --zip FILE")
+        fail("give either the name of a model or --zip FILE")
     try:
         if archive is not None:
             _install_zip(archive, folder, sha256)
         elif name is not None:
             if (folder / name).exists():
-                _fail(f"{name} is already installed in {folder}; remove it first")
+                fail(f"{name} is already installed in {folder}; remove it first")
             downloaded = _download(name, folder, host)
             try:
                 _install_zip(downloaded, folder, sha256)
             finally:
                 downloaded.unlink(missing_ok=True)
     except (VoicemailError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @models_app.command()
@@ -85,7 +87,7 @@ def check(
     try:
         found = model_store.check_model(folder / name, heard)
     except VoicemailError as error:
-        _fail(str(error))
+        fail(str(error))
     console.print(f"{escape(name)} works: made for {found.sample_rate} Hz.")
     if found.sample_rate > 8000:
         console.print(
@@ -99,7 +101,7 @@ def check(
 
 def _install_zip(archive: Path, folder: Path, sha256: str | None) -> None:
     if not archive.is_file():
-        _fail(f"there is no file {archive}")
+        fail(f"there is no file {archive}")
     console.print(f"SHA-256 {model_store.file_sha256(archive)}")
     with console.status("unpacking"):
         model = model_store.install_zip(archive, folder, sha256=sha256)
@@ -115,8 +117,3 @@ def _download(name: str, folder: Path, host: str) -> Path:
         return model_store.download(
             name, folder, host=host, progress=lambda got, of: progress.update(task, completed=got, total=of)
         )
-
-
-def _fail(reason: str) -> NoReturn:
-    Console(stderr=True).print(f"[red]{escape(reason)}[/red]")
-    raise typer.Exit(1)

@@ -17,13 +17,13 @@ import wave
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from centralino.terminal import fail, terminal
 from ivr.config import Language
 from ivr.prompts import Prompt, Prompts, PromptsError, Tone
 
@@ -74,14 +74,14 @@ class Sound:
 def list_prompts(manifest: ManifestOption = None, language: LanguageOption = None) -> None:
     """List every prompt with its length and what it says."""
     prompts = _load(manifest)
-    table = Table("name", "language", "seconds", "text")
+    table = Table(Column("name", no_wrap=True), "language", "seconds", "text")
     for prompt in _wanted(prompts, language, None):
         try:
             seconds = f"{measure(read_sound(prompts.folder / prompt.file)).seconds:.1f}"
         except SpeakingError:
             seconds = "missing" if not (prompts.folder / prompt.file).exists() else "unusable"
         table.add_row(prompt.name, prompt.language, Text(seconds, justify="right"), Text(_words(prompt)))
-    Console().print(table)
+    terminal().print(table)
 
 
 @prompts_app.command()
@@ -115,11 +115,11 @@ def make(
     prompts = _load(manifest)
     for name in only or []:
         if name not in prompts:
-            _refuse(f"There is no prompt {name!r}: `centralino prompts list` shows the names.")
+            fail(f"There is no prompt {name!r}: `centralino prompts list` shows the names.")
     try:
         words = _split_command(command)
     except SpeakingError as error:
-        _refuse(str(error))
+        fail(str(error))
     made = kept = failed = 0
     for prompt in _wanted(prompts, language, only):
         if not force and (prompts.folder / prompt.file).exists():
@@ -344,9 +344,4 @@ def _load(manifest: Path | None) -> Prompts:
     try:
         return Prompts(manifest)
     except PromptsError as error:
-        _refuse(str(error))
-
-
-def _refuse(text: str) -> NoReturn:
-    typer.echo(text, err=True)
-    raise typer.Exit(1)
+        fail(str(error))

@@ -149,6 +149,8 @@ class Offer(Base):
     """Also the id of the agent's channel."""
     call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
     agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"), index=True)
+    endpoint: Mapped[str] = mapped_column(String(80))
+    """The agent's phone at that time."""
     offered_at: Mapped[datetime] = mapped_column(UTCDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     result: Mapped[OfferResult | None] = mapped_column(enum_column(OfferResult))

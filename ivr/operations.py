@@ -1,7 +1,8 @@
 """What changes calls and agents: each function is one step inside one transaction.
 
-The steps of a call are written with plain UPDATE statements, since they run for every call; a claim is a
-compare-and-set, so that two workers can never ring one agent twice.
+The steps of every call are plain statements made once, beside the function that runs them: making one costs more than
+running it. A claim is a compare-and-set, so that two workers can never ring one agent twice. What else changes an agent
+locks the row first, calls before agents (SQLite has one writer at a time and ignores that).
 """
 
 import uuid
@@ -9,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, insert, select, update
+from sqlalchemy import CursorResult, String, bindparam, case, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ivr.assignment import FreeAgent, WaitingCall, assign
 from ivr.config import Queue
 from ivr.errors import PresenceRefused
 from ivr.models import Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
-from tickets.database import announce
+from tickets.database import UTCDateTime, announce
 
 WAITING = "waiting"
 FREE_AGENT = "free_agent"
@@ -28,6 +29,8 @@ HEAD_OF_LINE = 50
 """At most this many waiting calls are looked at in one decision."""
 
 # ---------------------------------------------------------------------------------------------------------- calls
+
+_BEGIN = insert(Call)
 
 
 async def begin_call(
@@ -44,38 +47,63 @@ async def begin_call(
 ) -> None:
     """Write the row of a call that has just reached the line. `caller` is E.164 where it could be read."""
     await session.execute(
-        insert(Call).values(
-            id=call_id,
-            channel_id=channel_id,
-            line=line,
-            language=language,
-            caller=caller,
-            caller_name=caller_name,
-            contact_id=contact_id,
-            phase=Phase.GREETING,
-            priority=0,
-            started_at=now,
-        )
+        _BEGIN,
+        {
+            "id": call_id,
+            "channel_id": channel_id,
+            "line": line,
+            "language": language,
+            "caller": caller,
+            "caller_name": caller_name,
+            "contact_id": contact_id,
+            "phase": Phase.GREETING,
+            "priority": 0,
+            "started_at": now,
+        },
     )
     announce(session, "call", call_id)
 
 
+_BOOKMARK = (
+    update(Call)
+    .where(Call.id == bindparam("of_call"))
+    .values(phase=bindparam("next_phase"))
+    .execution_options(synchronize_session=False)
+)
+
+
 async def bookmark(session: AsyncSession, /, call_id: str, phase: Phase, **columns: Any) -> None:
     """Write that a call begins a step; `columns` are set with it."""
-    await session.execute(update(Call).where(Call.id == call_id).values(phase=phase, **columns))
+    statement = _BOOKMARK.values(**columns) if columns else _BOOKMARK
+    await session.execute(statement, {"of_call": call_id, "next_phase": phase})
     announce(session, "call", call_id)
+
+
+_JOIN = (
+    update(Call)
+    .where(Call.id == bindparam("of_call"))
+    .values(
+        phase=Phase.WAITING,
+        queued_at=case(
+            (Call.queue == bindparam("next_queue"), func.coalesce(Call.queued_at, bindparam("now", type_=UTCDateTime))),
+            else_=bindparam("now", type_=UTCDateTime),
+        ),
+        queue=bindparam("next_queue"),
+        priority=bindparam("next_priority"),
+        choice=func.coalesce(bindparam("next_choice", type_=String), Call.choice),
+    )
+    .execution_options(synchronize_session=False)
+)
 
 
 async def join_queue(
     session: AsyncSession, call_id: str, queue: str, *, priority: int, choice: str | None, now: datetime
 ) -> None:
     """Put a call into the waiting line; one that waited there before keeps its place."""
-    call = await session.get_one(Call, call_id)
-    if call.queue != queue or call.queued_at is None:
-        call.queue, call.queued_at = queue, now
-    call.priority = priority
-    call.choice = choice or call.choice
-    call.phase = Phase.WAITING
+    await session.execute(
+        _JOIN,
+        {"of_call": call_id, "next_queue": queue, "next_priority": priority, "next_choice": choice, "now": now},
+    )
     announce(session, "call", call_id)
     announce(session, WAITING, call_id)
 
@@ -100,6 +128,20 @@ async def leave_line(session: AsyncSession, call_id: str, phase: Phase) -> bool:
     return True
 
 
+_LINE = (
+    select(Call.id, Call.queue, Call.priority, Call.queued_at)
+    .where(Call.phase == Phase.WAITING, Call.id.in_(bindparam("held", expanding=True)))
+    .order_by(Call.priority.desc(), Call.queued_at, Call.id)
+    .limit(HEAD_OF_LINE)
+    .with_for_update(skip_locked=True)
+)
+_CAN_BE_RUNG = (Agent.presence == Presence.FREE, Agent.desk_connected.is_(True), Agent.phone_reachable.is_(True))
+_FREE_AGENTS = select(Agent.id, Agent.queues, Agent.free_since).where(*_CAN_BE_RUNG)
+_TRIED = select(Offer.call_id, Offer.agent_id).where(
+    Offer.call_id.in_(bindparam("calls", expanding=True)), Offer.result != OfferResult.WITHDRAWN
+)
+
+
 async def make_offers(
     session: AsyncSession, held: Sequence[str], queues: Mapping[str, Queue], *, now: datetime
 ) -> list[Offer]:
@@ -109,35 +151,14 @@ async def make_offers(
 
     Returns the new offers; their calls are in phase `ringing` and their agents in presence `ringing`.
     """
-    agents = [
-        FreeAgent(row.id, row.queues, row.free_since or now)
-        for row in await session.execute(
-            select(Agent.id, Agent.queues, Agent.free_since).where(
-                Agent.presence == Presence.FREE,
-                Agent.desk_connected.is_(True),
-                Agent.phone_reachable.is_(True),
-            )
-        )
-    ]
-    if not agents:
-        return []
-    waiting = (
-        await session.execute(
-            select(Call.id, Call.queue, Call.priority, Call.queued_at)
-            .where(Call.phase == Phase.WAITING, Call.id.in_(held))
-            .order_by(Call.priority.desc(), Call.queued_at, Call.id)
-            .limit(HEAD_OF_LINE)
-            .with_for_update(skip_locked=True)
-        )
-    ).all()
+    waiting = (await session.execute(_LINE, {"held": held})).all()
     if not waiting:
         return []
+    agents = [FreeAgent(row.id, row.queues, row.free_since or now) for row in await session.execute(_FREE_AGENTS)]
+    if not agents:
+        return []
     tried: dict[str, set[int]] = {}
-    for call_id, agent_id in await session.execute(
-        select(Offer.call_id, Offer.agent_id).where(
-            Offer.call_id.in_([row.id for row in waiting]), Offer.result != OfferResult.WITHDRAWN
-        )
-    ):
+    for call_id, agent_id in await session.execute(_TRIED, {"calls": [row.id for row in waiting]}):
         tried.setdefault(call_id, set()).add(agent_id)
     calls = [WaitingCall(row.id, row.queue, row.priority, row.queued_at, tried.get(row.id, ())) for row in waiting]
     offers = []
@@ -155,21 +176,29 @@ async def offer_to(session: AsyncSession, call_id: str, agent_id: int, *, now: d
     return await _claim(session, agent_id, call_id, now=now)
 
 
-async def _claim(session: AsyncSession, agent_id: int, call_id: str, *, now: datetime) -> Offer | None:
-    claimed = await session.execute(
-        update(Agent)
-        .where(
-            Agent.id == agent_id,
-            Agent.presence == Presence.FREE,
-            Agent.desk_connected.is_(True),
-            Agent.phone_reachable.is_(True),
-        )
-        .values(presence=Presence.RINGING, presence_since=now, call_id=call_id)
-        .execution_options(synchronize_session=False)
+_CLAIM = (
+    update(Agent)
+    .where(Agent.id == bindparam("of_agent"), *_CAN_BE_RUNG)
+    .values(
+        presence=Presence.RINGING, presence_since=bindparam("now", type_=UTCDateTime), call_id=bindparam("for_call")
     )
-    if _rows(claimed) != 1:
+    .returning(Agent.endpoint)
+    .execution_options(synchronize_session=False)
+)
+
+
+async def _claim(session: AsyncSession, agent_id: int, call_id: str, *, now: datetime) -> Offer | None:
+    claimed = await session.execute(_CLAIM, {"of_agent": agent_id, "for_call": call_id, "now": now})
+    endpoint = claimed.scalar_one_or_none()
+    if endpoint is None:
         return None
-    offer = Offer(id=f"centralino-{uuid.uuid4().hex[:20]}", call_id=call_id, agent_id=agent_id, offered_at=now)
+    offer = Offer(
+        id=f"centralino-{uuid.uuid4().hex[:20]}",
+        call_id=call_id,
+        agent_id=agent_id,
+        endpoint=endpoint,
+        offered_at=now,
+    )
     session.add(offer)
     announce(session, "agent", agent_id)
     return offer
@@ -184,10 +213,10 @@ async def end_offer(
     free again, idle since before.
     """
     offer = await session.get_one(Offer, offer_id)
+    agent = await _locked(session, offer.agent_id)
     if offer.ended_at is not None:
         return
     offer.ended_at, offer.result = now, result
-    agent = await session.get_one(Agent, offer.agent_id)
     if agent.presence is not Presence.RINGING or agent.call_id != offer.call_id:
         return
     agent.call_id = None
@@ -206,34 +235,60 @@ async def end_offer(
         agent.free_since = free_since
 
 
-async def answer_offer(session: AsyncSession, offer_id: str, *, bridge_id: str, now: datetime) -> None:
-    """An agent has answered: the call is `talking` and so is the agent."""
-    offer = await session.get_one(Offer, offer_id)
-    offer.ended_at, offer.result = now, OfferResult.ANSWERED
-    await session.execute(
-        update(Agent)
-        .where(Agent.id == offer.agent_id)
-        .values(presence=Presence.TALKING, presence_since=now, misses=0)
-        .execution_options(synchronize_session=False)
+_TALK = (
+    update(Call)
+    .where(Call.id == bindparam("of_call"))
+    .values(
+        phase=Phase.TALKING,
+        answered_at=func.coalesce(Call.answered_at, bindparam("now", type_=UTCDateTime)),
+        agent_id=bindparam("by_agent"),
+        agent_channel_id=bindparam("by_channel"),
+        bridge_id=bindparam("in_bridge"),
     )
-    call = await session.get_one(Call, offer.call_id)
-    call.answered_at = call.answered_at or now
-    call.phase, call.agent_id = Phase.TALKING, offer.agent_id
-    call.agent_channel_id, call.bridge_id = offer_id, bridge_id
+    .execution_options(synchronize_session=False)
+)
+_AGENT_TALKS = (
+    update(Agent)
+    .where(Agent.id == bindparam("of_agent"))
+    .values(presence=Presence.TALKING, presence_since=bindparam("now", type_=UTCDateTime), misses=0)
+    .execution_options(synchronize_session=False)
+)
+_OFFER_ANSWERED = (
+    update(Offer)
+    .where(Offer.id == bindparam("of_offer"))
+    .values(ended_at=bindparam("now", type_=UTCDateTime), result=OfferResult.ANSWERED)
+    .execution_options(synchronize_session=False)
+)
+
+
+async def answer_offer(session: AsyncSession, offer: Offer, *, bridge_id: str, now: datetime) -> None:
+    """An agent has answered: the call is `talking` and so is the agent."""
+    talk = {"of_call": offer.call_id, "by_agent": offer.agent_id, "by_channel": offer.id, "in_bridge": bridge_id}
+    await session.execute(_TALK, {**talk, "now": now})
+    await session.execute(_AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
+    await session.execute(_OFFER_ANSWERED, {"of_offer": offer.id, "now": now})
     announce(session, "agent", offer.agent_id)
     announce(session, "call", offer.call_id)
 
 
 async def leave_talk(session: AsyncSession, agent_id: int, *, wrap_up_seconds: float, now: datetime) -> None:
     """An agent's talk is over: wrap-up begins, or the pause asked for, or the agent is free."""
-    agent = await session.get(Agent, agent_id)
-    if agent is None or agent.presence is not Presence.TALKING:
-        return
-    if wrap_up_seconds > 0:
-        _set_presence(session, agent, Presence.WRAP_UP, now=now)
-        agent.wrap_up_until = now + timedelta(seconds=wrap_up_seconds)
-    else:
-        _after_call(session, agent, now=now)
+    agent = await _locked(session, agent_id)
+    if agent.presence is Presence.TALKING:
+        _end_talk(session, agent, wrap_up_seconds=wrap_up_seconds, now=now)
+
+
+_END = (
+    update(Call)
+    .where(Call.id == bindparam("of_call"), Call.ended_at.is_(None))
+    .values(
+        phase=Phase.ENDED,
+        outcome=bindparam("how"),
+        outcome_note=bindparam("why"),
+        ended_at=bindparam("now", type_=UTCDateTime),
+    )
+    .execution_options(synchronize_session=False)
+)
 
 
 async def end_call(
@@ -246,12 +301,7 @@ async def end_call(
     now: datetime,
 ) -> bool:
     """Close a call's row with its outcome and let go of every agent it held; False when it was closed already."""
-    closed = await session.execute(
-        update(Call)
-        .where(Call.id == call_id, Call.ended_at.is_(None))
-        .values(phase=Phase.ENDED, outcome=outcome, outcome_note=note, ended_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    closed = await session.execute(_END, {"of_call": call_id, "how": outcome, "why": note, "now": now})
     if _rows(closed) != 1:
         return False
     announce(session, "call", call_id)
@@ -265,12 +315,17 @@ async def take_back(session: AsyncSession, call_id: str, *, wrap_up_seconds: flo
     await bookmark(session, call_id, Phase.MENU)
 
 
+_AGENTS_OF_CALL = (
+    select(Agent)
+    .where(Agent.call_id == bindparam("of_call"), Agent.presence.in_((Presence.RINGING, Presence.TALKING)))
+    .with_for_update()
+)
+
+
 async def _release_agents(session: AsyncSession, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
-    for agent in await session.scalars(
-        select(Agent).where(Agent.call_id == call_id, Agent.presence.in_((Presence.RINGING, Presence.TALKING)))
-    ):
+    for agent in await session.scalars(_AGENTS_OF_CALL, {"of_call": call_id}):
         if agent.presence is Presence.TALKING:
-            await leave_talk(session, agent.id, wrap_up_seconds=wrap_up_seconds, now=now)
+            _end_talk(session, agent, wrap_up_seconds=wrap_up_seconds, now=now)
         else:
             agent.call_id = None
             _set_presence(session, agent, Presence.FREE, now=now)
@@ -309,7 +364,7 @@ async def add_agent(
 
 async def go_free(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
     """Be ready for calls; also the click that ends a pause. Raises PresenceRefused during a call."""
-    agent = await session.get_one(Agent, agent_id)
+    agent = await _locked(session, agent_id)
     if agent.presence is Presence.TALKING:
         agent.pause_after_call = None  # takes back a pause asked for during the call
         announce(session, "agent", agent_id)
@@ -323,7 +378,7 @@ async def go_free(session: AsyncSession, agent_id: int, *, now: datetime) -> Age
 
 async def pause(session: AsyncSession, agent_id: int, reason: PauseReason, *, now: datetime) -> Agent:
     """Pause with a reason. During a call or wrap-up the pause is noted and begins after it."""
-    agent = await session.get_one(Agent, agent_id)
+    agent = await _locked(session, agent_id)
     if agent.presence in (Presence.TALKING, Presence.WRAP_UP):
         agent.pause_after_call = reason
         announce(session, "agent", agent_id)
@@ -336,7 +391,7 @@ async def pause(session: AsyncSession, agent_id: int, reason: PauseReason, *, no
 
 async def end_wrap_up(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
     """End the wrap-up early."""
-    agent = await session.get_one(Agent, agent_id)
+    agent = await _locked(session, agent_id)
     if agent.presence is Presence.WRAP_UP:
         _after_call(session, agent, now=now)
     return agent
@@ -344,7 +399,7 @@ async def end_wrap_up(session: AsyncSession, agent_id: int, *, now: datetime) ->
 
 async def go_offline(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
     """Go off duty. Raises PresenceRefused during a call."""
-    agent = await session.get_one(Agent, agent_id)
+    agent = await _locked(session, agent_id)
     _not_in_call(agent)
     agent.call_id = agent.pause_after_call = None
     _set_presence(session, agent, Presence.OFFLINE, now=now)
@@ -353,7 +408,7 @@ async def go_offline(session: AsyncSession, agent_id: int, *, now: datetime) -> 
 
 async def set_desk_connected(session: AsyncSession, agent_id: int, connected: bool, *, now: datetime) -> None:
     """Note whether the agent's page is open: without it no call is offered, since nobody would see the pop."""
-    agent = await session.get_one(Agent, agent_id)
+    agent = await _locked(session, agent_id)
     if agent.desk_connected is not connected:
         agent.desk_connected = connected
         announce(session, "agent", agent_id)
@@ -364,7 +419,7 @@ async def set_desk_connected(session: AsyncSession, agent_id: int, connected: bo
 
 async def set_phone_reachable(session: AsyncSession, endpoint: str, reachable: bool, *, now: datetime) -> None:
     """Note whether an agent's phone is registered; a phone that is back ends the pause its absence caused."""
-    agent = await session.scalar(select(Agent).where(Agent.endpoint == endpoint))
+    agent = await session.scalar(select(Agent).where(Agent.endpoint == endpoint).with_for_update())
     if agent is None or agent.phone_reachable is reachable:
         return
     agent.phone_reachable = reachable
@@ -374,16 +429,34 @@ async def set_phone_reachable(session: AsyncSession, endpoint: str, reachable: b
     announce(session, FREE_AGENT, agent.id)
 
 
+_WRAP_UPS_OVER = (
+    select(Agent)
+    .where(Agent.presence == Presence.WRAP_UP, Agent.wrap_up_until <= bindparam("now", type_=UTCDateTime))
+    .with_for_update(skip_locked=True)
+)
+
+
 async def finish_wrap_ups(session: AsyncSession, *, now: datetime) -> None:
     """End every wrap-up whose time is over."""
-    over = select(Agent).where(Agent.presence == Presence.WRAP_UP, Agent.wrap_up_until <= now)
-    for agent in await session.scalars(over):
+    for agent in await session.scalars(_WRAP_UPS_OVER, {"now": now}):
         _after_call(session, agent, now=now)
 
 
 async def forget_desks(session: AsyncSession) -> None:
     """At start no browser is connected: those that are open come back within seconds."""
     await session.execute(update(Agent).values(desk_connected=False))
+
+
+async def _locked(session: AsyncSession, agent_id: int) -> Agent:
+    return await session.get_one(Agent, agent_id, with_for_update=True)
+
+
+def _end_talk(session: AsyncSession, agent: Agent, *, wrap_up_seconds: float, now: datetime) -> None:
+    if wrap_up_seconds > 0:
+        _set_presence(session, agent, Presence.WRAP_UP, now=now)
+        agent.wrap_up_until = now + timedelta(seconds=wrap_up_seconds)
+    else:
+        _after_call(session, agent, now=now)
 
 
 def _after_call(session: AsyncSession, agent: Agent, *, now: datetime) -> None:

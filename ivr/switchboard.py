@@ -331,8 +331,8 @@ class Switchboard:
 
     async def _take_up(self, row: Call, found: repair.Found) -> None:
         """Go on with a call that nobody serves, or close its row when its channel is gone."""
-        await repair.close_offers(self.services, row)
         call = self._recall(row)
+        await repair.close_offers(call)
         way = repair.way_on(row, found)
         if way is not None:
             if way is repair.wait_again:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, exists, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
@@ -50,6 +50,16 @@ class RequestDetail:
     notices: list[OutboxMail]
 
 
+# Made once, since it runs for every call. Far more people than these cannot be shown; exact numbers come first.
+_PHONES = (
+    select(Phone)
+    .where(or_(Phone.e164 == bindparam("number"), Phone.tail == bindparam("tail")))
+    .order_by(case((Phone.e164 == bindparam("number"), 0), else_=1), Phone.id)
+    .limit(50)
+    .options(joinedload(Phone.contact), joinedload(Phone.company))
+)
+
+
 async def identify_caller(session: AsyncSession, caller: str | None) -> CallerMatch:
     """Look a caller's number up, exactly first, then by its last eight digits; contacts count more than companies.
 
@@ -61,19 +71,7 @@ async def identify_caller(session: AsyncSession, caller: str | None) -> CallerMa
         return CallerMatch(Confidence.WITHHELD, reason="withheld")
     if best is None:
         return CallerMatch(Confidence.UNKNOWN)
-    same = Phone.e164 == best
-    if number.tail is not None:
-        same = or_(same, Phone.tail == number.tail)
-    # Far more people than these cannot be shown; exact numbers come first.
-    found = (
-        await session.scalars(
-            select(Phone)
-            .where(same)
-            .order_by(case((Phone.e164 == best, 0), else_=1), Phone.id)
-            .limit(50)
-            .options(joinedload(Phone.contact), joinedload(Phone.company))
-        )
-    ).all()
+    found = (await session.scalars(_PHONES, {"number": best, "tail": number.tail})).all()
     exact = [phone for phone in found if phone.e164 == best]
     for phones, alone, shared, of_company in (
         (exact, "exact_number", "shared_number", "company_number"),

@@ -182,7 +182,7 @@ class DeskServer:
 
     async def answer(self, offer_id: str) -> None:
         """The agent answers."""
-        await self.database.run(answer_offer, offer_id, bridge_id="bridge", now=self.now())
+        await self.database.run(_answer, offer_id, now=self.now())
 
     async def hang_up(self, call_id: str) -> None:
         """The call is over."""
@@ -272,11 +272,15 @@ async def _offer(session: AsyncSession, call_id: str, agent_id: int, *, now: dat
     agent, call = await session.get_one(Agent, agent_id), await session.get_one(Call, call_id)
     agent.presence, agent.presence_since, agent.call_id = Presence.RINGING, now, call_id
     call.phase = Phase.RINGING
-    offer = Offer(id=uuid.uuid4().hex[:12], call_id=call_id, agent_id=agent_id, offered_at=now)
+    offer = Offer(id=uuid.uuid4().hex[:12], call_id=call_id, agent_id=agent_id, endpoint=agent.endpoint, offered_at=now)
     session.add(offer)
     announce(session, "agent", agent_id)
     announce(session, "call", call_id)
     return offer.id
+
+
+async def _answer(session: AsyncSession, offer_id: str, *, now: datetime) -> None:
+    await answer_offer(session, await session.get_one(Offer, offer_id), bridge_id="bridge", now=now)
 
 
 async def withdraw(session: AsyncSession, offer_id: str, *, now: datetime) -> None:

@@ -11,7 +11,7 @@ from ivr.ari import Ari
 from ivr.config import CallsConfig, Line, Queue
 from ivr.errors import CommandRefused
 from ivr.flow.leg import Leg
-from ivr.models import Call, Offer, Outcome, Phase
+from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 from ivr.prompts import Prompts
 from schedules.hours import Calendar
 from tickets.database import Database
@@ -148,6 +148,16 @@ class ActiveCall:
         """Begin a step: the bookmark is on disk before the step acts."""
         self.phase = phase
         await self.services.database.run(operations.bookmark, self.id, phase, **columns)
+
+    async def end_offer(self, offer: Offer, result: OfferResult) -> None:
+        """An offer was not answered, or is needed no more: its agent goes on as that result asks."""
+        await self.services.database.run(
+            operations.end_offer,
+            offer.id,
+            result,
+            misses_before_pause=self.queue_config.misses_before_pause,
+            now=self.now(),
+        )
 
     def refuse_commands(self, why: str) -> None:
         """Answer every command that nobody has obeyed yet."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 
 import structlog
 
@@ -114,7 +113,8 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
         if offers := call.offers.take():
             reached = await ring(call, offers)
             if reached is not None:
-                await withdraw(call, call.offers.take())
+                for needless in call.offers.take():
+                    await call.end_offer(needless, OfferResult.WITHDRAWN)
                 return reached
             await database.run(operations.wait_again, call.id)
         elif loop.time() >= give_up:
@@ -131,14 +131,6 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
         else:
             await announce_position(call)
             announce_at = loop.time() + config.announce_seconds
-
-
-async def withdraw(call: ActiveCall, offers: Sequence[Offer]) -> None:
-    """Give back agents that the call needs no more."""
-    for offer in offers:
-        await call.services.database.run(
-            operations.end_offer, offer.id, OfferResult.WITHDRAWN, misses_before_pause=1, now=call.now()
-        )
 
 
 async def announce_position(call: ActiveCall) -> None:

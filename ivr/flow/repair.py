@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ivr import operations, queries
+from ivr import queries
 from ivr.ari import NotFound
 from ivr.flow import inbound, message
 from ivr.flow.call import ActiveCall, Services
@@ -86,12 +86,10 @@ async def sweep(services: Services, rows: Collection[Call], found: Found) -> Non
             await quietly(services.ari.bridges.destroy(bridge_id))
 
 
-async def close_offers(services: Services, row: Call) -> None:
+async def close_offers(call: ActiveCall) -> None:
     """Offers that were ringing when the service died count as withdrawn."""
-    for offer in await services.database.read(queries.open_offers, row.id):
-        await services.database.run(
-            operations.end_offer, offer.id, OfferResult.WITHDRAWN, misses_before_pause=1, now=services.now()
-        )
+    for offer in await call.services.database.read(queries.open_offers, call.id):
+        await call.end_offer(offer, OfferResult.WITHDRAWN)
 
 
 def outcome_of_gone(row: Call) -> Outcome:

@@ -6,13 +6,11 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from ivr import operations
 from ivr.ari import AriError, AriRefused, ServerFault, caller_id
 from ivr.flow.call import ActiveCall
 from ivr.flow.leg import Leg
-from ivr.models import Agent, Offer, OfferResult
+from ivr.models import Offer, OfferResult
 
 log = structlog.get_logger()
 
@@ -65,13 +63,12 @@ async def _all(steps: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 async def _pop_and_dial(call: ActiveCall, offer: Offer, leg: Leg) -> None:
     services = call.services
-    agent = await services.database.read(_agent, offer.agent_id)
     await services.screen.pop(offer.agent_id, call.id)
     if call.leg.gone.done():
         return
     try:
         await services.ari.channels.originate(
-            agent.endpoint,
+            offer.endpoint,
             channel_id=offer.id,
             app_args=["agent", call.id],
             caller_id=caller_id(call.caller.best() or "", call.line.name),
@@ -79,16 +76,12 @@ async def _pop_and_dial(call: ActiveCall, offer: Offer, leg: Leg) -> None:
             originator=call.leg.id,
         )
     except ServerFault as error:
-        log.warning("agent's phone cannot be rung", endpoint=agent.endpoint, error=str(error))
+        log.warning("agent's phone cannot be rung", endpoint=offer.endpoint, error=str(error))
         leg.leave(SUBSCRIBER_ABSENT)
     except AriRefused as error:
         # most likely the caller's channel, named as originator, has just gone: its own leg will say so
-        log.info("not rung", endpoint=agent.endpoint, error=str(error))
+        log.info("not rung", endpoint=offer.endpoint, error=str(error))
         leg.leave(0)
-
-
-async def _agent(session: AsyncSession, agent_id: int) -> Agent:
-    return await session.get_one(Agent, agent_id)
 
 
 async def _close_losers(
@@ -107,13 +100,7 @@ async def _close_losers(
         with contextlib.suppress(AriError):
             await leg.hang_up("answered_elsewhere" if winner else "normal")
         services.drop_leg(leg)
-        await services.database.run(
-            operations.end_offer,
-            offer.id,
-            result,
-            misses_before_pause=call.queue_config.misses_before_pause,
-            now=call.now(),
-        )
+        await call.end_offer(offer, result)
 
 
 def _result(leg: Leg) -> OfferResult:

@@ -244,7 +244,7 @@ class Talk:
             await third.hang_up()
             self.call.services.drop_leg(third)
         if offer is not None:
-            await self._end_offer(offer, OfferResult.WITHDRAWN)
+            await self.call.end_offer(offer, OfferResult.WITHDRAWN)
         await self._unhold()
 
     # ------------------------------------------------------------------------------------------------------ ending
@@ -259,7 +259,7 @@ class Talk:
             )
         else:
             await self.call.services.database.run(
-                operations.answer_offer, self.offer.id, bridge_id=self.bridge_id, now=self.call.now()
+                operations.answer_offer, self.offer, bridge_id=self.bridge_id, now=self.call.now()
             )
 
     async def _give_back(self) -> None:
@@ -268,16 +268,7 @@ class Talk:
         await quietly(self.other.hang_up())
         self.call.services.drop_leg(self.other)
         if self.offer is not None:
-            await self._end_offer(self.offer, OfferResult.WITHDRAWN)
-
-    async def _end_offer(self, offer: Offer, result: OfferResult) -> None:
-        await self.call.services.database.run(
-            operations.end_offer,
-            offer.id,
-            result,
-            misses_before_pause=self.call.queue_config.misses_before_pause,
-            now=self.call.now(),
-        )
+            await self.call.end_offer(self.offer, OfferResult.WITHDRAWN)
 
     async def _let_go(self, offer: Offer | None, leg: Leg) -> None:
         await quietly(leg.hang_up())

@@ -272,6 +272,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("call_id", sa.String(length=32), nullable=False),
         sa.Column("agent_id", sa.Integer(), nullable=False),
+        sa.Column("endpoint", sa.String(length=80), nullable=False),
         sa.Column("offered_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("result", sa.String(32), nullable=True),
