@@ -3,7 +3,8 @@
 A page holds five lists: `agents`, `waiting`, `messages`, `requests`, `pops`. An event carries one item of one list as
 it is now, or null when it is no longer on the list, so that events may be merged: a browser that reads slowly has at
 most one unsent event per item, and one with too many of them gets a new snapshot instead. Numbers count per
-connection; a page that misses one asks for a snapshot (`{"type": "resync"}`).
+connection; a page that misses one asks for a snapshot (`{"type": "resync"}`). One websocket message is a JSON array of
+all that is due.
 
 Changes of the database are heard through `Database.subscribe`. One task works them off: a burst is looked at once.
 """
@@ -17,6 +18,7 @@ from typing import Any, Protocol, Self
 import orjson
 import structlog
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.websockets import WebSocketDisconnect
 
 from desk import queries
@@ -31,6 +33,8 @@ log = structlog.get_logger()
 
 MAX_UNSENT = 200
 """A browser with more unsent events than this gets a snapshot instead."""
+BURST_SECONDS = 0.05
+"""Changes of a moment are told together; a pop does not wait for them."""
 POP_PATIENCE = 0.2
 """Seconds that `Live.pop` waits at most for the agent's browsers, since the phone rings only afterwards."""
 
@@ -83,18 +87,14 @@ class _Browser:
             self.resync()
         self.wake.set()
 
-    def put_pops(self, pops: dict[str, bytes]) -> None:
-        """Note the pops that changed or are gone."""
-        for call_id in self.pops.keys() - pops.keys():
-            self.put("pops", call_id, None)
-        for call_id, item in pops.items():
-            self.put_pop(call_id, item)
-        self.pops = pops
-
-    def put_pop(self, call_id: str, item: bytes) -> None:
-        """Note one pop, if it changed."""
-        if self.pops.get(call_id) != item:
-            self.put("pops", call_id, item)
+    def put_pop(self, call_id: str, item: bytes | None) -> None:
+        """Note one pop, or that it is gone, if the browser does not know."""
+        if self.pops.get(call_id) == item:
+            return
+        self.put("pops", call_id, item)
+        if item is None:
+            del self.pops[call_id]
+        else:
             self.pops[call_id] = item
 
     def resync(self) -> None:
@@ -110,10 +110,10 @@ class _Browser:
         self.wake.set()
         return future
 
-    async def send(self, kind: str, data: Any) -> None:
-        """Write one numbered message."""
+    def numbered(self, kind: str, data: Any) -> orjson.Fragment:
+        """The next message."""
         self.seq += 1
-        await self.socket.send_text(orjson.dumps({"type": kind, "seq": self.seq, "data": data}).decode())
+        return orjson.Fragment(orjson.dumps({"type": kind, "seq": self.seq, "data": data}))
 
 
 class Live:
@@ -200,15 +200,19 @@ class Live:
                 await browser.wake.wait()
                 browser.wake.clear()
                 flushed, browser.flushed = browser.flushed, []
+                due: list[Any] = []
                 if browser.stale:
                     browser.stale = False
-                    await browser.send("snapshot", await self._snapshot(browser))
+                    due.append(browser.numbered("snapshot", await self._snapshot(browser)))
                 unsent, browser.unsent = browser.unsent, {}
                 for (topic, item_id), item in sorted(unsent.items(), key=lambda entry: entry[0][0] != "pops"):
-                    await browser.send(topic, {"id": item_id, "item": orjson.Fragment(item) if item else None})
+                    shown = orjson.Fragment(item) if item else None
+                    due.append(browser.numbered(topic, {"id": item_id, "item": shown}))
                 if browser.pong:
                     browser.pong = False
-                    await browser.socket.send_text('{"type":"pong"}')
+                    due.append({"type": "pong"})
+                if due:
+                    await browser.socket.send_text(orjson.dumps(due).decode())
                 for waiting in flushed:
                     if not waiting.done():
                         waiting.set_result(None)
@@ -234,9 +238,8 @@ class Live:
                 queues=sorted(self.calls.queues),
             )
         browser.pops = {call_id: _json(pop) for call_id, pop in mine.items()}
-        if agent_id is not None and any(topic == "pops" for topic, _ in browser.unsent):
-            # The pops changed while we read them: tell them once more, compared with what this snapshot says.
-            self._hear(frozenset({Change("agent", agent_id)}))
+        # Pops that changed while we read them are told once more, compared with what this snapshot says.
+        self._hear(frozenset(Change("call", call_id) for topic, call_id in browser.unsent if topic == "pops"))
         return orjson.Fragment(_json(snapshot))
 
     # -------------------------------------------------------------------------------------------- who is there
@@ -281,10 +284,7 @@ class Live:
         self._calm.clear()
         try:
             async with asyncio.timeout(POP_PATIENCE):
-                pops = await self.database.read(queries.pops, self.calls, agent_id, now=self.now(), call_id=call_id)
-                for browser in browsers:
-                    for shown_id, pop in pops.items():
-                        browser.put_pop(shown_id, _json(pop))
+                await self.database.read(self._put_pop, agent_id, call_id)
                 await asyncio.gather(*(browser.when_flushed() for browser in browsers), return_exceptions=True)
         except TimeoutError:
             log.warning("an agent's page takes its time to show a call", call_id=call_id, agent_id=agent_id)
@@ -296,24 +296,25 @@ class Live:
             if not self._popping:
                 self._calm.set()
 
-    async def _tell_pops(self, agent_id: int) -> None:
-        pops = await self.database.read(queries.pops, self.calls, agent_id, now=self.now())
-        items = {call_id: _json(pop) for call_id, pop in pops.items()}
+    async def _put_pop(self, session: AsyncSession, agent_id: int, call_id: str) -> None:
+        """Note a call as it is now for the pages of an agent it was offered to."""
+        pops = await queries.pops(session, self.calls, agent_id, now=self.now(), call_id=call_id)
+        item = _json(pops[call_id]) if call_id in pops else None
         for browser in self._browsers_of(agent_id):
-            browser.put_pops(items)
+            browser.put_pop(call_id, item)
 
     def _hear(self, changes: frozenset[Change]) -> None:
-        self._changes |= changes
-        self._changed.set()
+        if changes and self._browsers:
+            self._changes |= changes
+            self._changed.set()
 
     async def _work(self) -> None:
         while True:
             await self._changed.wait()
+            await asyncio.sleep(BURST_SECONDS)
             await self._calm.wait()  # a phone waits for its pop; lists can wait for it
             self._changed.clear()
             changes, self._changes = self._changes, set()
-            if not self._browsers:
-                continue
             try:
                 await self._tell(changes)
             except Exception:
@@ -327,14 +328,15 @@ class Live:
             ids.setdefault(change.kind, set()).add(change.id)
         agents, calls = ids.get("agent", set()), ids.get("call", set())
         requests, messages = ids.get("request", set()), ids.get("message", set())
-        pop_agents = set(agents)
         async with self.database.session() as session:
             now = self.now()
             if agents:
                 self._broadcast("agents", agents, await queries.agent_items(session, agents))
             if calls:
                 self._broadcast("waiting", calls, await queries.waiting_items(session, self.calls))
-                pop_agents |= await queries.agents_of_calls(session, calls)
+                for call_id, agent_id in await queries.offered_to(session, calls):
+                    if self._browsers_of(agent_id):
+                        await self._put_pop(session, agent_id, call_id)
             if requests:
                 self._broadcast("requests", requests, await queries.request_items(session, requests))
                 messages |= await queries.message_ids_of(session, requests)
@@ -344,9 +346,6 @@ class Live:
                     messages,
                     await queries.message_items(session, self.calls, now=now, ids=messages, request_ids=requests),
                 )
-        for agent_id in pop_agents:
-            if self._browsers_of(agent_id):
-                await self._tell_pops(agent_id)
 
     def _broadcast(self, topic: str, ids: Iterable[int | str], items: dict[Any, Any]) -> None:
         for item_id in ids:

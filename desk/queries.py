@@ -179,9 +179,10 @@ async def message_ids_of(session: AsyncSession, request_ids: Collection[int]) ->
     return set(await session.scalars(select(Message.id).where(Message.request_id.in_(request_ids))))
 
 
-async def agents_of_calls(session: AsyncSession, call_ids: Collection[str]) -> set[int]:
-    """The agents these calls were ever offered to."""
-    return set(await session.scalars(select(Offer.agent_id).where(Offer.call_id.in_(call_ids)).distinct()))
+async def offered_to(session: AsyncSession, call_ids: Collection[str]) -> Sequence[tuple[str, int]]:
+    """The agents these calls were ever offered to, as pairs of call and agent."""
+    pairs = select(Offer.call_id, Offer.agent_id).where(Offer.call_id.in_(call_ids)).distinct()
+    return [(call_id, agent_id) for call_id, agent_id in await session.execute(pairs)]
 
 
 async def pops(

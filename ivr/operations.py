@@ -201,6 +201,7 @@ async def _claim(session: AsyncSession, agent_id: int, call_id: str, *, now: dat
     )
     session.add(offer)
     announce(session, "agent", agent_id)
+    announce(session, "call", call_id)
     return offer
 
 
@@ -217,6 +218,7 @@ async def end_offer(
     if offer.ended_at is not None:
         return
     offer.ended_at, offer.result = now, result
+    announce(session, "call", offer.call_id)
     if agent.presence is not Presence.RINGING or agent.call_id != offer.call_id:
         return
     agent.call_id = None

@@ -113,9 +113,9 @@ class DeskClient:
     async def _listen(self, socket: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for text in socket:
-                event = orjson.loads(text)
                 async with self._changed:
-                    self._take(event["type"], event.get("data") or {})
+                    for event in orjson.loads(text):
+                        self._take(event["type"], event.get("data") or {})
                     self._changed.notify_all()
 
     def _take(self, topic: str, data: dict[str, Any]) -> None:

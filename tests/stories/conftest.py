@@ -18,7 +18,7 @@ from centralino.rig.desk import DeskClient
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import Colleague, Person, ServiceProcess, World, always_open, closed_today
 from centralino.serve import Service, utc_now
-from ivr.models import Call, Offer, Outcome, Phase
+from ivr.models import Agent, Call, Offer, Outcome, Phase
 from tickets.models import Request
 from voicemail.models import Message, MessageState
 
@@ -109,13 +109,18 @@ async def process(world: World) -> AsyncIterator[ServiceProcess]:
 class OnDuty:
     """An agent at work: phone and page."""
 
-    def __init__(self, colleague: Colleague, phone: Phone, desk: DeskClient) -> None:
+    def __init__(self, world: World, colleague: Colleague, phone: Phone, desk: DeskClient) -> None:
+        self._world = world
         self.colleague, self.phone, self.desk = colleague, phone, desk
         self.id: int = desk.me["agent_id"]
 
-    def presence(self) -> str:
-        """As the agent's own page shows it."""
-        return str(self.desk.items["agents", self.id]["presence"])
+    async def presence(self) -> str:
+        """As it is stored; the page shows it a moment later."""
+
+        async def look(session: AsyncSession) -> str:
+            return (await session.get_one(Agent, self.id)).presence
+
+        return await self._world.read(look)
 
     async def until_presence(self, presence: str, *, within: float = 15.0) -> dict[str, Any]:
         """Wait until the page shows it."""
@@ -133,6 +138,7 @@ async def on_duty(world: World) -> AsyncIterator[Duty]:
         async def start(colleague: Colleague, *, free: bool = True, **phone: Any) -> OnDuty:
             phone.setdefault("answer", "manual")
             agent = OnDuty(
+                world,
                 colleague,
                 await stack.enter_async_context(world.phone(colleague.extension, **phone)),
                 await stack.enter_async_context(world.desk(colleague.username)),

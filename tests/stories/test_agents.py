@@ -83,7 +83,7 @@ async def test_the_agent_who_was_idle_longest_rings_and_only_that_one(
     async with world.caller(ROSSI.phone) as rossi:
         call = await dial(world, rossi, STAFFED)
         await answered_by(world, bruno, call)
-        assert anna.presence() == "free"
+        assert await anna.presence() == "free"
         await rossi.hang_up()
         await bruno.until_presence("free")
     assert [one.event for one in anna.phone.events if one.event is Event.RINGING] == []
@@ -91,7 +91,7 @@ async def test_the_agent_who_was_idle_longest_rings_and_only_that_one(
     async with world.caller(AMATO.phone) as amato:
         call = await dial(world, amato, STAFFED)
         await answered_by(world, anna, call)
-        assert bruno.presence() == "free"
+        assert await bruno.presence() == "free"
     await nothing_left(world, service)
 
 
@@ -138,7 +138,7 @@ async def test_an_agent_who_does_not_answer_is_paused_and_the_next_one_gets_the_
         assert similarity(ANSWER, rossi.heard()) > 0.8
     result = OfferResult.REJECTED if refuses else OfferResult.MISSED
     assert await world.read(_offers, call.id) == [(anna.id, result), (bruno.id, OfferResult.ANSWERED)]
-    assert anna.presence() == "paused"
+    assert await anna.presence() == "paused"
     await anna.desk.post("/api/presence/free")
     await anna.until_presence("free")
     await nothing_left(world, service)
@@ -173,7 +173,7 @@ async def test_both_of_two_agents_refuse_and_the_caller_waits_for_one_to_come_ba
         call = await dial(world, rossi, BOTH)
         await anna.phone.wait_for(Event.RINGING)
         await bruno.phone.wait_for(Event.CLOSED)
-        assert anna.presence() == "ringing"  # one who refuses does not end the other's ringing
+        await anna.until_presence("ringing")  # one who refuses does not end the other's ringing
         await anna.phone.reject()
         for agent in (anna, bruno):
             assert (await agent.until_presence("paused"))["pause_reason"] == "missed_call"

@@ -152,7 +152,7 @@ async def test_an_agent_asks_a_colleague_and_goes_back_to_the_caller(
         await anna.desk.post(f"/api/calls/{call.id}/transfer/cancel")
         await carla.phone.wait_for(Event.CLOSED)
         await carla.until_presence("free")
-        assert anna.presence() == "talking"
+        assert await anna.presence() == "talking"
         await say(anna.phone, ANSWER)
         await anna.phone.hang_up()
         await rossi.wait_for(Event.CLOSED)

@@ -94,7 +94,7 @@ async def test_a_key_pressed_ahead_of_the_menu_brings_the_caller_to_the_right_ag
         assert similarity(prompt("menu-main"), rossi.heard()) < 0.6
     row = await world.call_until(call.id, lambda row: row.ended_at)
     assert (row.choice, row.queue, row.outcome) == ("credentials", "secondo", Outcome.ANSWERED)
-    assert anna.presence() == "free"
+    assert await anna.presence() == "free"
     await nothing_left(world, service)
 
 

@@ -47,7 +47,9 @@ function open() {
   mine.onmessage = (event) => {
     if (mine !== socket) return;
     lastHeard = Date.now();
-    const message = JSON.parse(event.data);
+    JSON.parse(event.data).forEach(take);
+  };
+  const take = (message) => {
     if (message.type === "pong") return;
     if (message.type === "snapshot") {
       attempts = 0;

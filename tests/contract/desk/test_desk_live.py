@@ -22,11 +22,13 @@ class Page:
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
+        self._received: list[dict[str, Any]] = []
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(5):
-            message: dict[str, Any] = orjson.loads(await self.socket.recv())
-            return message
+            while not self._received:
+                self._received = orjson.loads(await self.socket.recv())
+            return self._received.pop(0)
 
     async def until(self, topic: str, item_id: Any = None) -> dict[str, Any]:
         """The next event of a list; it has the number after the one before it."""

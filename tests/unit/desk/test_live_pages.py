@@ -34,7 +34,8 @@ class Socket:
 
     async def send_text(self, data: str) -> None:
         await self.reading.wait()
-        self.received.put_nowait(orjson.loads(data))
+        for message in orjson.loads(data):
+            self.received.put_nowait(message)
 
     async def receive_text(self) -> str:
         return await self.says.get()
