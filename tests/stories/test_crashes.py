@@ -566,7 +566,7 @@ async def test_the_connection_to_asterisk_is_cut(cabled: World, cable: Cable) ->
         world.caller(ROSSI.phone) as caller,
         world.caller(AMATO.phone) as recorded,
     ):
-        anna = OnDuty(ANNA, phone, desk)
+        anna = OnDuty(world, ANNA, phone, desk)
         await desk.until_item("agents", anna.id, lambda item: item["phone_reachable"] and item["desk_connected"])
         await desk.post("/api/presence/free")
         call = await talking(caller, anna, world)
