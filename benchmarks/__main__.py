@@ -50,9 +50,11 @@ async def _run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
     async with open_site(folder) as site:
         with Progress(console=console, transient=True) as progress:
             steps = plan.rounds * len(plan.rates) * 2 + plan.message_rounds * len(plan.message_rates) * 2 + 3
+            steps += measure.LONG_ROUNDS * 2
             task = progress.add_task("calling", total=steps)
             routed = measure.summed_up(await measure.routing(site, plan, progress, task))
             idle = site.idle
+            long = measure.summed_up(await measure.long_calls(site, plan, progress, task))
             recorded = measure.summed_up(await measure.messages(site, plan, progress, task))
             written = await measure.transcripts(site, plan.transcripts)
             progress.advance(task)
@@ -63,6 +65,8 @@ async def _run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
         problems = _problems(site)
     busy_row = measure.summed_up([busy])[0]
     console.print(_side_by_side("Calls to agents", "Queue()", routed, waits=True))
+    lasting = f"Calls of {measure.LONG_SECONDS:.0f} s with sound both ways"
+    console.print(_side_by_side(lasting, "Queue()", long, waits=True))
     console.print(_side_by_side("Messages", "VoiceMail()", recorded, waits=False))
     console.print(_pops(idle_pops, busy_pops, busy_row))
     console.print(_written(written))
@@ -76,6 +80,7 @@ async def _run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
         "machine": machine,
         "idle_ms_per_second": {"asterisk": idle.asterisk * 1000, "service": idle.service * 1000},
         "routing": [asdict(row) for row in routed],
+        "long_calls": [asdict(row) for row in long],
         "messages": [asdict(row) for row in recorded],
         "pops_idle": asdict(idle_pops),
         "pops_at_work": {**asdict(busy_pops), "agents_with_pages": PAGES_AGENTS, "cost": asdict(busy_row)},

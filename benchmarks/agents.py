@@ -1,6 +1,6 @@
 """The agents' phones: all of them on one UDP socket, registered, answering at once, and noting when each one rang.
 
-Just enough SIP for a benchmark on the loopback address. They send no sound; what they are sent is thrown away.
+Just enough SIP for a benchmark on the loopback address. What they are sent is thrown away, or sent back (`echo`).
 """
 
 import asyncio
@@ -45,10 +45,24 @@ class _Message:
         return self.headers.get(name, "")
 
 
+class _Sound(asyncio.DatagramProtocol):
+    """The one socket all agents hear on."""
+
+    echo = False
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        if self.echo:
+            self._transport.sendto(data, addr)
+
+
 class Agents(asyncio.DatagramProtocol):
     """The phones, as an async context manager; `rang` holds when (time.time()) each caller's call rang the first time.
 
-    The agent hangs up `talk_seconds` after the answer; that may be changed at any time.
+    The agent hangs up `talk_seconds` after the answer; that and `sound.echo` (say what is heard) may be changed at any
+    time.
     """
 
     def __init__(self, asterisk: AsteriskServer, names: Sequence[str], *, talk_seconds: float = 1.0) -> None:
@@ -62,8 +76,10 @@ class Agents(asyncio.DatagramProtocol):
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._sound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._sound.bind(("127.0.0.1", 0))
+        self._sound_transport, self.sound = await self._loop.create_datagram_endpoint(
+            _Sound, local_addr=("127.0.0.1", 0)
+        )
+        self._sound_port: int = self._sound_transport.get_extra_info("sockname")[1]
         signals = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         signals.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**21)
         signals.bind(("127.0.0.1", 0))
@@ -79,7 +95,7 @@ class Agents(asyncio.DatagramProtocol):
         for timer in self._hanging_up.values():
             timer.cancel()
         self._transport.close()
-        self._sound.close()
+        self._sound_transport.close()
 
     # ------------------------------------------------------------------------------------------------- registration
 
@@ -145,7 +161,7 @@ class Agents(asyncio.DatagramProtocol):
         if known is not None and known["cseq"] == message["cseq"]:  # sent again: our answer was lost
             self._transport.sendto(self._replies[call_id], ("127.0.0.1", self._asterisk.sip_port))
             return
-        sdp = _SDP.format(port=self._sound.getsockname()[1])
+        sdp = _SDP.format(port=self._sound_port)
         if known is not None:  # Asterisk tells the phone who is on the line now
             self._answer(message, "200 OK", sdp)
             return

@@ -77,7 +77,7 @@ async def call(
             *("-i", "127.0.0.1", "-p", str(ports.first + 1), "-mi", "127.0.0.1", "-mp", str(ports.first + 10)),
             *("-cid_str", "%u-bench@127.0.0.1", "-trace_shortmsg", "-shortmessage_file", "messages.csv"),
             *("-trace_stat", "-stf", "statistics.csv", "-trace_err", "-error_file", "errors.log"),
-            *("-nostdin", "-recv_timeout", "15000", "-timeout", str(int(patience)), "-buff_size", "2000000"),
+            *("-nostdin", "-recv_timeout", "40000", "-timeout", str(int(patience)), "-buff_size", "2000000"),
             cwd=work,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

@@ -28,14 +28,17 @@ class Plan:
     rounds: int
     seconds: float
     """Of calls, in each round."""
+    long_calls: int
+    """Calls as long as people's, in each of two rounds."""
     message_rates: tuple[int, ...]
     message_rounds: int
     pops: int
     transcripts: int
 
 
-FULL = Plan((10, 20, 40), 3, 3.0, (10,), 2, 100, 20)
-QUICK = Plan((10, 40), 1, 3.0, (10,), 1, 20, 6)
+FULL = Plan((10, 20, 40), 5, 3.0, 60, (10,), 3, 100, 20)
+QUICK = Plan((10, 40), 1, 3.0, 20, (10,), 1, 20, 6)
+LONG_RATE, LONG_SECONDS, LONG_ROUNDS = 2, 20.0, 2
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,18 @@ async def routing(site: Site, plan: Plan, progress: Progress, task: TaskID) -> l
             for system, line in _order(number, (CENTRALINO, DIRECT), (NATIVE, QUEUE)):
                 rounds.append(await route(site, system, line, rate, plan.seconds))
                 progress.advance(task)
+    return rounds
+
+
+async def long_calls(site: Site, plan: Plan, progress: Progress, task: TaskID) -> list[Round]:
+    """Calls with sound both ways that last: what they cost is mostly carrying the sound, which both ways must."""
+    rounds = []
+    site.agents.talk_seconds, site.agents.sound.echo = LONG_SECONDS, True
+    for number in range(LONG_ROUNDS):
+        for system, line in _order(number, (CENTRALINO, DIRECT), (NATIVE, QUEUE)):
+            rounds.append(await route(site, system, line, LONG_RATE, plan.long_calls / LONG_RATE))
+            progress.advance(task)
+    site.agents.sound.echo = False
     return rounds
 
 
