@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import phonenumbers
 import structlog
-from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tickets.database import announce
@@ -22,10 +22,13 @@ from voicemail.audio import KeptAudio
 from voicemail.errors import MessageNotFound, MessageOver
 from voicemail.models import Message, MessageState, TranscriptState
 from voicemail.numbers import numbers_heard
+from voicemail.queries import transcript_due
 from voicemail.transcript import Transcript
 
 log = structlog.get_logger()
 
+RECORDED = "message_recorded"
+"""The change (beside `message`, which is for screens) after which a transcript may be due."""
 LEAST_SPEECH_SECONDS = 2.0
 """Less speech than this is no message: a breath, a "pronto?", the noise of hanging up."""
 MOST_ATTEMPTS = 5
@@ -127,6 +130,7 @@ async def file_message(
         else:
             message.state = MessageState.EMPTY
     announce(session, "message", message_id)
+    announce(session, RECORDED, message_id)
     if message.request_id is not None:  # a call-back request whose audio turned up later
         return await session.get(Request, message.request_id)
     if message.state is not MessageState.FILED and not message.callback:
@@ -228,6 +232,7 @@ async def transcript_failed(
         else:
             message.attempts = max(0, message.attempts - 1)
     announce(session, "message", message_id)
+    announce(session, RECORDED, message_id)
     return message
 
 
@@ -238,6 +243,7 @@ async def transcribe_again(session: AsyncSession, message_id: str) -> Message:
         message.transcript_state, message.attempts = TranscriptState.WAITING, 0
         message.lease_until = message.transcript_error = None
         announce(session, "message", message_id)
+        announce(session, RECORDED, message_id)
     return message
 
 
@@ -255,7 +261,7 @@ async def lease_next(
     choice. The row is taken by compare-and-set, so two workers never hold the same one; `Message.attempts` is then the
     number of the lease.
     """
-    query = select(Message.id, Message.attempts).where(_may_be_leased(now)).order_by(Message.started_at).limit(5)
+    query = select(Message.id, Message.attempts).where(transcript_due(now)).order_by(Message.started_at).limit(5)
     if languages is not None:
         query = query.where(Message.language.in_(languages))
     if only is not None:
@@ -265,7 +271,7 @@ async def lease_next(
             # Its failures could not even be noted: each time the whole service went down with it.
             await transcript_failed(session, message_id, "the service stopped at every attempt", now=now)
             continue
-        claim = update(Message).where(Message.id == message_id, Message.attempts == attempts, _may_be_leased(now))
+        claim = update(Message).where(Message.id == message_id, Message.attempts == attempts, transcript_due(now))
         taken = await session.execute(
             claim.values(
                 transcript_state=TranscriptState.RUNNING,
@@ -356,16 +362,6 @@ async def _get(session: AsyncSession, message_id: str, *, lock: bool = False) ->
     if message is None:
         raise MessageNotFound(f"there is no message {message_id}")
     return message
-
-
-def _may_be_leased(now: datetime) -> ColumnElement[bool]:
-    return or_(
-        and_(
-            Message.transcript_state == TranscriptState.WAITING,
-            or_(Message.lease_until.is_(None), Message.lease_until <= now),
-        ),
-        and_(Message.transcript_state == TranscriptState.RUNNING, Message.lease_until <= now),
-    )
 
 
 def _holds_lease(message: Message, attempt: int | None) -> bool:

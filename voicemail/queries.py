@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
@@ -76,13 +76,18 @@ async def ids_over(session: AsyncSession, ids: Collection[str]) -> Sequence[str]
     return (await session.scalars(query)).all()
 
 
-async def languages_waiting(session: AsyncSession) -> Sequence[str]:
-    """The languages of the messages that wait for their transcript."""
-    query = select(Message.language).where(Message.transcript_state == TranscriptState.WAITING).distinct()
-    return (await session.scalars(query)).all()
+def transcript_due(now: datetime) -> ColumnElement[bool]:
+    """Whether a message waits for its transcript and may be leased, or was leased by someone who died."""
+    return or_(
+        and_(
+            Message.transcript_state == TranscriptState.WAITING,
+            or_(Message.lease_until.is_(None), Message.lease_until <= now),
+        ),
+        and_(Message.transcript_state == TranscriptState.RUNNING, Message.lease_until <= now),
+    )
 
 
-async def transcripts_by_state(session: AsyncSession) -> dict[TranscriptState, int]:
-    """How many messages there are in each state of transcription (for the health page)."""
-    rows = await session.execute(select(Message.transcript_state, func.count()).group_by(Message.transcript_state))
-    return dict(rows.tuples().all())
+async def transcripts_due(session: AsyncSession, now: datetime, limit: int = 100) -> dict[str, str]:
+    """The languages of the messages that may be leased now, by message, those that wait longest first."""
+    query = select(Message.id, Message.language).where(transcript_due(now)).order_by(Message.started_at).limit(limit)
+    return dict((await session.execute(query)).all())

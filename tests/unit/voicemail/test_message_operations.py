@@ -212,7 +212,7 @@ async def test_changes_are_announced(database: Database, notices: Notices) -> No
     assert seen == [Change("message", "m1")]
     seen.clear()
     await file(database, notices, SPOKEN)
-    assert {change.kind for change in seen} == {"message", "request"}
+    assert {change.kind for change in seen} == {"message", operations.RECORDED, "request"}
 
 
 async def test_a_transcript_is_stored_with_its_numbers_and_noted(database: Database, notices: Notices) -> None:
