@@ -27,6 +27,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[object]] = set()
+        self._closing = False
         self._scheduler = AsyncIOScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
@@ -38,6 +39,7 @@ class Clock:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._closing = True
         self._scheduler.pause()
         running = tuple(self._running)
         for task in running:
@@ -62,6 +64,9 @@ class Clock:
             self._running.add(task)
             try:
                 await job()
+            except asyncio.CancelledError:
+                if not self._closing:  # otherwise it was us, and the scheduler would log it as an error
+                    raise
             except Exception:
                 log.exception("periodic job failed", job=name)
             finally:

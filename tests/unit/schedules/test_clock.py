@@ -26,7 +26,7 @@ async def test_a_job_runs_again_and_again_even_after_an_error() -> None:
         await asyncio.wait_for(enough.wait(), 10)
 
 
-async def test_leaving_the_clock_ends_a_running_job_and_waits_for_it() -> None:
+async def test_leaving_the_clock_ends_a_running_job_and_waits_for_it(caplog: pytest.LogCaptureFixture) -> None:
     started = asyncio.Event()
     cleaned = False
 
@@ -44,6 +44,7 @@ async def test_leaving_the_clock_ends_a_running_job_and_waits_for_it() -> None:
         await asyncio.wait_for(started.wait(), 10)
     assert cleaned
     assert len(asyncio.all_tasks()) == 1
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_job_never_runs_beside_itself() -> None:
