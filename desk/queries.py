@@ -29,7 +29,7 @@ from desk.views import (
     WordView,
 )
 from ivr.config import CallsConfig
-from ivr.models import Agent, Call, Offer, OfferResult, Phase
+from ivr.models import Agent, Call, Offer, OfferResult, Phase, Presence
 from ivr.queries import attempts_since, waiting_calls
 from schedules.promises import explain, pickup_promise
 from tickets.models import CLOSED_STATUSES, Contact, OutboxMail, Phone, Request, RequestEvent
@@ -193,8 +193,9 @@ async def pops(
     With `call_id` only that one, which is quicker by far for an agent who has left many ended calls on the screen.
     """
     query = (
-        select(Offer, Call, DismissedPop.call_id)
+        select(Offer, Call, Agent.presence, DismissedPop.call_id)
         .join(Call, Call.id == Offer.call_id)
+        .join(Agent, Agent.id == Offer.agent_id)
         .outerjoin(DismissedPop, and_(DismissedPop.call_id == Call.id, DismissedPop.agent_id == agent_id))
         .where(
             Offer.agent_id == agent_id,
@@ -207,8 +208,8 @@ async def pops(
     if call_id is not None:
         query = query.where(Offer.call_id == call_id)
     found: dict[str, Pop] = {}
-    for offer, call, dismissed in await session.execute(query):
-        state = _pop_state(offer, call)
+    for offer, call, presence, dismissed in await session.execute(query):
+        state = _pop_state(offer, call, presence)
         acted_upon = call.request_id is not None or dismissed is not None
         if call.id in found or state is None or (acted_upon and state is PopState.ENDED):
             continue
@@ -216,11 +217,13 @@ async def pops(
     return found
 
 
-def _pop_state(offer: Offer, call: Call) -> PopState | None:
+def _pop_state(offer: Offer, call: Call, presence: Presence) -> PopState | None:
     if offer.result is OfferResult.ANSWERED:
         mine = call.phase is Phase.TALKING and call.agent_channel_id == offer.id
         return PopState.TALKING if mine else PopState.ENDED
-    return PopState.RINGING if call.phase is not Phase.ENDED else None
+    if call.phase is Phase.ENDED:
+        return None
+    return PopState.CONSULTED if presence is Presence.TALKING else PopState.RINGING
 
 
 async def _pop(session: AsyncSession, calls: CallsConfig, call: Call, state: PopState, *, now: datetime) -> Pop:
@@ -251,6 +254,8 @@ async def _pop(session: AsyncSession, calls: CallsConfig, call: Call, state: Pop
             for request in requests
             if request.status in CLOSED_STATUSES and (request.closed_at or request.opened_at) > now - RECENT
         ],
+        on_hold=call.on_hold,
+        consulting=call.consulting,
         attempts_today=attempts,
         choice=call.choice,
         queue=call.queue,

@@ -279,6 +279,8 @@ class PopState(StrEnum):
 
     RINGING = "ringing"
     TALKING = "talking"
+    CONSULTED = "consulted"
+    """A colleague asks this agent about the caller, and may hand the call over."""
     ENDED = "ended"
 
 
@@ -297,6 +299,9 @@ class Pop(_View):
     company: CompanyView | None
     open_requests: list[RequestView]
     recent_requests: list[RequestView]
+    on_hold: bool
+    consulting: bool
+    """The agent rings or asks someone to whom the call may be handed over."""
     attempts_today: int
     choice: str | None
     queue: str | None

@@ -133,6 +133,10 @@ class Call(Base):
     """The agent who talks or talked last."""
     agent_channel_id: Mapped[str | None] = mapped_column(String(150))
     bridge_id: Mapped[str | None] = mapped_column(String(64))
+    on_hold: Mapped[bool] = mapped_column(default=False)
+    """The caller hears music in the middle of a talk."""
+    consulting: Mapped[bool] = mapped_column(default=False)
+    """The agent asks someone (or rings them) to whom the call may be handed over."""
     request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"), index=True)
     message_id: Mapped[str | None] = mapped_column(ForeignKey("message.id"))
     draft: Mapped[dict[str, Any] | None] = mapped_column(JSON)

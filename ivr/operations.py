@@ -208,7 +208,7 @@ async def _claim(session: AsyncSession, agent_id: int, call_id: str, *, now: dat
 async def end_offer(
     session: AsyncSession, offer_id: str, result: OfferResult, *, misses_before_pause: int, now: datetime
 ) -> None:
-    """Close an offer that was not answered and say what becomes of its agent.
+    """Close an offer that was not answered, or only for a consultation, and say what becomes of its agent.
 
     Missed or rejected `misses_before_pause` times in a row: paused, told why. Unreachable phone: paused. Withdrawn:
     free again, idle since before.
@@ -219,7 +219,7 @@ async def end_offer(
         return
     offer.ended_at, offer.result = now, result
     announce(session, "call", offer.call_id)
-    if agent.presence is not Presence.RINGING or agent.call_id != offer.call_id:
+    if agent.presence not in (Presence.RINGING, Presence.TALKING) or agent.call_id != offer.call_id:
         return
     agent.call_id = None
     if result in (OfferResult.MISSED, OfferResult.REJECTED):
@@ -246,6 +246,8 @@ _TALK = (
         agent_id=bindparam("by_agent"),
         agent_channel_id=bindparam("by_channel"),
         bridge_id=bindparam("in_bridge"),
+        on_hold=False,
+        consulting=False,
     )
     .execution_options(synchronize_session=False)
 )
@@ -269,6 +271,13 @@ async def answer_offer(session: AsyncSession, offer: Offer, *, bridge_id: str, n
     await session.execute(_TALK, {**talk, "now": now})
     await session.execute(_AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
     await session.execute(_OFFER_ANSWERED, {"of_offer": offer.id, "now": now})
+    announce(session, "agent", offer.agent_id)
+    announce(session, "call", offer.call_id)
+
+
+async def begin_consultation(session: AsyncSession, offer: Offer, *, now: datetime) -> None:
+    """An agent who is asked has answered, and talks; the call stays with the one who asks."""
+    await session.execute(_AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
     announce(session, "agent", offer.agent_id)
     announce(session, "call", offer.call_id)
 

@@ -48,7 +48,7 @@ class Talk:
         self.offer = offer
         self.other = other
         self.bridge_id = bridge_of(call.id)
-        self.on_hold = False
+        self.on_hold = self.consulting = False
         self.third: Leg | None = None
         self.third_offer: Offer | None = None
 
@@ -130,8 +130,10 @@ class Talk:
             match command.name:
                 case "hold":
                     await self._hold()
+                    await self._note()
                 case "unhold":
                     await self._unhold()
+                    await self._note()
                 case "hang_up":
                     await self.other.hang_up()
                 case "blind_transfer":
@@ -178,6 +180,8 @@ class Talk:
         """Attended transfer: the caller hears music while the agent talks to the third."""
         kind, _, name = target.partition(":")
         await self._hold()
+        self.consulting = True
+        await self._note()
         try:
             if kind == "agent":
                 self.third_offer, self.third = await self._ring_agent(int(name))
@@ -188,10 +192,14 @@ class Talk:
             else:
                 raise CommandRefused("an attended transfer goes to an agent or a number")
         except BaseException:
+            self.consulting = False
             if not self.other.gone.done():  # otherwise the caller stays on hold, and is not lost
                 await self._unhold()
+                await self._note()
             raise
         await self._join(self.third)
+        if self.third_offer is not None:
+            await self.call.services.database.run(operations.begin_consultation, self.third_offer, now=self.call.now())
 
     async def _ring_agent(self, agent_id: int) -> tuple[Offer, Leg]:
         database = self.call.services.database
@@ -232,6 +240,7 @@ class Talk:
         before_offer, before = self.offer, self.other
         self.offer, self.other = self.third_offer, self.third
         self.third = self.third_offer = None
+        self.consulting = False
         await self._write_in_charge()
         await self._unhold()
         await self._let_go(before_offer, before)
@@ -246,6 +255,12 @@ class Talk:
         if offer is not None:
             await self.call.end_offer(offer, OfferResult.WITHDRAWN)
         await self._unhold()
+        self.consulting = False
+        await self._note()
+
+    async def _note(self) -> None:
+        """Write how the talk stands, for the agent's page."""
+        await self.call.enter(Phase.TALKING, on_hold=self.on_hold, consulting=self.consulting)
 
     # ------------------------------------------------------------------------------------------------------ ending
 
@@ -255,7 +270,12 @@ class Talk:
     async def _write_in_charge(self) -> None:
         if self.offer is None:
             await self.call.enter(
-                Phase.TALKING, agent_id=None, agent_channel_id=self.other.id, bridge_id=self.bridge_id
+                Phase.TALKING,
+                agent_id=None,
+                agent_channel_id=self.other.id,
+                bridge_id=self.bridge_id,
+                on_hold=False,
+                consulting=False,
             )
         else:
             await self.call.services.database.run(

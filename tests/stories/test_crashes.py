@@ -590,3 +590,35 @@ async def test_the_connection_to_asterisk_is_cut(cabled: World, cable: Cable) ->
         assert (await world.call_until(call.id, lambda row: row.outcome)).outcome is Outcome.ANSWERED
         assert (await world.call_until(other.id, lambda row: row.outcome)).outcome is Outcome.VOICEMAIL
         await nothing_left(world, service)
+
+
+async def test_the_connection_to_asterisk_is_cut_with_a_caller_on_hold(cabled: World, cable: Cable) -> None:
+    """Nobody can tell how the hold was meant: the caller is first in the line again, and the agent is not stuck."""
+    world = cabled
+    async with (
+        world.serving() as service,
+        world.phone(ANNA.extension, answer="manual") as phone,
+        world.desk(ANNA.username) as desk,
+        world.caller(ROSSI.phone) as caller,
+    ):
+        anna = OnDuty(world, ANNA, phone, desk)
+        await desk.until_item("agents", anna.id, lambda item: item["phone_reachable"] and item["desk_connected"])
+        await desk.post("/api/presence/free")
+        call = await talking(caller, anna, world)
+        await desk.post(f"/api/calls/{call.id}/hold")
+
+        cable.pull()
+        await until(lambda: not service.switchboard.calls, within=5)
+        not_cut_off(caller, phone)
+        cable.plugged = True
+        await phone.wait_for(Event.CLOSED, within=30)
+        await phone.wait_for(Event.RINGING, within=30)
+        not_cut_off(caller)
+        await phone.answer()
+        await desk.until_item("pops", call.id, lambda pop: pop["state"] == "talking" and not pop["on_hold"])
+        await hear_each_other(caller, phone)
+        await caller.hang_up()
+        await phone.wait_for(Event.CLOSED)
+        assert (await world.call_until(call.id, lambda row: row.outcome)).outcome is Outcome.ANSWERED
+        await anna.until_presence("free")
+        await nothing_left(world, service)

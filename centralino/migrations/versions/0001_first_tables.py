@@ -241,6 +241,8 @@ def upgrade() -> None:
         sa.Column("agent_id", sa.Integer(), nullable=True),
         sa.Column("agent_channel_id", sa.String(length=150), nullable=True),
         sa.Column("bridge_id", sa.String(length=64), nullable=True),
+        sa.Column("on_hold", sa.Boolean(), nullable=False),
+        sa.Column("consulting", sa.Boolean(), nullable=False),
         sa.Column("request_id", sa.Integer(), nullable=True),
         sa.Column("message_id", sa.String(length=32), nullable=True),
         sa.Column("draft", sa.JSON(), nullable=True),

@@ -13,7 +13,7 @@ const front = signal(null);
 /** What the agent has typed, by call: the page's copy counts, the server keeps it for a reload. */
 const drafts = new Map();
 
-const TONE = { ringing: "warn", talking: "talk", ended: "off" };
+const TONE = { ringing: "warn", talking: "talk", consulted: "talk", ended: "off" };
 const AREAS = ["application", "use", "training", "credentials", "change", "network"];
 const KINDS = ["question", "request", "problem"];
 
@@ -83,26 +83,25 @@ function Head({ pop }) {
 }
 
 function Controls({ pop }) {
-  const [held, setHeld] = useState(false);
+  const held = pop.on_hold;
   const [asking, setAsking] = useState(false);
-  const [consulting, setConsulting] = useState(false);
   const steer = (path, body) => post(`/calls/${pop.call_id}/${path}`, body);
-  if (consulting) {
+  if (pop.consulting) {
     return html`
       <div class="controls" role="group" aria-label=${t("call.controls")}>
         <p class="grow">${t("call.consulting")}</p>
-        <${Act} class="quiet" act=${async () => { await steer("transfer/cancel"); setConsulting(false); }}>${t("call.transfer_cancel")}<//>
-        <${Act} class="primary" act=${async () => { await steer("transfer/complete"); setConsulting(false); }}>${t("call.transfer_complete")}<//>
+        <${Act} class="quiet" act=${() => steer("transfer/cancel")}>${t("call.transfer_cancel")}<//>
+        <${Act} class="primary" act=${() => steer("transfer/complete")}>${t("call.transfer_complete")}<//>
       </div>`;
   }
   return html`
     <div class="controls" role="group" aria-label=${t("call.controls")}>
-      <${Act} class="quiet" aria-pressed=${held} act=${async () => { await steer(held ? "unhold" : "hold"); setHeld(!held); }}>
+      <${Act} class="quiet" aria-pressed=${held} act=${() => steer(held ? "unhold" : "hold")}>
         <${Icon} name=${held ? "play" : "pause"} size=${18} />${t(held ? "call.unhold" : "call.hold")}<//>
       <button type="button" class="quiet" onClick=${() => setAsking(true)}><${Icon} name="forward" size=${18} />${t("call.transfer")}</button>
       <${Act} class="danger" act=${() => steer("hang-up")}><${Icon} name="hangup" size=${18} />${t("call.hang_up")}<//>
       ${asking && html`<${Transfer} onClose=${() => setAsking(false)}
-        act=${async (target, attended) => { await steer("transfer", { target, attended }); setAsking(false); setConsulting(attended); }} />`}
+        act=${(target, attended) => { setAsking(false); return steer("transfer", { target, attended }); }} />`}
     </div>
   `;
 }
