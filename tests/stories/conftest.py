@@ -85,9 +85,15 @@ def colleagues() -> tuple[Colleague, ...]:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, colleagues: tuple[Colleague, ...]) -> AsyncIterator[World]:
+def more_calls() -> dict[str, Any]:
+    """What is added to the `calls` section of the settings; a test may override it."""
+    return {}
+
+
+@pytest.fixture
+async def world(tmp_path: Path, colleagues: tuple[Colleague, ...], more_calls: dict[str, Any]) -> AsyncIterator[World]:
     """Asterisk, mail, database and directory; no service yet."""
-    async with World(tmp_path, calls(), colleagues=colleagues, people=(ROSSI, AMATO)) as world:
+    async with World(tmp_path, calls() | more_calls, colleagues=colleagues, people=(ROSSI, AMATO)) as world:
         yield world
 
 

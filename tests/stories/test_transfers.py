@@ -343,6 +343,35 @@ async def test_a_transfer_outside_is_refused_where_the_site_does_not_allow_it(
     await nothing_left(world, service)
 
 
+@pytest.mark.parametrize(
+    "more_calls", [{"outbound_endpoint": "PJSIP/{number}", "outbound_allowed": ["10[23]"]}], ids=["102 and 103"]
+)
+async def test_a_caller_is_sent_outside_to_an_allowed_number_and_to_no_other(
+    world: World, service: Service, on_duty: Duty
+) -> None:
+    anna = await on_duty(ANNA)
+    async with world.caller(ROSSI.phone) as rossi, world.phone(CARLA.extension, answer="manual") as outside:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        with pytest.raises(httpx.HTTPStatusError, match="409"):
+            await anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": "number:101"})
+        await anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"number:{CARLA.extension}"})
+        await anna.phone.wait_for(Event.CLOSED)
+        await outside.wait_for(Event.RINGING)
+        await anna.until_presence("free")
+        await outside.answer()
+        await outside.wait_for(Event.ESTABLISHED)
+        await world.call_until(call.id, lambda row: row.phase is Phase.TALKING and row.agent_id is None)
+        await rossi.speak(QUESTION)
+        await say(outside, ANSWER)
+        await outside.hang_up()
+        await rossi.wait_for(Event.CLOSED)
+        assert similarity(QUESTION, outside.heard()) > 0.8
+        assert similarity(ANSWER, rossi.heard()) > 0.8
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+    await nothing_left(world, service)
+
+
 async def _picks_up(colleague: OnDuty) -> None:
     phone = colleague.phone
     await phone.wait_for(Event.RINGING)
