@@ -38,10 +38,12 @@ async def mail() -> AsyncIterator[MailCatcher]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run a failed test with real phones and servers a second time: machines that test are shared and may stall.
+    """Run the stories first, and a failed test with real phones and servers a second time.
 
-    The report names every rerun (`R`), so that one that keeps needing it is seen.
+    Stories take longest: begun last, one of them would be waited for alone. Machines that test are shared and may
+    stall; the report names every rerun (`R`), so that a test that keeps needing it is seen.
     """
+    items.sort(key=lambda item: item.get_closest_marker("story") is None)
     for item in items:
         if item.get_closest_marker("story") or item.get_closest_marker("contract"):
             item.add_marker(pytest.mark.flaky(reruns=1))
