@@ -145,7 +145,6 @@ async def _web(app: FastAPI, host: str, port: int) -> AsyncIterator[str]:
         access_log=False,
         lifespan="off",
         ws="websockets-sansio",
-        ws_per_message_deflate=False,  # pages are near; it cost more than all else that is done for a page
         timeout_graceful_shutdown=3,
     )
     server = _Server(config)
