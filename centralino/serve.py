@@ -82,10 +82,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             settings.desk,
             now=utc_now,
         )
-        desk_url = await stack.enter_async_context(_web(app, settings.listen.host, settings.listen.port))
         await stack.enter_async_context(switchboard)
+        # after the switchboard, which forgets whose page was open
+        desk_url = await stack.enter_async_context(_web(app, settings.listen.host, settings.listen.port))
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard)
+        set_timetable(clock, settings, database, switchboard, live)
         yield Service(settings, database, switchboard, notices, desk_url)
 
 
@@ -101,7 +102,7 @@ async def serve(settings: Settings) -> None:
         log.info("centralino is stopping: calls stay up in Asterisk")
 
 
-def set_timetable(clock: Clock, settings: Settings, database: Database, switchboard: Switchboard) -> None:
+def set_timetable(clock: Clock, settings: Settings, database: Database, switchboard: Switchboard, live: Live) -> None:
     """What runs by itself, and how often."""
 
     async def deliver_mail() -> None:
@@ -122,6 +123,7 @@ def set_timetable(clock: Clock, settings: Settings, database: Database, switchbo
     clock.every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
     clock.every(3, switchboard.check_phones, "stale phones")
     clock.every(20, watch_promises, "promises")
+    clock.every(30, live.close_ended, "log-ins that ended")
     clock.every(60, switchboard.reconcile, "calls without an owner")
     clock.daily(3, 30, settings.notices.timezone, erase_expired, "retention")
 

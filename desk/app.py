@@ -147,7 +147,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> Response:
         status, code = next((found for kind, found in _REFUSALS.items() if isinstance(error, kind)), (409, "refused"))
-        log.info("refused", code=code, reason=str(error))
+        log.info("refused", code=code)
         fields = {error.field: str(error)} if isinstance(error, InvalidInput) else None
         return _problem(status, code, _language(request), fields=fields)
 

@@ -72,8 +72,6 @@ class _Browser:
         """A snapshot is due; events until it is begun are part of it."""
         self.pong = False
         self.unsent: dict[Key, bytes | None] = {}
-        self.pops: dict[str, bytes] = {}
-        """The pops this browser knows, as they were last told."""
         self.wake = asyncio.Event()
         self.flushed: list[asyncio.Future[None]] = []
         self.wake.set()
@@ -86,16 +84,6 @@ class _Browser:
         if len(self.unsent) > MAX_UNSENT:
             self.resync()
         self.wake.set()
-
-    def put_pop(self, call_id: str, item: bytes | None) -> None:
-        """Note one pop, or that it is gone, if the browser does not know."""
-        if self.pops.get(call_id) == item:
-            return
-        self.put("pops", call_id, item)
-        if item is None:
-            del self.pops[call_id]
-        else:
-            self.pops[call_id] = item
 
     def resync(self) -> None:
         """Send a snapshot next, in place of everything unsent."""
@@ -183,6 +171,13 @@ class Live:
             if browser.who.token_sha256 == token_sha256:
                 await _close(browser.socket, 4401)
 
+    async def close_ended(self) -> None:
+        """Close the pages whose log-in has ended elsewhere, such as by a new password; run by the clock."""
+        if self._browsers:
+            tokens = {browser.who.token_sha256 for browser in self._browsers}
+            for ended in tokens - await self.database.read(queries.sessions_among, tokens):
+                await self.close_session(ended)
+
     def _received(self, browser: _Browser, text: str) -> None:
         try:
             kind = orjson.loads(text).get("type")
@@ -237,8 +232,7 @@ class Live:
                 pops=list(mine.values()),
                 queues=sorted(self.calls.queues),
             )
-        browser.pops = {call_id: _json(pop) for call_id, pop in mine.items()}
-        # Pops that changed while we read them are told once more, compared with what this snapshot says.
+        # What is noted of pops that changed while we read them may be older than the snapshot: they are told once more.
         self._hear(frozenset(Change("call", call_id) for topic, call_id in browser.unsent if topic == "pops"))
         return orjson.Fragment(_json(snapshot))
 
@@ -301,7 +295,7 @@ class Live:
         pops = await queries.pops(session, self.calls, agent_id, now=self.now(), call_id=call_id)
         item = _json(pops[call_id]) if call_id in pops else None
         for browser in self._browsers_of(agent_id):
-            browser.put_pop(call_id, item)
+            browser.put("pops", call_id, item)
 
     def _hear(self, changes: frozenset[Change]) -> None:
         if changes and self._browsers:

@@ -87,6 +87,11 @@ async def who_has(session: AsyncSession, token: str, *, now: datetime) -> Who | 
     return Who(me, account.id, sha256, expires_at)
 
 
+async def sessions_among(session: AsyncSession, tokens: Collection[str]) -> set[str]:
+    """Which of these log-ins (SHA-256 of their tokens) there still are."""
+    return set(await session.scalars(select(DeskSession.token_sha256).where(DeskSession.token_sha256.in_(tokens))))
+
+
 # ---------------------------------------------------------------------------------------------------- live topics
 
 

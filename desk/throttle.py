@@ -31,6 +31,11 @@ class Throttle:
         """Forget the failures of a key."""
         self._failed.pop(key, None)
 
+    def take_back(self, key: str) -> None:
+        """Forget the latest failure of a key: it was none."""
+        if times := self._failed.get(key):
+            times.pop()
+
     def _recent(self, key: str, now: datetime) -> list[datetime]:
         times = [at for at in self._failed.get(key, ()) if at > now - self.window]
         if not times:

@@ -26,7 +26,7 @@ DESK_OPENED = "desk_opened"
 """The change after which it should be known at once whether the agent's phone can be rung."""
 
 HEAD_OF_LINE = 50
-"""At most this many waiting calls are looked at in one decision."""
+"""At most this many waiting calls are looked at in one decision, of those that a free agent could take."""
 
 # ---------------------------------------------------------------------------------------------------------- calls
 
@@ -66,14 +66,14 @@ async def begin_call(
 
 _BOOKMARK = (
     update(Call)
-    .where(Call.id == bindparam("of_call"))
+    .where(Call.id == bindparam("of_call"), Call.ended_at.is_(None))
     .values(phase=bindparam("next_phase"))
     .execution_options(synchronize_session=False)
 )
 
 
 async def bookmark(session: AsyncSession, /, call_id: str, phase: Phase, **columns: Any) -> None:
-    """Write that a call begins a step; `columns` are set with it."""
+    """Write that a call begins a step; `columns` are set with it. Does nothing to a call that has ended."""
     statement = _BOOKMARK.values(**columns) if columns else _BOOKMARK
     await session.execute(statement, {"of_call": call_id, "next_phase": phase})
     announce(session, "call", call_id)
@@ -130,7 +130,11 @@ async def leave_line(session: AsyncSession, call_id: str, phase: Phase) -> bool:
 
 _LINE = (
     select(Call.id, Call.queue, Call.priority, Call.queued_at)
-    .where(Call.phase == Phase.WAITING, Call.id.in_(bindparam("held", expanding=True)))
+    .where(
+        Call.phase == Phase.WAITING,
+        Call.id.in_(bindparam("held", expanding=True)),
+        Call.queue.in_(bindparam("queues", expanding=True)),
+    )
     .order_by(Call.priority.desc(), Call.queued_at, Call.id)
     .limit(HEAD_OF_LINE)
     .with_for_update(skip_locked=True)
@@ -151,11 +155,12 @@ async def make_offers(
 
     Returns the new offers; their calls are in phase `ringing` and their agents in presence `ringing`.
     """
-    waiting = (await session.execute(_LINE, {"held": held})).all()
-    if not waiting:
-        return []
     agents = [FreeAgent(row.id, row.queues, row.free_since or now) for row in await session.execute(_FREE_AGENTS)]
     if not agents:
+        return []
+    served = sorted({queue for agent in agents for queue in agent.queues})
+    waiting = (await session.execute(_LINE, {"held": held, "queues": served})).all()
+    if not waiting:
         return []
     tried: dict[str, set[int]] = {}
     for call_id, agent_id in await session.execute(_TRIED, {"calls": [row.id for row in waiting]}):
@@ -220,6 +225,9 @@ async def end_offer(
     offer.ended_at, offer.result = now, result
     announce(session, "call", offer.call_id)
     if agent.presence not in (Presence.RINGING, Presence.TALKING) or agent.call_id != offer.call_id:
+        return
+    if agent.presence is Presence.TALKING:
+        _after_call(session, agent, now=now)
         return
     agent.call_id = None
     if result in (OfferResult.MISSED, OfferResult.REJECTED):

@@ -61,6 +61,7 @@ UNUSED_EVENTS = (
 """Asterisk is told not to send these: about half of all events of a call."""
 COMMAND_SECONDS = 60.0
 """An attended transfer may ring this long before the desk hears that nobody answers."""
+REPAIR_PAUSE_SECONDS = 1.0
 FALLBACK_CONTEXT = "centralino-fallback"
 """The dialplan's context that records a message without us."""
 
@@ -127,6 +128,7 @@ class Switchboard:
         self._call_tasks: set[asyncio.Task[None]] = set()
         self._decision_due = asyncio.Event()
         self._repaired = asyncio.Event()
+        self._connections = 0
         self._reconciling = asyncio.Lock()
         self._stack = AsyncExitStack()
 
@@ -174,6 +176,7 @@ class Switchboard:
             self._spawn(quietly(self.ari.channels.hangup(channel.id)))
 
     def _on_connected(self) -> None:
+        self._connections += 1
         self._spawn(self._repair())
 
     def _on_disconnected(self) -> None:
@@ -286,14 +289,25 @@ class Switchboard:
     # -------------------------------------------------------------------------------------------------------- repair
 
     async def _repair(self) -> None:
-        try:
-            await self.ari.applications.filter_events(self.asterisk.app, disallowed=UNUSED_EVENTS)
-            await self.check_phones()
-            await self.reconcile()
-            self._repaired.set()
-            self._decision_due.set()
-        except AriConnectionError as error:
-            log.warning("repair interrupted, it begins again with the next connection", error=str(error))
+        """Until it has succeeded no agent is rung, so it is tried again as long as this connection stands."""
+        connection = self._connections
+        while self.ari.connected and connection == self._connections:
+            try:
+                # a call that was cancelled is taken up again only once its coroutine has ended
+                if ending := [task for task in self._call_tasks if task.cancelling()]:
+                    await asyncio.wait(ending)
+                await self.ari.applications.filter_events(self.asterisk.app, disallowed=UNUSED_EVENTS)
+                await self.check_phones()
+                await self.reconcile()
+            except AriConnectionError as error:
+                log.warning("repair interrupted, it begins again", error=str(error))
+            except Exception:
+                log.exception("repair failed, it begins again")
+            else:
+                self._repaired.set()
+                self._decision_due.set()
+                return
+            await asyncio.sleep(REPAIR_PAUSE_SECONDS)
 
     async def reconcile(self) -> None:
         """Bring rows and channels together: open calls nobody serves go on or are closed, stray channels end.
@@ -308,7 +322,7 @@ class Switchboard:
             await repair.sweep(self.services, open_rows, found)
             for row in open_rows:
                 if row.id not in self.calls:
-                    await self._one_by_one(self._take_up(row, found), call=row.id)
+                    await self._one_by_one(self._take_up(row.id, found), call=row.id)
             await self._begin_unseen(found)
             await self._file_leftovers()
         self._decision_due.set()
@@ -329,8 +343,11 @@ class Switchboard:
         with suppress(AriConnectionError):
             await self.reconcile()
 
-    async def _take_up(self, row: Call, found: repair.Found) -> None:
+    async def _take_up(self, call_id: str, found: repair.Found) -> None:
         """Go on with a call that nobody serves, or close its row when its channel is gone."""
+        row = await self.services.database.read(queries.call, call_id)
+        if row is None or row.ended_at is not None:
+            return  # it has ended since the rows were read
         call = self._recall(row)
         await repair.close_offers(call)
         way = repair.way_on(row, found)

@@ -27,7 +27,7 @@ from voicemail.transcript import Transcript
 
 log = structlog.get_logger()
 
-RECORDED = "message_recorded"
+TRANSCRIPT_DUE = "transcript_due"
 """The change (beside `message`, which is for screens) after which a transcript may be due."""
 LEAST_SPEECH_SECONDS = 2.0
 """Less speech than this is no message: a breath, a "pronto?", the noise of hanging up."""
@@ -130,7 +130,7 @@ async def file_message(
         else:
             message.state = MessageState.EMPTY
     announce(session, "message", message_id)
-    announce(session, RECORDED, message_id)
+    announce(session, TRANSCRIPT_DUE, message_id)
     if message.request_id is not None:  # a call-back request whose audio turned up later
         return await session.get(Request, message.request_id)
     if message.state is not MessageState.FILED and not message.callback:
@@ -232,7 +232,7 @@ async def transcript_failed(
         else:
             message.attempts = max(0, message.attempts - 1)
     announce(session, "message", message_id)
-    announce(session, RECORDED, message_id)
+    announce(session, TRANSCRIPT_DUE, message_id)
     return message
 
 
@@ -243,7 +243,7 @@ async def transcribe_again(session: AsyncSession, message_id: str) -> Message:
         message.transcript_state, message.attempts = TranscriptState.WAITING, 0
         message.lease_until = message.transcript_error = None
         announce(session, "message", message_id)
-        announce(session, RECORDED, message_id)
+        announce(session, TRANSCRIPT_DUE, message_id)
     return message
 
 

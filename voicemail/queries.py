@@ -87,7 +87,6 @@ def transcript_due(now: datetime) -> ColumnElement[bool]:
     )
 
 
-async def transcripts_due(session: AsyncSession, now: datetime, limit: int = 100) -> dict[str, str]:
-    """The languages of the messages that may be leased now, by message, those that wait longest first."""
-    query = select(Message.id, Message.language).where(transcript_due(now)).order_by(Message.started_at).limit(limit)
-    return dict((await session.execute(query)).all())
+async def languages_due(session: AsyncSession, now: datetime) -> set[str]:
+    """The languages of the messages that may be leased now."""
+    return set(await session.scalars(select(Message.language).where(transcript_due(now)).distinct()))

@@ -277,7 +277,7 @@ class Transcriber:
         return {language: self._model_problem(language) for language in self.settings.models}
 
     def _on_changes(self, changes: frozenset[Change]) -> None:
-        if any(change.kind == operations.RECORDED for change in changes):
+        if any(change.kind == operations.TRANSCRIPT_DUE for change in changes):
             self._wake.set()
 
     async def _run(self) -> None:
@@ -294,19 +294,19 @@ class Transcriber:
     async def _round(self) -> None:
         """Give every waiting message that can be worked on now to a recogniser."""
         self._recycle()
-        due = await self.database.read(queries.transcripts_due, self.clock())
-        for language in set(due.values()):
+        due = await self.database.read(queries.languages_due, self.clock())
+        for language in due:
             if reason := self._model_problem(language):
                 await self.database.run(operations.note_missing_model, language, reason)
-        usable = [language for language in due.values() if self._model_problem(language) is None]
+        usable = [language for language in due if self._model_problem(language) is None]
         # What was followed is nearly done and need not wait for its turn.
-        while followed := [i for r in self.recognisers if r.alive for i in r.following if i in due]:
+        while usable and (followed := [i for r in self.recognisers if r.alive for i in r.following]):
             if not await self._lease(usable, only=followed):
                 break
         if followed := [i for r in self.recognisers for i in r.following]:
             for message_id in await self.database.read(queries.ids_over, followed):
                 self.stop_following(message_id)  # it was empty, or another process transcribes it
-        while free := [due[i] for i in due if i not in self._leases and due[i] in usable and self._has_room(due[i])]:
+        while free := [language for language in usable if self._has_room(language)]:
             if not await self._lease(free):
                 break
 

@@ -31,6 +31,7 @@ async def log_in(credentials: Credentials, request: Request, response: Response,
         log.warning("log-in failed", username=credentials.username, address=address)
         raise WrongPassword
     desk.throttle.succeeded(key)
+    desk.address_throttle.take_back(address)  # many people may share one
     token = await desk.database.run(operations.log_in, account.id, hours=desk.settings.session_hours, now=desk.now())
     who = await desk.database.read(queries.who_has, token, now=desk.now())
     if who is None:

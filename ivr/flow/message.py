@@ -86,7 +86,7 @@ async def _record_and_review(call: ActiveCall, message_id: str, take: int) -> st
         if recorded.hung_up:
             raise Hangup(call.leg.id, 0)
         # by our own measure: Asterisk counts whole seconds, and gives silence one of them
-        silent = not await asyncio.to_thread(_speaks, path)
+        silent = await asyncio.to_thread(_speech, path) < messages.LEAST_SPEECH_SECONDS
         if silent and not asked_again and take < MAX_TAKES:
             asked_again = True
             await call.say("message-empty", "leave-message")
@@ -181,21 +181,26 @@ async def _file_kept(
 
 
 def _keep_best_take(services: Services, message: Message) -> tuple[int, KeptAudio | None]:
-    """Keep the last take in which somebody speaks: who hangs up just after asking to record again loses nothing."""
+    """Keep the last take that is a message, or else the one with most words.
+
+    So who hangs up just after asking to record again loses nothing.
+    """
     spool = services.recordings
-    takes = range(message.take, 0, -1)
-    best = next((take for take in takes if _speaks(recording_path(spool, message.id, take))), message.take)
+    spoken = {take: _speech(recording_path(spool, message.id, take)) for take in range(message.take, 0, -1)}
+    whole = (take for take, speech in spoken.items() if speech >= messages.LEAST_SPEECH_SECONDS)
+    best = next(whole, max(spoken, key=lambda take: spoken[take]))
     kept = services.audio.keep(recording_path(spool, message.id, best), message.id, message.started_at)
     if kept is not None:
         remove_takes(spool, message.id)
     return best, kept
 
 
-def _speaks(path: Path) -> bool:
+def _speech(path: Path) -> float:
+    """Seconds of speech in a recording; less than none when it cannot be read."""
     try:
-        return speech_seconds(read_samples(path)[1]) >= messages.LEAST_SPEECH_SECONDS
+        return speech_seconds(read_samples(path)[1])
     except (OSError, UnusableAudio):
-        return False
+        return -1.0
 
 
 async def find_message(session: AsyncSession, message_id: str) -> Message | None:

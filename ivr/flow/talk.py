@@ -23,6 +23,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 OUTSIDE_NUMBER = re.compile(r"\+?[0-9]{3,15}")
 """E.164 at most; no `*` and `#`, which would be commands to the network, such as diverting the trunk."""
+AGENT_ID = re.compile(r"[0-9]{1,9}")
 OURS = "centralino-"
 """Every channel and bridge we make is named with this prefix."""
 TRANSFER_PRIORITY = 100
@@ -48,7 +49,7 @@ class Talk:
         self.offer = offer
         self.other = other
         self.bridge_id = bridge_of(call.id)
-        self.on_hold = self.consulting = False
+        self.on_hold = self.consulting = self._hung_up_on_page = False
         self.third: Leg | None = None
         self.third_offer: Offer | None = None
 
@@ -74,7 +75,11 @@ class Talk:
             await self._give_back()
             raise
         self.call.phase, self.call.outcome = Phase.TALKING, Outcome.ANSWERED
-        await self._write_in_charge()
+        try:
+            await self._write_in_charge()
+        except BaseException:
+            await self._close(call_goes_on=False)
+            raise
         return True
 
     async def go_on(self) -> Transfer | None:
@@ -106,8 +111,9 @@ class Talk:
                 await self._drop_third()
             elif self.other.gone.done():
                 if self.third is None:
-                    # hung up with the caller on hold: that was a slip, so the caller is first in line again
-                    return Transfer(f"queue:{self.call.queue}") if self.on_hold else None
+                    # the handset put down with the caller on hold: a slip, so the caller is first in line again
+                    slip = self.on_hold and not self._hung_up_on_page
+                    return Transfer(f"queue:{self.call.queue}") if slip else None
                 await self._hand_over()  # the agent left during the consultation: the transfer is made
             asked = self.call.commands.take()
             while asked:
@@ -135,6 +141,7 @@ class Talk:
                     await self._unhold()
                     await self._note()
                 case "hang_up":
+                    self._hung_up_on_page = True
                     await self.other.hang_up()
                 case "blind_transfer":
                     self._no_third("blind transfer")
@@ -241,9 +248,11 @@ class Talk:
         self.offer, self.other = self.third_offer, self.third
         self.third = self.third_offer = None
         self.consulting = False
-        await self._write_in_charge()
-        await self._unhold()
-        await self._let_go(before_offer, before)
+        try:
+            await self._write_in_charge()
+            await self._unhold()
+        finally:
+            await self._let_go(before_offer, before)
 
     async def _drop_third(self) -> None:
         """The consultation is over without a transfer: the caller is back with the agent."""
@@ -349,7 +358,7 @@ def bridge_of(call_id: str) -> str:
 
 def _check_target(call: ActiveCall, target: str) -> None:
     match target.partition(":"):
-        case ("agent", _, name) if name.isdecimal():
+        case ("agent", _, name) if AGENT_ID.fullmatch(name):
             return
         case ("queue", _, name):
             if name not in call.services.config.queues:

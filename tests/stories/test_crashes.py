@@ -14,7 +14,9 @@ from centralino.rig.desk import DeskClient
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import Colleague, ServiceProcess, World
 from ivr import queries
+from ivr.ari import AriTimeout
 from ivr.models import Agent, Call, OfferResult, Outcome, Phase, Presence
+from ivr.switchboard import Switchboard
 from tests.stories.conftest import (
     AMATO,
     ANNA,
@@ -621,4 +623,23 @@ async def test_the_connection_to_asterisk_is_cut_with_a_caller_on_hold(cabled: W
         await phone.wait_for(Event.CLOSED)
         assert (await world.call_until(call.id, lambda row: row.outcome)).outcome is Outcome.ANSWERED
         await anna.until_presence("free")
+        await nothing_left(world, service)
+
+
+async def test_a_repair_that_fails_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch, on_duty: Duty) -> None:
+    """Without a repair no agent is rung; the connection stands, so nothing else would bring another one."""
+    check, failures = Switchboard.check_phones, [AriTimeout("no answer"), OSError("no database")]
+
+    async def fail_at_first(switchboard: Switchboard) -> None:
+        if failures:
+            raise failures.pop()
+        await check(switchboard)
+
+    monkeypatch.setattr(Switchboard, "check_phones", fail_at_first)
+    async with world.serving() as service:
+        anna = await on_duty(ANNA)
+        async with world.caller(ROSSI.phone) as caller:
+            await talking(caller, anna, world)
+            await caller.hang_up()
+            await caller.wait_for(Event.CLOSED)
         await nothing_left(world, service)

@@ -277,6 +277,21 @@ async def test_an_agent_hangs_up_on_a_caller_on_hold_and_is_called_again(
     await nothing_left(world, service)
 
 
+async def test_a_click_on_hang_up_ends_the_call_of_a_caller_on_hold(
+    world: World, service: Service, on_duty: Duty
+) -> None:
+    anna = await on_duty(ANNA)
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        await anna.desk.post(f"/api/calls/{call.id}/hold")
+        await anna.desk.post(f"/api/calls/{call.id}/hang-up")
+        await anna.phone.wait_for(Event.CLOSED)
+        await rossi.wait_for(Event.CLOSED)
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+    await nothing_left(world, service)
+
+
 async def test_clicks_after_a_transfer_do_not_reach_the_next_talk(
     world: World, service: Service, on_duty: Duty
 ) -> None:

@@ -45,6 +45,10 @@ def test_success_forgets_failures_and_memory_is_bounded() -> None:
     throttle = Throttle(failures=1, window=timedelta(minutes=15), capacity=10)
     throttle.failed("mara", now=NOON)
     throttle.succeeded("mara")
+    throttle.failed("an address", now=NOON)
+    throttle.take_back("an address")
+    assert throttle.wait("an address", now=NOON) == timedelta(0)
+    throttle.take_back("never seen")
     assert throttle.wait("mara", now=NOON) == timedelta(0)
     for number in range(50):
         throttle.failed(str(number), now=NOON)

@@ -205,6 +205,15 @@ async def test_the_list_is_by_promised_time_until_taken_in_charge(database: Data
     assert len(await database.read(queries.messages_due, 1)) == 1
 
 
+async def test_the_languages_of_what_waits(database: Database, notices: Notices) -> None:
+    for message_id, language in (("m1", "en"), ("m2", "en"), ("m3", "it")):
+        await begin(database, message_id, language=language)
+        await file(database, notices, SPOKEN, message_id)
+    assert await database.read(queries.languages_due, NOW) == {"en", "it"}
+    await database.run(operations.lease_next, **lease(languages=["it"]))
+    assert await database.read(queries.languages_due, NOW) == {"en"}
+
+
 async def test_changes_are_announced(database: Database, notices: Notices) -> None:
     seen: list[Change] = []
     database.subscribe(seen.extend)
@@ -212,7 +221,7 @@ async def test_changes_are_announced(database: Database, notices: Notices) -> No
     assert seen == [Change("message", "m1")]
     seen.clear()
     await file(database, notices, SPOKEN)
-    assert {change.kind for change in seen} == {"message", operations.RECORDED, "request"}
+    assert {change.kind for change in seen} == {"message", operations.TRANSCRIPT_DUE, "request"}
 
 
 async def test_a_transcript_is_stored_with_its_numbers_and_noted(database: Database, notices: Notices) -> None:
