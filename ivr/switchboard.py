@@ -284,7 +284,8 @@ class Switchboard:
 
     def _forget(self, call: ActiveCall) -> None:
         self.calls.pop(call.id, None)
-        self.services.drop_leg(call.leg)
+        for leg in (call.leg, *call.other_legs):
+            self.services.drop_leg(leg)
 
     # -------------------------------------------------------------------------------------------------------- repair
 

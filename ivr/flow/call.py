@@ -119,6 +119,8 @@ class ActiveCall:
     choice: str | None = None
     outcome: Outcome | None = None
     """Set as soon as it is sure, so that a hangup afterwards does not change it."""
+    other_legs: set[Leg] = field(default_factory=set)
+    """Agents and outside numbers, ringing or talking."""
     offers: Inbox[Offer] = field(default_factory=Inbox)
     commands: Inbox[Command] = field(default_factory=Inbox)
 
@@ -135,6 +137,17 @@ class ActiveCall:
     def now(self) -> datetime:
         """The time, aware UTC."""
         return self.services.now()
+
+    def new_leg(self, channel_id: str) -> Leg:
+        """Another leg of this call: it is forgotten with the call, if not before."""
+        leg = self.services.new_leg(channel_id)
+        self.other_legs.add(leg)
+        return leg
+
+    def drop_leg(self, leg: Leg) -> None:
+        """Forget a leg that is over."""
+        self.other_legs.discard(leg)
+        self.services.drop_leg(leg)
 
     def media(self, *names: str) -> list[str]:
         """Prompts by name in the call's language; an empty name is no prompt."""

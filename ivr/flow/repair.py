@@ -115,7 +115,7 @@ async def go_on_talking(call: ActiveCall) -> Outcome:
     """Adopt a talk that went on without us."""
     row = await call.services.database.read(_call, call.id)
     offer = await call.services.database.read(_offer, row.agent_channel_id or "")
-    other = call.services.new_leg(row.agent_channel_id or "")
+    other = call.new_leg(row.agent_channel_id or "")
     for leg in (call.leg, other):
         # whoever hung up after we looked, and before the leg was there to hear it
         try:

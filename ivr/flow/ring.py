@@ -27,8 +27,7 @@ async def ring(call: ActiveCall, offers: Sequence[Offer]) -> tuple[Offer, Leg] |
     Each agent's screen shows the call before the phone rings. Losers stop ringing with "answered elsewhere". However
     this ends (also when the caller hangs up: Hangup is raised), no phone goes on ringing and every offer is closed.
     """
-    services = call.services
-    legs = {offer.id: services.new_leg(offer.id) for offer in offers}
+    legs = {offer.id: call.new_leg(offer.id) for offer in offers}
     results: dict[str, OfferResult] = {}
     winner: Offer | None = None
     try:
@@ -91,7 +90,6 @@ async def _close_losers(
     winner: Offer | None,
     results: dict[str, OfferResult],
 ) -> None:
-    services = call.services
     for offer in offers:
         if offer is winner:
             continue
@@ -99,7 +97,7 @@ async def _close_losers(
         result = results.get(offer.id) or _result(leg)
         with contextlib.suppress(AriError):
             await leg.hang_up("answered_elsewhere" if winner else "normal")
-        services.drop_leg(leg)
+        call.drop_leg(leg)
         await call.end_offer(offer, result)
 
 

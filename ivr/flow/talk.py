@@ -69,15 +69,14 @@ class Talk:
             self.call.leg.check()
             return False
         except (AriConnectionError, asyncio.CancelledError):
-            self._lose_sight()
-            raise
+            raise  # what goes on in Asterisk is taken up by the repair
         except BaseException:
             await self._give_back()
             raise
         self.call.phase, self.call.outcome = Phase.TALKING, Outcome.ANSWERED
         try:
             await self._write_in_charge()
-        except BaseException:
+        except Exception:
             await self._close(call_goes_on=False)
             raise
         return True
@@ -91,8 +90,7 @@ class Talk:
         try:
             ending = await self._converse()
         except (AriConnectionError, asyncio.CancelledError):
-            self._lose_sight()
-            raise
+            raise  # what goes on in Asterisk is taken up by the repair
         except BaseException:
             await self._close(call_goes_on=False)
             raise
@@ -121,12 +119,6 @@ class Talk:
                 if transfer is not None:
                     self.call.commands.put(*asked)  # to be refused
                     return transfer
-
-    def _lose_sight(self) -> None:
-        """Touch nothing in Asterisk: what goes on there is taken up by the repair."""
-        for leg in (self.other, self.third):
-            if leg is not None:
-                self.call.services.drop_leg(leg)
 
     # ---------------------------------------------------------------------------------------------------- commands
 
@@ -260,7 +252,7 @@ class Talk:
         self.third = self.third_offer = None
         if third is not None:
             await third.hang_up()
-            self.call.services.drop_leg(third)
+            self.call.drop_leg(third)
         if offer is not None:
             await self.call.end_offer(offer, OfferResult.WITHDRAWN)
         await self._unhold()
@@ -295,13 +287,13 @@ class Talk:
         """The two were never joined, because one of them had just gone. An agent who answered has missed nothing."""
         await quietly(self.ari.bridges.destroy(self.bridge_id))
         await quietly(self.other.hang_up())
-        self.call.services.drop_leg(self.other)
+        self.call.drop_leg(self.other)
         if self.offer is not None:
             await self.call.end_offer(self.offer, OfferResult.WITHDRAWN)
 
     async def _let_go(self, offer: Offer | None, leg: Leg) -> None:
         await quietly(leg.hang_up())
-        self.call.services.drop_leg(leg)
+        self.call.drop_leg(leg)
         if offer is not None:
             await self.call.services.database.run(
                 operations.leave_talk,
@@ -327,7 +319,7 @@ async def dial_out(call: ActiveCall, number: str) -> Leg:
     services = call.services
     if services.config.outbound_endpoint is None:
         raise CommandRefused("this site does not allow transfers to outside numbers")
-    leg = services.new_leg(f"centralino-out-{uuid.uuid4().hex[:16]}")
+    leg = call.new_leg(f"centralino-out-{uuid.uuid4().hex[:16]}")
     try:
         await services.ari.channels.originate(
             services.config.outbound_endpoint.format(number=number),
@@ -341,13 +333,14 @@ async def dial_out(call: ActiveCall, number: str) -> Leg:
             await asyncio.wait((leg.up, leg.gone, call.leg.gone), return_when=asyncio.FIRST_COMPLETED)
         if leg.up.done() and not leg.gone.done():
             return leg
-    except (AriConnectionError, asyncio.CancelledError):
-        services.drop_leg(leg)  # the repair hangs it up
+    except asyncio.CancelledError:  # the agent thinks better of it
+        await quietly(leg.hang_up())
+        call.drop_leg(leg)
         raise
     except (AriRefused, TimeoutError) as error:
         log.warning("outside number not reached", call=call.id, error=repr(error))
     await quietly(leg.hang_up())
-    services.drop_leg(leg)
+    call.drop_leg(leg)
     raise CommandRefused("that number does not answer")
 
 

@@ -19,6 +19,7 @@ from centralino.rig.phone import Event, Phone
 from centralino.rig.world import World
 from centralino.serve import Service, utc_now
 from centralino.settings import SettingsError, load
+from ivr import operations
 from ivr.models import Call, Outcome, Phase
 from tests.stories.conftest import ANNA, CLOSED, MESSAGE, ROSSI, STAFFED, Duty, calls, nothing_left
 from tickets.models import DeliveryState, OutboxMail, Request
@@ -290,6 +291,31 @@ async def test_database_is_locked_when_a_call_comes(world: World, service: Servi
             await asyncio.sleep(4)
         row = await world.call_until(call.id, lambda row: row.outcome)
         assert (row.outcome, row.outcome_note) == (Outcome.ANSWERED, None)
+        await anna.until_presence("free")
+    await nothing_left(world, service)
+
+
+async def test_the_service_fails_at_the_pick_up_and_the_dialplan_takes_the_message(
+    world: World, service: Service, on_duty: Duty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong inside: the caller can leave a message, and no phone is left in silence."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("something nobody thought of")
+
+    monkeypatch.setattr(operations, "answer_offer", fail)
+    anna = await on_duty(ANNA)
+    async with world.caller(ROSSI.phone) as caller:
+        await caller.call(STAFFED)
+        await anna.phone.wait_for(Event.RINGING)
+        await anna.phone.answer()
+        await anna.phone.wait_for(Event.CLOSED, within=20)
+        call = await newest_call(world, lambda row: row.outcome)
+        assert call.outcome is Outcome.FALLBACK
+        assert not service.switchboard.services.legs
+        await until(lambda: any(world.asterisk.fallback_spool.glob("*.wav")), within=40)  # after the words
+        await caller.hang_up()
+        await caller.wait_for(Event.CLOSED)
         await anna.until_presence("free")
     await nothing_left(world, service)
 
