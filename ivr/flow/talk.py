@@ -197,8 +197,7 @@ class Talk:
                 await self._note()
             raise
         await self._join(self.third)
-        if self.third_offer is not None:
-            await self.call.services.database.run(operations.begin_consultation, self.third_offer, now=self.call.now())
+        await self._note()
 
     async def _ring_agent(self, agent_id: int) -> tuple[Offer, Leg]:
         database = self.call.services.database
@@ -260,8 +259,15 @@ class Talk:
         await self._note()
 
     async def _note(self) -> None:
-        """Write how the talk stands, for the agent's page."""
-        await self.call.enter(Phase.TALKING, on_hold=self.on_hold, consulting=self.consulting)
+        """Write how the talk stands, for the pages; when that fails the talk goes on all the same."""
+        try:
+            await self.call.enter(Phase.TALKING, on_hold=self.on_hold, consulting=self.consulting)
+            if self.third_offer is not None:
+                await self.call.services.database.run(
+                    operations.begin_consultation, self.third_offer, now=self.call.now()
+                )
+        except Exception:
+            log.exception("not written how a talk stands")
 
     # ------------------------------------------------------------------------------------------------------ ending
 
