@@ -96,7 +96,15 @@ def load(file: Path) -> Settings:
         lines = [f"{file}: the settings make no sense"]
         for problem in error.errors(include_url=False, include_context=False, include_input=False):
             where = ".".join(str(part) for part in problem["loc"]) or "settings"
-            lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
+            match problem["type"]:
+                case "missing":
+                    variable = "CENTRALINO_" + "__".join(str(part) for part in problem["loc"]).upper()
+                    words = f"is missing: write it into the file, or give it in the environment as {variable}"
+                case "extra_forbidden":
+                    words = "there is no such setting"
+                case _:
+                    words = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"  {where}: {words}")
         raise SettingsError("\n".join(lines)) from None
     except ValueError as error:  # not TOML at all
         raise SettingsError(f"{file}: {error}") from None
