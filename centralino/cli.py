@@ -1,6 +1,5 @@
 """The command line."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 import typer
 import uvloop
 from rich.table import Table
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import centralino
@@ -57,10 +56,7 @@ def serve(
     """Run the service against an Asterisk."""
     log.configure(log_level.upper())
     settings = _settings(config)
-    try:
-        uvloop.run(run_service(settings))
-    except (DatabaseNewer, DatabaseBehind) as error:
-        fail(str(error))
+    _in_loop(run_service(settings))
 
 
 @app.command()
@@ -92,10 +88,7 @@ def demo(
 def migrate_database(config: ConfigOption = DEFAULT_FILE) -> None:
     """Bring the database to this version's tables (`serve` does the same when it starts)."""
     settings = _settings(config)
-    try:
-        uvloop.run(migrate(settings.storage.database))
-    except (DatabaseNewer, DatabaseBehind) as error:
-        fail(str(error))
+    _in_loop(migrate(settings.storage.database))
     console.print("The database is up to date.")
 
 
@@ -184,9 +177,15 @@ def _run(
 
 def _in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
-        return asyncio.run(coroutine)
+        return uvloop.run(coroutine)
     except (DatabaseNewer, DatabaseBehind, DeskError, TicketsError) as error:
         fail(str(error))
+    except OperationalError as error:
+        fail(
+            f"the database cannot be used: {error.orig}\n"
+            "Look at storage.database in the settings: the folder must exist and be this user's to write in, "
+            "or the server must run and let this user in."
+        )
 
 
 def _settings(config: Path) -> Settings:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from centralino.cli import app
 from centralino.settings import SettingsError, load
 
 pytestmark = pytest.mark.unit
@@ -23,3 +25,14 @@ def test_a_missing_secret_and_an_unknown_setting_say_what_to_do(
         "CENTRALINO_ASTERISK__PASSWORD",
         "  pippo: there is no such setting",
     ]
+
+
+# aiosqlite's thread may report its failure after the loop has ended
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_database_that_cannot_be_opened_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CENTRALINO_ASTERISK__PASSWORD", "una-password-di-prova")
+    monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite+aiosqlite:///{tmp_path}/no-such-folder/x.db")
+    result = CliRunner().invoke(app, ["agent", "list", "--config", str(EXAMPLE)])
+    assert result.exit_code == 1
+    assert "the database cannot be used: unable to open database file" in result.output
+    assert "Traceback" not in result.output
