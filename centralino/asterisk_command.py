@@ -12,7 +12,7 @@ from rich.console import Console
 
 import asterisk_conf
 from asterisk_conf.render import INCLUDES, Site, render
-from centralino.settings import DEFAULT_FILE, Settings, SettingsError, load
+from centralino.settings import DEFAULT_FILE, Settings, SettingsError, in_words, load
 from centralino.terminal import fail
 
 SITE_FIELDS = ("bind", "fallback_spool", "http_port", "language", "phones", "trunks")
@@ -91,7 +91,7 @@ def describe_site(settings: Settings, file: Path | None) -> Site:
             name = ".".join(str(part) for part in problem["loc"])
             from_settings = bool(name) and name.split(".")[0] not in given
             where = f"settings: {FROM_SETTINGS.get(name, name)}" if from_settings else name or str(file)
-            lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
+            lines.append(f"  {where}: {in_words(problem)}")
         raise SiteError("\n".join(lines)) from None
 
 

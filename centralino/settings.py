@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from desk.settings import DeskSettings
@@ -82,6 +83,17 @@ class Settings(BaseSettings):
         return self
 
 
+def in_words(problem: ErrorDetails) -> str:
+    """What is wrong with one field of a file that a person has written."""
+    match problem["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "there is no such setting"
+        case _:
+            return problem["msg"].removeprefix("Value error, ")
+
+
 def load(file: Path) -> Settings:
     """Read a settings file. Raises SettingsError with one line for each field that is wrong."""
     if not file.is_file():
@@ -96,14 +108,10 @@ def load(file: Path) -> Settings:
         lines = [f"{file}: the settings make no sense"]
         for problem in error.errors(include_url=False, include_context=False, include_input=False):
             where = ".".join(str(part) for part in problem["loc"]) or "settings"
-            match problem["type"]:
-                case "missing":
-                    variable = "CENTRALINO_" + "__".join(str(part) for part in problem["loc"]).upper()
-                    words = f"is missing: write it into the file, or give it in the environment as {variable}"
-                case "extra_forbidden":
-                    words = "there is no such setting"
-                case _:
-                    words = problem["msg"].removeprefix("Value error, ")
+            words = in_words(problem)
+            if problem["type"] == "missing":
+                variable = "CENTRALINO_" + where.replace(".", "__").upper()
+                words += f": write it into the file, or give it in the environment as {variable}"
             lines.append(f"  {where}: {words}")
         raise SettingsError("\n".join(lines)) from None
     except ValueError as error:  # not TOML at all

@@ -28,6 +28,8 @@ DESK_OPENED = "desk_opened"
 HEAD_OF_LINE = 50
 """At most this many waiting calls are looked at in one decision, of those that a free agent could take."""
 
+_NOW = bindparam("now", type_=UTCDateTime)
+
 # ---------------------------------------------------------------------------------------------------------- calls
 
 _BEGIN = insert(Call)
@@ -85,8 +87,8 @@ _JOIN = (
     .values(
         phase=Phase.WAITING,
         queued_at=case(
-            (Call.queue == bindparam("next_queue"), func.coalesce(Call.queued_at, bindparam("now", type_=UTCDateTime))),
-            else_=bindparam("now", type_=UTCDateTime),
+            (Call.queue == bindparam("next_queue"), func.coalesce(Call.queued_at, _NOW)),
+            else_=_NOW,
         ),
         queue=bindparam("next_queue"),
         priority=bindparam("next_priority"),
@@ -184,9 +186,7 @@ async def offer_to(session: AsyncSession, call_id: str, agent_id: int, *, now: d
 _CLAIM = (
     update(Agent)
     .where(Agent.id == bindparam("of_agent"), *_CAN_BE_RUNG)
-    .values(
-        presence=Presence.RINGING, presence_since=bindparam("now", type_=UTCDateTime), call_id=bindparam("for_call")
-    )
+    .values(presence=Presence.RINGING, presence_since=_NOW, call_id=bindparam("for_call"))
     .returning(Agent.endpoint)
     .execution_options(synchronize_session=False)
 )
@@ -250,7 +250,7 @@ _TALK = (
     .where(Call.id == bindparam("of_call"))
     .values(
         phase=Phase.TALKING,
-        answered_at=func.coalesce(Call.answered_at, bindparam("now", type_=UTCDateTime)),
+        answered_at=func.coalesce(Call.answered_at, _NOW),
         agent_id=bindparam("by_agent"),
         agent_channel_id=bindparam("by_channel"),
         bridge_id=bindparam("in_bridge"),
@@ -262,13 +262,13 @@ _TALK = (
 _AGENT_TALKS = (
     update(Agent)
     .where(Agent.id == bindparam("of_agent"))
-    .values(presence=Presence.TALKING, presence_since=bindparam("now", type_=UTCDateTime), misses=0)
+    .values(presence=Presence.TALKING, presence_since=_NOW, misses=0)
     .execution_options(synchronize_session=False)
 )
 _OFFER_ANSWERED = (
     update(Offer)
     .where(Offer.id == bindparam("of_offer"))
-    .values(ended_at=bindparam("now", type_=UTCDateTime), result=OfferResult.ANSWERED)
+    .values(ended_at=_NOW, result=OfferResult.ANSWERED)
     .execution_options(synchronize_session=False)
 )
 
@@ -304,7 +304,7 @@ _END = (
         phase=Phase.ENDED,
         outcome=bindparam("how"),
         outcome_note=bindparam("why"),
-        ended_at=bindparam("now", type_=UTCDateTime),
+        ended_at=_NOW,
     )
     .execution_options(synchronize_session=False)
 )
@@ -450,7 +450,7 @@ async def set_phone_reachable(session: AsyncSession, endpoint: str, reachable: b
 
 _WRAP_UPS_OVER = (
     select(Agent)
-    .where(Agent.presence == Presence.WRAP_UP, Agent.wrap_up_until <= bindparam("now", type_=UTCDateTime))
+    .where(Agent.presence == Presence.WRAP_UP, Agent.wrap_up_until <= _NOW)
     .with_for_update(skip_locked=True)
 )
 

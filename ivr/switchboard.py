@@ -416,9 +416,10 @@ class Switchboard:
     # -------------------------------------------------------------------------------------------------------- agents
 
     def _on_change(self, changes: frozenset[Change]) -> None:
-        if any(change.kind in (operations.WAITING, operations.FREE_AGENT) for change in changes):
+        kinds = {change.kind for change in changes}
+        if kinds & {operations.WAITING, operations.FREE_AGENT}:
             self._decision_due.set()
-        if any(change.kind == operations.DESK_OPENED for change in changes):
+        if operations.DESK_OPENED in kinds:
             self._spawn(quietly(self.check_phones()))
 
     async def _decide(self) -> None:

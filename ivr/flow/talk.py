@@ -197,7 +197,7 @@ class Talk:
                 await self._note()
             raise
         await self._join(self.third)
-        await self._note()
+        await self._note(self.third_offer)
 
     async def _ring_agent(self, agent_id: int) -> tuple[Offer, Leg]:
         database = self.call.services.database
@@ -258,14 +258,15 @@ class Talk:
         self.consulting = False
         await self._note()
 
-    async def _note(self) -> None:
-        """Write how the talk stands, for the pages; when that fails the talk goes on all the same."""
+    async def _note(self, consulted: Offer | None = None) -> None:
+        """Write how the talk stands, for the pages; when that fails the talk goes on all the same.
+
+        `consulted` is the offer of an agent who has just answered to be asked.
+        """
         try:
             await self.call.enter(Phase.TALKING, on_hold=self.on_hold, consulting=self.consulting)
-            if self.third_offer is not None:
-                await self.call.services.database.run(
-                    operations.begin_consultation, self.third_offer, now=self.call.now()
-                )
+            if consulted is not None:
+                await self.call.services.database.run(operations.begin_consultation, consulted, now=self.call.now())
         except Exception:
             log.exception("not written how a talk stands")
 

@@ -136,6 +136,19 @@ class OnDuty:
 Duty = Callable[..., Any]
 
 
+async def go_on_duty(
+    world: World, colleague: Colleague, phone: Phone, desk: DeskClient, *, free: bool = True
+) -> OnDuty:
+    """An agent whose phone is registered and whose page is open takes up work."""
+    agent = OnDuty(world, colleague, phone, desk)
+    await desk.until_item(
+        "agents", agent.id, lambda item: item["phone_reachable"] and item["desk_connected"], within=10
+    )
+    if free:
+        await desk.post("/api/presence/free")
+    return agent
+
+
 @pytest.fixture
 async def on_duty(world: World) -> AsyncIterator[Duty]:
     """`await on_duty(ANNA)`: phone registered, page open, free for calls."""
@@ -143,18 +156,9 @@ async def on_duty(world: World) -> AsyncIterator[Duty]:
 
         async def start(colleague: Colleague, *, free: bool = True, **phone: Any) -> OnDuty:
             phone.setdefault("answer", "manual")
-            agent = OnDuty(
-                world,
-                colleague,
-                await stack.enter_async_context(world.phone(colleague.extension, **phone)),
-                await stack.enter_async_context(world.desk(colleague.username)),
-            )
-            await agent.desk.until_item(
-                "agents", agent.id, lambda item: item["phone_reachable"] and item["desk_connected"], within=10
-            )
-            if free:
-                await agent.desk.post("/api/presence/free")
-            return agent
+            registered = await stack.enter_async_context(world.phone(colleague.extension, **phone))
+            desk = await stack.enter_async_context(world.desk(colleague.username))
+            return await go_on_duty(world, colleague, registered, desk, free=free)
 
         yield start
 

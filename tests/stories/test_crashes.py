@@ -31,6 +31,7 @@ from tests.stories.conftest import (
     Duty,
     OnDuty,
     calls,
+    go_on_duty,
     nothing_left,
 )
 from tickets.models import Request
@@ -568,9 +569,7 @@ async def test_the_connection_to_asterisk_is_cut(cabled: World, cable: Cable) ->
         world.caller(ROSSI.phone) as caller,
         world.caller(AMATO.phone) as recorded,
     ):
-        anna = OnDuty(world, ANNA, phone, desk)
-        await desk.until_item("agents", anna.id, lambda item: item["phone_reachable"] and item["desk_connected"])
-        await desk.post("/api/presence/free")
+        anna = await go_on_duty(world, ANNA, phone, desk)
         call = await talking(caller, anna, world)
         other = await calling(recorded, world, CLOSED, Phase.MESSAGE)
         await recording(world, other.id)
@@ -603,9 +602,7 @@ async def test_the_connection_to_asterisk_is_cut_with_a_caller_on_hold(cabled: W
         world.desk(ANNA.username) as desk,
         world.caller(ROSSI.phone) as caller,
     ):
-        anna = OnDuty(world, ANNA, phone, desk)
-        await desk.until_item("agents", anna.id, lambda item: item["phone_reachable"] and item["desk_connected"])
-        await desk.post("/api/presence/free")
+        anna = await go_on_duty(world, ANNA, phone, desk)
         call = await talking(caller, anna, world)
         await desk.post(f"/api/calls/{call.id}/hold")
 
