@@ -19,6 +19,15 @@ class _Connection(aiosqlite.Connection):
     # for it was cancelled. Then what we see of the connection is not yet true, and all goes through the thread's queue.
     settled = True
 
+    async def _connect(self) -> aiosqlite.Connection:
+        try:
+            return await super()._connect()
+        except sqlite3.Error:
+            # The file could not be opened. The thread is told to end, and nobody waits for it: its last word would
+            # come to a loop that may have ended, and be an error of its own.
+            self._thread.join()
+            raise
+
     def cursor(self) -> "_Cursor":  # type: ignore[override]
         return _Cursor(self, self._conn.cursor())
 

@@ -27,8 +27,6 @@ def test_a_missing_secret_and_an_unknown_setting_say_what_to_do(
     ]
 
 
-# aiosqlite's thread may report its failure after the loop has ended
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_database_that_cannot_be_opened_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CENTRALINO_ASTERISK__PASSWORD", "una-password-di-prova")
     monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite+aiosqlite:///{tmp_path}/no-such-folder/x.db")
