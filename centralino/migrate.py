@@ -13,8 +13,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from tickets.database import create_engine
 
 # Any constant: it makes services that start together on one PostgreSQL migrate one after the other.
 _LOCK = 0x63656E7472
@@ -58,7 +59,7 @@ async def write_revision(message: str) -> None:
 
 async def _within(url: str, action: Callable[[Connection], None]) -> None:
     """Run `action` in one transaction that no other migration shares."""
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             if connection.dialect.name == "sqlite":

@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import DateTime, Dialect, Enum, MetaData, event, types
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.orm.exc import StaleDataError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -93,6 +93,16 @@ def announce(session: AsyncSession, kind: str, id: int | str) -> None:  # noqa: 
     session.info.setdefault("changes", set()).add(Change(kind, id))
 
 
+def create_engine(url: str, **options: Any) -> AsyncEngine:
+    """An engine of SQLAlchemy as this project uses it; the options are those of `create_async_engine`."""
+    return create_async_engine(
+        url,
+        hide_parameters=True,  # errors are logged, and what was written is callers' data
+        connect_args={"async_creator_fn": sqlite.connect} if url.startswith("sqlite") else {},
+        **options,
+    )
+
+
 class Database:
     """One database: an SQLite file or a PostgreSQL server.
 
@@ -109,11 +119,7 @@ class Database:
             asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
         )
         # No ping before use: it costs a round trip each time, and lost connections are met by running again.
-        self.engine = create_async_engine(
-            url,
-            hide_parameters=True,  # errors are logged, and what was written is callers' data
-            connect_args={"async_creator_fn": sqlite.connect} if self.is_sqlite else {},
-        )
+        self.engine = create_engine(url)
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
         self.session = async_sessionmaker(self.engine, expire_on_commit=False)

@@ -22,9 +22,9 @@ class _Connection(aiosqlite.Connection):
     async def _connect(self) -> aiosqlite.Connection:
         try:
             return await super()._connect()
-        except sqlite3.Error:
-            # The file could not be opened. The thread is told to end, and nobody waits for it: its last word would
-            # come to a loop that may have ended, and be an error of its own.
+        except BaseException:
+            # The file could not be opened, or we were cancelled meanwhile. The thread has been told to end, and nobody
+            # waits for it: its last word could come to a loop that is closed, and be an error of its own.
             self._thread.join()
             raise
 
