@@ -12,7 +12,7 @@ from rich.console import Console
 
 import asterisk_conf
 from asterisk_conf.render import INCLUDES, Site, render
-from centralino.settings import DEFAULT_FILE, Settings, SettingsError, in_words, load
+from centralino.settings import DEFAULT_FILE, Settings, SettingsError, in_words, load, where
 from centralino.terminal import fail
 
 SITE_FIELDS = ("bind", "fallback_spool", "http_port", "language", "phones", "trunks")
@@ -87,11 +87,11 @@ def describe_site(settings: Settings, file: Path | None) -> Site:
         return Site.model_validate(fields)
     except ValidationError as error:
         lines = ["the site makes no sense"]
-        for problem in error.errors(include_url=False, include_context=False, include_input=False):
-            name = ".".join(str(part) for part in problem["loc"])
-            from_settings = bool(name) and name.split(".")[0] not in given
-            where = f"settings: {FROM_SETTINGS.get(name, name)}" if from_settings else name or str(file)
-            lines.append(f"  {where}: {in_words(problem)}")
+        for problem in error.errors(include_url=False):
+            name = where(problem["loc"])
+            from_settings = bool(name) and problem["loc"][0] not in given
+            field = f"settings: {FROM_SETTINGS.get(name, name)}" if from_settings else name or str(file)
+            lines.append(f"  {field}: {in_words(problem)}")
         raise SiteError("\n".join(lines)) from None
 
 

@@ -5,7 +5,9 @@ over SMTP. A story counts only if what it promises was seen: in the audio, in th
 """
 
 import asyncio
+import contextlib
 import json
+import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,11 +20,13 @@ from typing import Any
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import asterisk_conf
 from centralino import log
 from centralino.rig.audio import seconds, similarity
+from centralino.rig.errors import RigError
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import PASSWORD, TIMEZONE, Colleague, Person, World, always_open, closed_today
 from centralino.serve import Service, utc_now
@@ -128,7 +132,10 @@ class Stage:
 
 
 async def run_demo(*, report: Path | None, keep: bool) -> int:
-    """Play the three stories at once; returns the exit code: 0 only if every one of them really happened."""
+    """Play the three stories at once; returns the exit code: 0 only if every one of them really happened.
+
+    SIGTERM and SIGINT end it in order, also when a shell started it in the background and had SIGINT ignored.
+    """
     console = terminal()
     log.configure("ERROR")
     console.print(
@@ -139,6 +146,20 @@ async def run_demo(*, report: Path | None, keep: bool) -> int:
             title="Centralino",
         )
     )
+    playing = asyncio.create_task(_play_all(console, report, keep))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, playing.cancel)
+    try:
+        return await playing
+    except asyncio.CancelledError:
+        console.print("Stopped before the end.")
+        return 1
+    finally:
+        console.print("Nothing is left running.")
+
+
+async def _play_all(console: Console, report: Path | None, keep: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="centralino-demo-") as folder:
         world = World(
             Path(folder),
@@ -171,7 +192,8 @@ async def run_demo(*, report: Path | None, keep: bool) -> int:
                 "[bold green]Every story really happened.[/]" if ok else "[bold red]Not every story happened.[/]"
             )
             if keep:
-                await _keep_running(console, world)
+                with contextlib.suppress(asyncio.CancelledError):  # how it ends
+                    await _keep_running(console, world)
     return 0 if ok else 1
 
 
@@ -212,7 +234,7 @@ async def _play(stage: Stage, number: int, name: str, person: Person, play: Play
         async with AsyncExitStack() as stack, asyncio.timeout(150):
             await play(stage, number, story, person, stack)
         story.ok = True
-    except (StoryFailed, TimeoutError) as failure:
+    except (StoryFailed, RigError, TimeoutError) as failure:
         story.failure = str(failure) or "it took longer than 150 s"
         stage.narrator.tell(number, f"[bold red]failed:[/] {story.failure}")
     return story
@@ -452,11 +474,16 @@ async def _keep_running(console: Console, world: World) -> None:
         Panel(
             f"Desk       {world.desk_url}\n"
             f"Log-in     {BIANCHI.username} or {VERDI.username}, password {PASSWORD}\n"
-            f"Phones     register {BIANCHI.extension} or {VERDI.extension} at sip:{sip}, password {PASSWORD}\n"
+            f"Phones     register {BIANCHI.extension} or {VERDI.extension} at sip:{sip}, password {PASSWORD}:\n"
+            "           first the phone, then go on duty at the desk\n"
             f"Call       sip:{STAFFED}@{sip} (staffed) or sip:{CLOSED}@{sip} (closed now), from any SIP phone\n"
-            f"Mail       taken by a catcher on {world.mail.host}:{world.mail.port}\n\n"
+            "Mail       is shown below as it arrives\n\n"
             "Ctrl-C ends everything.",
             title="Go on by hand",
         )
     )
-    await asyncio.Event().wait()
+    shown = len(world.mail.messages)
+    while True:
+        mail = await world.mail.message(shown)
+        shown += 1
+        console.print(Panel(Text(mail.text.strip()), title=Text(f"{', '.join(mail.recipients)}: {mail.subject}")))

@@ -60,7 +60,9 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         transcriber = await stack.enter_async_context(
             Transcriber(database, settings.storage.audio, settings.transcription)
         )
-        live = await stack.enter_async_context(Live(database, settings.calls, settings.desk, now=utc_now))
+        live = await stack.enter_async_context(
+            Live(database, settings.calls, settings.desk, timezone=settings.notices.timezone, now=utc_now)
+        )
         switchboard = Switchboard(
             settings.asterisk,
             settings.calls,

@@ -4,20 +4,30 @@ Every section's model lives in the package it belongs to; this file only puts th
 through the environment (`CENTRALINO_ASTERISK__PASSWORD`, `CENTRALINO_SMTP__PASSWORD`) than in the file.
 """
 
+import glob
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from desk.settings import DeskSettings
-from ivr.config import CallsConfig
+from ivr.config import CallsConfig, FieldPath, wrong_fields
+from ivr.prompts import Prompts, is_own_sound, own_sound
 from ivr.switchboard import AsteriskSettings
 from tickets.notices import NoticeSettings
 from tickets.outbox import SmtpSettings
+from voicemail.model_store import model_problem
 from voicemail.transcription import TranscriptionSettings
 
+PROMPT_HELP = (
+    "`centralino prompts list` shows the names; a sound of your own has a folder in its name, such as custom/welcome"
+)
 DEFAULT_FILE = Path("/etc/centralino/centralino.toml")
 
 
@@ -25,12 +35,26 @@ class SettingsError(Exception):
     """The settings make no sense; the text names each field and what is wrong with it."""
 
 
+DATABASES = ("sqlite+aiosqlite:///", "postgresql+psycopg://")
+"""How the address of a database begins: other drivers of the same databases cannot be used."""
+
+
+def _check_database(url: str) -> str:
+    if not url.startswith(DATABASES):
+        raise ValueError(f"must begin with {' or '.join(DATABASES)}: see docs/settings.md")
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError("is no address of a database: see docs/settings.md") from None
+    return url
+
+
 class StorageSettings(BaseModel):
     """Where data is kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database: str = "sqlite+aiosqlite:////var/lib/centralino/centralino.db"
+    database: Annotated[str, AfterValidator(_check_database)] = "sqlite+aiosqlite:////var/lib/centralino/centralino.db"
     """SQLAlchemy URL: `sqlite+aiosqlite:///path` or `postgresql+psycopg://user@host/name`."""
     audio: Path = Path("/var/lib/centralino/audio")
     """Folder of the messages' audio."""
@@ -77,27 +101,76 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @model_validator(mode="after")
-    def _default_secret_refused(self) -> Self:
-        if self.asterisk.password.get_secret_value() in ("", "changeme", "secret", "password"):
-            raise ValueError("asterisk.password: choose a password of your own (the same as in Asterisk's ari.conf)")
+    def _prompts_are_there(self) -> Self:
+        ours = {(prompt.name, prompt.language) for prompt in Prompts()}
+        problems = [
+            (("calls", *path), f"there is no prompt {name!r} in {language!r}: {PROMPT_HELP}")
+            for path, name, language in self.calls.prompts()
+            if not is_own_sound(name) and (name, language) not in ours
+        ]
+        if problems:
+            raise wrong_fields(problems)
         return self
 
 
 def in_words(problem: ErrorDetails) -> str:
-    """What is wrong with one field of a file that a person has written."""
+    """What is wrong with one field of a file that a person has written; secrets are never in it."""
+    given, limits = problem.get("input"), problem.get("ctx", {})
+    secret = any("password" in str(part) for part in problem["loc"])
+    found = f", not {given!r}" if isinstance(given, str | int | float) and not secret else ""
     match problem["type"]:
         case "missing":
             return "is missing"
         case "extra_forbidden":
             return "there is no such setting"
+        case "bool_parsing" | "bool_type":
+            return "must be true or false" + found
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "must be a whole number" + found
+        case "float_parsing" | "float_type":
+            return "must be a number" + found
+        case "string_type":
+            return "must be a text in quotes" + found
+        case "greater_than":
+            return f"must be above {limits['gt']:g}" + found
+        case "greater_than_equal":
+            return f"must be {limits['ge']:g} or more" + found
+        case "less_than_equal":
+            return f"must be {limits['le']:g} or less" + found
+        case "literal_error" | "enum":
+            return f"must be {limits['expected']}" + found
+        case "model_type" | "dict_type":
+            return "must be a section or table of its own"
+        case "list_type" | "tuple_type":
+            return "must be a list in square brackets"
         case _:
             return problem["msg"].removeprefix("Value error, ")
+
+
+def _told(problem: ErrorDetails) -> Iterator[tuple[FieldPath, str]]:
+    path, words = problem["loc"], in_words(problem)
+    if problem["type"] == "wrong_fields":
+        yield from (((*path, *rest), words) for rest, words in problem["ctx"]["problems"])
+    elif problem["type"] == "missing":
+        variable = "CENTRALINO_" + "__".join(map(str, path)).upper()
+        yield path, f"{words}: write it into the file, or give it in the environment as {variable}"
+    else:
+        yield path, words
+
+
+def where(path: FieldPath) -> str:
+    """A field as docs/settings.md names it; the entries of a list are counted from 1, as people do."""
+    parts = (f"[entry {part + 1}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".")
 
 
 def load(file: Path) -> Settings:
     """Read a settings file. Raises SettingsError with one line for each field that is wrong."""
     if not file.is_file():
-        raise SettingsError(f"{file}: there is no such settings file")
+        raise SettingsError(
+            f"{file}: there is no such settings file. Copy docs/centralino.example.toml there and change it, "
+            "or name another file with --config"
+        )
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=file)
@@ -106,13 +179,47 @@ def load(file: Path) -> Settings:
         return FromFile()
     except ValidationError as error:
         lines = [f"{file}: the settings make no sense"]
-        for problem in error.errors(include_url=False, include_context=False, include_input=False):
-            where = ".".join(str(part) for part in problem["loc"]) or "settings"
-            words = in_words(problem)
-            if problem["type"] == "missing":
-                variable = "CENTRALINO_" + where.replace(".", "__").upper()
-                words += f": write it into the file, or give it in the environment as {variable}"
-            lines.append(f"  {where}: {words}")
+        for problem in error.errors(include_url=False):
+            for path, words in _told(problem):
+                lines.append(f"  {where(path)}: {words}")
         raise SettingsError("\n".join(lines)) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file}: it is not written in UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"{file}: it cannot be read: {error.strerror}") from None
     except ValueError as error:  # not TOML at all
-        raise SettingsError(f"{file}: {error}") from None
+        raise SettingsError(f"{file}: {error}. It must be TOML: a text stands in quotes, a list in brackets") from None
+
+
+def what_is_missing(settings: Settings) -> list[str]:
+    """What the settings point to and is not there, is left out and will be missed, or cannot be seen from here.
+
+    None of it keeps the service from starting: calls are taken, and what is missing is made up for afterwards.
+    """
+    missing = []
+    if settings.smtp is None:
+        missing.append("[smtp]: users get no mail; notices wait until there is a mail server")
+    for language in sorted({line.language for line in settings.calls.lines}):
+        folder = settings.transcription.models.get(language)
+        problem = model_problem(folder) if folder else "no model is named"
+        if problem:
+            missing.append(f"transcription.models.{language}: {problem}; messages are kept, but not transcribed")
+    folders = {
+        "asterisk.recordings": settings.asterisk.recordings,
+        "asterisk.fallback": settings.asterisk.fallback,
+        "storage.audio": settings.storage.audio,
+    }
+    url = make_url(settings.storage.database)
+    if url.get_backend_name() == "sqlite" and url.database:
+        folders["storage.database"] = Path(url.database).absolute().parent
+    for field, folder in folders.items():
+        if not folder.is_dir() and field != "storage.audio":  # which the service makes
+            missing.append(f"{field}: there is no folder {folder}")
+        elif folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            missing.append(f"{field}: this user may not write in {folder}")
+    for sound in sorted({own_sound(name, lang) for _, name, lang in settings.calls.prompts() if is_own_sound(name)}):
+        if not sound.startswith("/"):
+            missing.append(f"the sound {sound} is your own: it must be below Asterisk's folder of sounds")
+        elif not list(Path(sound).parent.glob(f"{glob.escape(Path(sound).name)}.*")):
+            missing.append(f"the sound {sound} is your own, and there is no such file")
+    return missing

@@ -51,12 +51,33 @@ async def create_account(
 
 async def set_password(session: AsyncSession, username: str, password: str) -> Account:
     """Give an account a new password and end all its log-ins. Raises NotThere, WeakPassword."""
+    account = await _account(session, username)
+    account.password_hash = _hashed(password)
+    await _end_log_ins(session, account)
+    return account
+
+
+async def set_role(session: AsyncSession, username: str, role: Role) -> None:
+    """Change what an account may do. Raises NotThere."""
+    (await _account(session, username)).role = role
+
+
+async def remove_account(session: AsyncSession, username: str) -> None:
+    """Remove an account and end all its log-ins. Raises NotThere."""
+    account = await _account(session, username)
+    await _end_log_ins(session, account)
+    await session.delete(account)
+
+
+async def _account(session: AsyncSession, username: str) -> Account:
     account = await account_by_username(session, username)
     if account is None:
         raise NotThere(f"there is no account {username!r}")
-    account.password_hash = _hashed(password)
-    await session.execute(delete(DeskSession).where(DeskSession.account_id == account.id))
     return account
+
+
+async def _end_log_ins(session: AsyncSession, account: Account) -> None:
+    await session.execute(delete(DeskSession).where(DeskSession.account_id == account.id))
 
 
 def _hashed(password: str) -> str:

@@ -1,9 +1,11 @@
 """What a site describes of its calls: lines, menus and queues (part of the settings file)."""
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from schedules.hours import Calendar
 from tickets.models import AREAS
@@ -11,6 +13,16 @@ from tickets.models import AREAS
 Language = Literal["it", "en"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Key = Annotated[str, Field(pattern=r"^[0-9*#]$")]
+
+
+FieldPath = tuple[int | str, ...]
+"""The way to a field, as in pydantic's `loc`."""
+
+
+def wrong_fields(problems: Sequence[tuple[FieldPath, str]]) -> PydanticCustomError:
+    """An error for a check of several fields together: which are wrong (seen from the model checked), and why."""
+    text = "; ".join(f"{'.'.join(map(str, path))}: {words}" for path, words in problems)
+    return PydanticCustomError("wrong_fields", "{text}", {"text": text, "problems": list(problems)})
 
 
 class _Config(BaseModel):
@@ -96,28 +108,44 @@ class CallsConfig(_Config):
 
     @model_validator(mode="after")
     def _names_point_somewhere(self) -> Self:
-        seen: set[str] = set()
+        if problems := list(self._problems()):
+            raise wrong_fields(problems)
+        return self
+
+    def _problems(self) -> Iterator[tuple[FieldPath, str]]:
+        numbers: set[str] = set()
         for index, line in enumerate(self.lines):
-            where = f"lines[{index}] ({line.number})"
-            if line.number in seen:
-                raise ValueError(f"{where}: the number is described twice")
-            seen.add(line.number)
+            path: FieldPath = ("lines", index)
+            if line.number in numbers:
+                yield (*path, "number"), f"the number {line.number} is described twice"
+            numbers.add(line.number)
             if line.calendar not in self.calendars:
-                raise ValueError(f"{where}.calendar: there is no calendar {line.calendar!r}")
-            queues = {"queue": line.queue}
-            if line.menu:
-                queues |= {f"menu.choices.{k}.queue": c.queue for k, c in line.menu.choices.items() if c.queue}
-            for field, queue in queues.items():
-                if queue not in self.queues:
-                    raise ValueError(f"{where}.{field}: there is no queue {queue!r}")
-        for pattern in self.outbound_allowed:
+                yield (*path, "calendar"), _nowhere("calendar", line.calendar, self.calendars)
+            if line.queue not in self.queues:
+                yield (*path, "queue"), _nowhere("queue", line.queue, self.queues)
+            for key, choice in line.menu.choices.items() if line.menu else ():
+                if choice.queue is not None and choice.queue not in self.queues:
+                    yield (*path, "menu", "choices", key, "queue"), _nowhere("queue", choice.queue, self.queues)
+        for index, pattern in enumerate(self.outbound_allowed):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"outbound_allowed: {pattern!r} is no regular expression: {error}") from None
+                yield ("outbound_allowed", index), f"{pattern!r} is no regular expression: {error}"
         if self.outbound_endpoint is not None and "{number}" not in self.outbound_endpoint:
-            raise ValueError("outbound_endpoint: must hold {number}, for example PJSIP/{number}@trunk")
-        return self
+            yield ("outbound_endpoint",), "must hold {number}, for example PJSIP/{number}@trunk"
+
+    def prompts(self) -> Iterator[tuple[FieldPath, str, Language]]:
+        """Every prompt that the settings name: where, its name, and a language it is played in."""
+        for index, line in enumerate(self.lines):
+            for field in ("greeting", "closed_greeting", "notice"):
+                yield ("lines", index, field), getattr(line, field), line.language
+            if line.menu:
+                yield ("lines", index, "menu", "prompt"), line.menu.prompt, line.language
+        for name, calendar in self.calendars.items():
+            for index, closure in enumerate(calendar.closures):
+                if closure.prompt is not None:
+                    for language in sorted({line.language for line in self.lines if line.calendar == name}):
+                        yield ("calendars", name, "closures", index, "prompt"), closure.prompt, language
 
     def may_be_called(self, number: str) -> bool:
         """Whether calls may be transferred to an outside number."""
@@ -133,3 +161,7 @@ class CallsConfig(_Config):
         """The opening hours of a line; the first line's for a number that is no longer described."""
         line = self.line(number) or self.lines[0]
         return self.calendars[line.calendar]
+
+
+def _nowhere(what: str, name: str, known: Iterable[str]) -> str:
+    return f"there is no {what} {name!r}; the settings describe {', '.join(known) or 'none'}"

@@ -2,6 +2,7 @@
 
 IvrError
 +-- PresenceRefused   an agent's change of state that is not possible now
++-- AgentRefused      an agent cannot be added, changed or removed that way
 +-- CommandRefused    a steer of a call (hold, transfer ...) that is not possible now
 """
 
@@ -12,6 +13,10 @@ class IvrError(Exception):
 
 class PresenceRefused(IvrError):
     """The agent cannot change to that state now."""
+
+
+class AgentRefused(IvrError):
+    """The agent cannot be added, changed or removed that way."""
 
 
 class CommandRefused(IvrError):

@@ -71,14 +71,15 @@ class OfferResult(enum.StrEnum):
 
 
 class Agent(Base):
-    """A person who takes calls. `endpoint` is the phone, such as `PJSIP/101`."""
+    """A person who takes calls, or did: one who has left has no phone any more, but stays in the history of calls."""
 
     __tablename__ = "agent"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str] = mapped_column(String(120))
-    endpoint: Mapped[str] = mapped_column(String(80), unique=True)
+    endpoint: Mapped[str | None] = mapped_column(String(80), unique=True)
+    """The phone, such as `PJSIP/101`; None: the agent has left."""
     queues: Mapped[list[str]] = mapped_column(JSON, default=list)
     presence: Mapped[Presence] = mapped_column(enum_column(Presence), default=Presence.OFFLINE, index=True)
     pause_reason: Mapped[PauseReason | None] = mapped_column(enum_column(PauseReason))

@@ -5,6 +5,7 @@ running it. A claim is a compare-and-set, so that two workers can never ring one
 locks the row first, calls before agents (SQLite has one writer at a time and ignores that).
 """
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ivr.assignment import FreeAgent, WaitingCall, assign
 from ivr.config import Queue
-from ivr.errors import PresenceRefused
+from ivr.errors import AgentRefused, PresenceRefused
 from ivr.models import Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
 from tickets.database import UTCDateTime, announce
 
@@ -370,15 +371,77 @@ async def bind_request(session: AsyncSession, call_id: str, request_id: int) -> 
 # --------------------------------------------------------------------------------------------------------- agents
 
 
+_ENDPOINT = re.compile(r"[A-Za-z0-9]+/[^\s/,&@]+")
+
+
 async def add_agent(
     session: AsyncSession, username: str, name: str, endpoint: str, queues: Sequence[str], *, now: datetime
 ) -> Agent:
-    """Add an agent; `endpoint` is the phone, such as `PJSIP/101`."""
-    agent = Agent(username=username, name=name, endpoint=endpoint, queues=list(queues), presence_since=now)
+    """Add an agent, or take back one who had left; `endpoint` is the phone, such as `PJSIP/101`.
+
+    Raises AgentRefused for a user name or a phone that is taken, and for what is no phone.
+    """
+    agent = await session.scalar(select(Agent).where(Agent.username == username).with_for_update())
+    if agent is None:
+        agent = Agent(username=username, presence_since=now)
+    elif agent.endpoint is not None:
+        raise AgentRefused(f"there is an agent with the user name {username!r} already")
+    agent.name, agent.queues = name, list(queues)
+    agent.endpoint = await _free_endpoint(session, endpoint)
     session.add(agent)
     await session.flush()
     announce(session, "agent", agent.id)
     return agent
+
+
+async def change_agent(
+    session: AsyncSession,
+    username: str,
+    *,
+    name: str | None = None,
+    endpoint: str | None = None,
+    queues: Sequence[str] | None = None,
+) -> Agent:
+    """Change what is given of an agent. Raises AgentRefused as `add_agent` does, and for an unknown user name."""
+    agent = await _agent_named(session, username)
+    if name is not None:
+        agent.name = name
+    if endpoint is not None and endpoint != agent.endpoint:
+        agent.endpoint = await _free_endpoint(session, endpoint)
+        agent.phone_reachable = False  # until the next look at the phones
+    if queues is not None:
+        agent.queues = list(queues)
+    announce(session, "agent", agent.id)
+    announce(session, FREE_AGENT, agent.id)
+    return agent
+
+
+async def remove_agent(session: AsyncSession, username: str, *, now: datetime) -> None:
+    """Let an agent leave: without phone and queues, but with all history. Raises AgentRefused, also during a call."""
+    agent = await _agent_named(session, username)
+    if agent.presence in (Presence.RINGING, Presence.TALKING):
+        raise AgentRefused(f"{username} is in a call just now: try again afterwards")
+    agent.endpoint, agent.queues, agent.phone_reachable = None, [], False
+    agent.call_id = agent.pause_after_call = None
+    _set_presence(session, agent, Presence.OFFLINE, now=now)
+
+
+async def _agent_named(session: AsyncSession, username: str) -> Agent:
+    agent = await session.scalar(
+        select(Agent).where(Agent.username == username, Agent.endpoint.is_not(None)).with_for_update()
+    )
+    if agent is None:
+        raise AgentRefused(f"there is no agent with the user name {username!r}")
+    return agent
+
+
+async def _free_endpoint(session: AsyncSession, endpoint: str) -> str:
+    if _ENDPOINT.fullmatch(endpoint) is None:
+        raise AgentRefused(f"{endpoint!r} is no phone of Asterisk: write technology and name, such as PJSIP/101")
+    holder = await session.scalar(select(Agent.username).where(Agent.endpoint == endpoint))
+    if holder is not None:
+        raise AgentRefused(f"the phone {endpoint} is {holder}'s")
+    return endpoint
 
 
 async def go_free(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
@@ -436,10 +499,10 @@ async def set_desk_connected(session: AsyncSession, agent_id: int, connected: bo
             announce(session, DESK_OPENED, agent_id)
 
 
-async def set_phone_reachable(session: AsyncSession, endpoint: str, reachable: bool, *, now: datetime) -> None:
+async def set_phone_reachable(session: AsyncSession, agent_id: int, reachable: bool, *, now: datetime) -> None:
     """Note whether an agent's phone is registered; a phone that is back ends the pause its absence caused."""
-    agent = await session.scalar(select(Agent).where(Agent.endpoint == endpoint).with_for_update())
-    if agent is None or agent.phone_reachable is reachable:
+    agent = await _locked(session, agent_id)
+    if agent.phone_reachable is reachable:
         return
     agent.phone_reachable = reachable
     if reachable and agent.pause_reason is PauseReason.PHONE_UNREACHABLE:

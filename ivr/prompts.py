@@ -91,6 +91,16 @@ def media(name: str, language: Language) -> str:
     return f"sound:{PREFIX}/{language}/{name}"
 
 
+def is_own_sound(name: str) -> bool:
+    """Whether a name in the settings can only mean a sound of the site: one in a folder, or a whole media URI."""
+    return "/" in name or ":" in name
+
+
+def own_sound(name: str, language: Language) -> str:
+    """The site's own sound of that name, as Asterisk knows it in a language."""
+    return name.replace("{language}", language)
+
+
 class Prompts:
     """The prompts of one manifest and the sounds beside it, in `it/` and `en/`."""
 
@@ -137,7 +147,7 @@ class Prompts:
         """
         if name in self:
             return media(name, language)
-        own = name.replace("{language}", language)
+        own = own_sound(name, language)
         return own if own.startswith(("sound:", "recording:", "tone:")) else f"sound:{own}"
 
     def missing(self, folder: Path | None = None) -> list[str]:

@@ -68,8 +68,8 @@ async def waiting_calls(session: AsyncSession) -> Sequence[Call]:
 
 
 async def agents(session: AsyncSession) -> Sequence[Agent]:
-    """All agents by name."""
-    return (await session.scalars(select(Agent).order_by(Agent.name))).all()
+    """All agents by name, without those who have left."""
+    return (await session.scalars(select(Agent).where(Agent.endpoint.is_not(None)).order_by(Agent.name))).all()
 
 
 async def attempts_since(session: AsyncSession, caller: str, since: datetime) -> int:

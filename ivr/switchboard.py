@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.contextvars import bound_contextvars
 
@@ -66,14 +67,27 @@ FALLBACK_CONTEXT = "centralino-fallback"
 """The dialplan's context that records a message without us."""
 
 
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no address of a web server: write it as http://127.0.0.1:8088")
+    return url
+
+
+def _check_password(password: SecretStr) -> SecretStr:
+    if password.get_secret_value() in ("", "changeme", "secret", "password"):
+        raise ValueError("choose a password of your own (the same as in Asterisk's ari.conf)")
+    return password
+
+
 class AsteriskSettings(BaseModel):
     """Where Asterisk is. The folders are as this service sees them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str = "http://127.0.0.1:8088"
+    url: Annotated[str, AfterValidator(_check_url)] = "http://127.0.0.1:8088"
     username: str = "centralino"
-    password: SecretStr
+    password: Annotated[SecretStr, AfterValidator(_check_password)]
     app: str = "centralino"
     """Name of the Stasis application."""
     recordings: Path = Path("/var/spool/asterisk/recording")
@@ -467,7 +481,7 @@ class Switchboard:
         for agent in await self.services.database.read(queries.agents):
             if agent.phone_reachable is not (agent.endpoint in online):
                 await self.services.database.run(
-                    operations.set_phone_reachable, agent.endpoint, agent.endpoint in online, now=self.services.now()
+                    operations.set_phone_reachable, agent.id, agent.endpoint in online, now=self.services.now()
                 )
 
     # ------------------------------------------------------------------------------------------------------ fallback

@@ -266,6 +266,12 @@ async def add_company(session: AsyncSession, name: str, phones: Sequence[str] = 
     return company
 
 
+async def company_named(session: AsyncSession, name: str) -> Company:
+    """The company of that name, added when it is new. Raises `InvalidInput`."""
+    known = await session.scalar(select(Company).where(Company.name == _name(name)))
+    return known or await add_company(session, name)
+
+
 async def add_contact(
     session: AsyncSession,
     name: str,
@@ -288,6 +294,10 @@ async def add_contact(
         company=await _find(session, Company, company_id),
         phones=[_phone(_number(raw)) for raw in phones],
     )
+    numbers = [phone.e164 for phone in contact.phones]
+    same = select(Contact.id).join(Contact.phones).where(Contact.name == contact.name, Phone.e164.in_(numbers))
+    if await session.scalar(same.limit(1)) is not None:
+        raise DuplicateEntry(f"{contact.name} is in the directory already with this number")
     session.add(contact)
     await session.flush()
     announce(session, "contact", contact.id)

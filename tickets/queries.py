@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import joinedload, selectinload
 
 from tickets.models import CLOSED_STATUSES, Company, Contact, OutboxMail, Phone, Request, RequestEvent
 from tickets.operations import PROMISE_MISSED, UNTAKEN
@@ -174,7 +174,7 @@ async def contacts(session: AsyncSession, text: str, limit: int = 20) -> Sequenc
     words = clean_line(text)[:200].split()
     if not words:
         return []
-    query = select(Contact).outerjoin(Contact.company)
+    query = select(Contact).outerjoin(Contact.company).options(selectinload(Contact.phones))
     every_word = and_(
         *(
             or_(

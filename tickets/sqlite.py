@@ -7,6 +7,8 @@ Measured, together with making the retry machinery only where needed: 28 % less 
 SELECT, one UPDATE and the commit (1.36 to 0.98 ms), 34 % less for a read of one SELECT (0.70 to 0.46 ms).
 """
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable
 from typing import Any, Self
@@ -77,7 +79,17 @@ class _Cursor(aiosqlite.Cursor):
 def connect(path: str, **options: Any) -> aiosqlite.Connection:
     """Open a database file for SQLAlchemy's `async_creator_fn`; the options are those of `sqlite3.connect`."""
     options["check_same_thread"] = False
-    connection = _Connection(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
+    connection = _Connection(lambda: _open(path, **options), iter_chunk_size=64)
     # As SQLAlchemy does with the connections it makes itself: one left open must not keep the process from ending.
     connection._thread.daemon = True
+    return connection
+
+
+def _open(path: str, **options: Any) -> sqlite3.Connection:
+    if not options.get("uri") and path != ":memory:":
+        # A new file is its owner's only, whatever the umask: it holds callers' data. SQLite gives the files beside it
+        # the same rights. What is wrong with the path is for SQLite to say.
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection: sqlite3.Connection = sqlite3.connect(path, **options)
     return connection

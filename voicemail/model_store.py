@@ -151,7 +151,10 @@ def download(name: str, folder: Path, *, host: str = MODEL_HOST, progress: Progr
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it is an open answer, too
         if isinstance(error, urllib.error.HTTPError) and error.code == 404:
-            raise ModelNotInstalled(f"the model host has no {name} ({url})") from error
+            raise ModelNotInstalled(
+                f"the model host has no {name} ({url}): `centralino models list` names the official ones, "
+                "--zip FILE installs a model that you have"
+            ) from error
         if isinstance(error, OSError):
             raise ModelNotInstalled(f"cannot download {url}: {error}") from error
         raise

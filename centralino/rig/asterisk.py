@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 import asterisk_conf
 from asterisk_conf.render import Directories, PhoneAccount, Site, render
+from centralino.rig.errors import AsteriskFailed, AsteriskMissing
 from centralino.rig.ports import PortRange
 
 OLDEST = (22, 4)
@@ -27,17 +28,6 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _LANGUAGES = {"it": "it_IT_m_Carlo", "en": "en_US_f_Allison"}
 _CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-class AsteriskMissing(RuntimeError):
-    """No Asterisk 22.4 or later was found: run `make setup`, or put one on the PATH."""
-
-    def __init__(self) -> None:
-        super().__init__(self.__doc__)
-
-
-class AsteriskFailed(RuntimeError):
-    """Asterisk did not start or ended by itself; the message holds the end of its log."""
 
 
 def find_asterisk() -> Path:

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import httpx
 import uvicorn
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from desk.app import create_app
@@ -27,9 +26,9 @@ from ivr.models import Agent, Call, Offer, OfferResult, Outcome, Phase, Presence
 from ivr.operations import add_agent, answer_offer, begin_call, end_call, join_queue
 from schedules.hours import Calendar
 from tickets.database import Base, Database, announce
-from tickets.models import Channel, Company, Contact, Kind, Request
+from tickets.models import Channel, Contact, Kind, Request
 from tickets.notices import Notices, NoticeSettings
-from tickets.operations import NewRequest, add_company, add_contact, open_request
+from tickets.operations import NewRequest, add_contact, company_named, open_request
 from voicemail.audio import KeptAudio
 from voicemail.models import Message
 from voicemail.operations import begin_message, file_message, store_transcript
@@ -118,7 +117,9 @@ class DeskServer:
         self._stack.push_async_callback(self.database.close)
         async with self.database.engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
-        self.live = await self._stack.enter_async_context(Live(self.database, CALLS, self.settings, now=self.now))
+        self.live = await self._stack.enter_async_context(
+            Live(self.database, CALLS, self.settings, timezone=self.notices.settings.timezone, now=self.now)
+        )
         self.app = create_app(
             self.database, self.live, self.control, self.notices, CALLS, self.audio, self.settings, now=self.now
         )
@@ -241,9 +242,7 @@ async def _agent(
 
 
 async def _contact(session: AsyncSession, name: str, phone: str, company: str | None, email: str | None) -> int:
-    found = await session.scalar(select(Company).where(Company.name == company)) if company else None
-    if company and found is None:
-        found = await add_company(session, company)
+    found = await company_named(session, company) if company else None
     contact: Contact = await add_contact(
         session, name, phones=[phone], email=email, company_id=found.id if found else None
     )

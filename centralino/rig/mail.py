@@ -76,6 +76,12 @@ class MailCatcher:
             self._changed.notify_all()
         return "250 OK"
 
+    async def message(self, index: int) -> Caught:
+        """The message of that index in `messages`, as soon as it has come."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.messages) > index)
+        return self.messages[index]
+
     async def wait_for(self, recipient: str, subject: str = "", *, within: float = 10) -> Caught:
         """Wait for a message to `recipient` whose subject contains `subject`; one that has come already counts.
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, Self
 from urllib.parse import quote
 
 from centralino.rig import audio
+from centralino.rig.errors import PhoneFailed
 from centralino.rig.ports import PortRange
 
 _PATIENCE = 10.0  # seconds, for what takes a moment at most
@@ -81,10 +82,6 @@ class Happened:
     peer: str
     peer_name: str
     reason: str
-
-
-class PhoneFailed(RuntimeError):
-    """The phone did not do what it was told; the message says what it answered."""
 
 
 class Exchange(Protocol):

@@ -11,9 +11,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-
-class PostgresMissing(Exception):
-    """No PostgreSQL server is installed: install the package `postgresql`."""
+from centralino.rig.errors import PostgresMissing
 
 
 class PostgresServer:

@@ -157,14 +157,12 @@ class World:
             await desk_operations.create_account(
                 session, colleague.username, PASSWORD, role=Role.AGENT, agent_id=agent.id
             )
-        companies: dict[str, int] = {}
         for person in self.people:
-            if person.company not in companies:
-                companies[person.company] = (await ticket_operations.add_company(session, person.company)).id
+            company = await ticket_operations.company_named(session, person.company)
             await ticket_operations.add_contact(
                 session,
                 person.name,
-                company_id=companies[person.company],
+                company_id=company.id,
                 email=person.email,
                 phones=[person.phone],
             )

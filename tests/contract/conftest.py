@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from centralino.migrate import migrate
-from centralino.rig.postgres import PostgresMissing, PostgresServer
+from centralino.rig.errors import PostgresMissing
+from centralino.rig.postgres import PostgresServer
 from tickets.database import Database
 
 

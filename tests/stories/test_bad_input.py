@@ -112,9 +112,9 @@ def changed(path: str, value: object) -> dict[str, Any]:
 NONSENSE = [
     ("calls.lines.0.queue", "nessuna", "queue"),
     ("calls.lines.0.calendar", "mai", "calendar"),
-    ("calls.lines.0.number", "centralino; DROP", "lines.0.number"),
-    ("calls.lines.1.number", STAFFED, "lines[1]"),
-    ("calls.lines.0.language", "de", "lines.0.language"),
+    ("calls.lines.0.number", "centralino; DROP", "calls.lines[entry 1].number"),
+    ("calls.lines.1.number", STAFFED, "calls.lines[entry 2].number"),
+    ("calls.lines.0.language", "de", "calls.lines[entry 1].language"),
     ("calls.lines", [], "calls.lines"),
     ("calls.queues.edotto.ring_seconds", -1, "queues.edotto.ring_seconds"),
     ("calls.queues.edotto.ring_agents", 0, "queues.edotto.ring_agents"),

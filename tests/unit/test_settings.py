@@ -1,8 +1,11 @@
-"""What a person reads whose settings make no sense."""
+"""What a person reads whose settings make no sense, or point to what is not there."""
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli_w
 from typer.testing import CliRunner
 
 from centralino.cli import app
@@ -12,23 +15,140 @@ pytestmark = pytest.mark.unit
 EXAMPLE = Path(__file__).parents[2] / "docs/centralino.example.toml"
 
 
-def test_a_missing_secret_and_an_unknown_setting_say_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CENTRALINO_ASTERISK__PASSWORD", raising=False)
-    file = tmp_path / "centralino.toml"
-    file.write_text("pippo = 1\n" + EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+@pytest.fixture(autouse=True)
+def _password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CENTRALINO_ASTERISK__PASSWORD", "una-password-di-prova")
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """The example, to be changed."""
+    return tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))
+
+
+def refused(folder: Path, settings: dict[str, Any] | str) -> list[str]:
+    """The lines that a person reads about these settings, without the file's name."""
+    file = folder / "centralino.toml"
+    file.write_text(settings if isinstance(settings, str) else tomli_w.dumps(settings), encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
         load(file)
-    assert str(caught.value).splitlines()[1:] == [
-        "  asterisk.password: is missing: write it into the file, or give it in the environment as "
+    first, *fields = str(caught.value).removeprefix(f"{file}: ").splitlines()
+    return [line.strip() for line in fields] or [first]
+
+
+def test_a_missing_secret_and_an_unknown_setting_say_what_to_do(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CENTRALINO_ASTERISK__PASSWORD", raising=False)
+    assert refused(tmp_path, {"pippo": 1} | settings) == [
+        "asterisk.password: is missing: write it into the file, or give it in the environment as "
         "CENTRALINO_ASTERISK__PASSWORD",
-        "  pippo: there is no such setting",
+        "pippo: there is no such setting",
+    ]
+
+
+def test_values_of_a_wrong_kind_are_shown_but_for_secrets(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CENTRALINO_ASTERISK__PASSWORD", raising=False)
+    settings["asterisk"] |= {"password": 12345, "url": "127.0.0.1:8088"}
+    settings["calls"]["calendars"]["edotto"]["holidays"] = "forse"
+    settings["calls"]["queues"]["applicativi"] |= {"ring_seconds": "venti", "ring_agents": 1.5, "wrap_up_seconds": -1}
+    settings["calls"]["lines"][1]["language"] = "de"
+    settings["storage"]["database"] = "sqlite:////var/lib/centralino/centralino.db"
+    settings["listen"] = {"port": 70000}
+    settings["transcription"]["models"] = "vosk"
+    settings["smtp"] = {"host": 25, "port": "posta"}
+    assert refused(tmp_path, settings) == [
+        "asterisk.url: '127.0.0.1:8088' is no address of a web server: write it as http://127.0.0.1:8088",
+        "asterisk.password: must be a text in quotes",
+        "calls.calendars.edotto.holidays: must be true or false, not 'forse'",
+        "calls.queues.applicativi.ring_seconds: must be a number, not 'venti'",
+        "calls.queues.applicativi.ring_agents: must be a whole number, not 1.5",
+        "calls.queues.applicativi.wrap_up_seconds: must be 0 or more, not -1",
+        "calls.lines[entry 2].language: must be 'it' or 'en', not 'de'",
+        "smtp.host: must be a text in quotes, not 25",
+        "smtp.port: must be a whole number, not 'posta'",
+        "transcription.models: must be a section or table of its own",
+        "storage.database: must begin with sqlite+aiosqlite:/// or postgresql+psycopg://: see docs/settings.md",
+        "listen.port: must be 65535 or less, not 70000",
+    ]
+
+
+def test_every_name_that_points_nowhere_is_told_at_once(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings["calls"]["lines"][0] |= {"queue": "nessuna", "calendar": "mai"}
+    settings["calls"]["lines"][0]["menu"]["choices"]["3"]["queue"] = "altra"
+    settings["calls"]["lines"][1]["number"] = settings["calls"]["lines"][0]["number"]
+    settings["calls"]["outbound_allowed"] = ["3[0-9"]
+    queues = "the settings describe applicativi, credenziali"
+    told = refused(tmp_path, settings)
+    assert told[:-1] == [
+        "calls.lines[entry 1].calendar: there is no calendar 'mai'; the settings describe edotto",
+        f"calls.lines[entry 1].queue: there is no queue 'nessuna'; {queues}",
+        f"calls.lines[entry 1].menu.choices.3.queue: there is no queue 'altra'; {queues}",
+        "calls.lines[entry 2].number: the number 800123456 is described twice",
+    ]
+    assert told[-1].startswith("calls.outbound_allowed[entry 1]: '3[0-9' is no regular expression")
+
+
+def test_a_prompt_that_does_not_exist_is_refused_where_it_is_named(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings["calls"]["lines"][1]["greeting"] = "welcom"
+    settings["calls"]["lines"][0]["menu"]["prompt"] = "custom/menu"
+    settings["calls"]["calendars"]["edotto"]["closures"][0]["prompt"] = "ferie"
+    told = refused(tmp_path, settings)
+    assert [line.partition(":")[0] for line in told] == [
+        "calls.lines[entry 2].greeting",
+        "calls.calendars.edotto.closures[entry 1].prompt",
+        "calls.calendars.edotto.closures[entry 1].prompt",
+    ]
+    assert "there is no prompt 'welcom' in 'en': `centralino prompts list` shows the names" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "[asterisk]\nurl = nowhere\n",
+            "(at line 2, column 7). It must be TOML: a text stands in quotes",
+        ),
+        ("", "asterisk: is missing"),
+    ],
+)
+def test_what_is_no_settings_file_is_said_so(
+    tmp_path: Path, text: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CENTRALINO_ASTERISK__PASSWORD")
+    assert told in refused(tmp_path, text)[0]
+
+
+def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no such settings file\. Copy docs/centralino\.example\.toml"):
+        load(tmp_path / "centralino.toml")
+
+
+def test_check_tells_what_the_settings_point_to_and_is_not_there(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings["asterisk"] |= {"recordings": str(tmp_path / "recording"), "fallback": str(tmp_path)}
+    settings["transcription"]["models"] = {"it": str(tmp_path / "vosk-model-it")}
+    settings["storage"] = {"database": f"sqlite+aiosqlite:///{tmp_path}/x/centralino.db", "audio": str(tmp_path)}
+    settings["calls"]["lines"][0] |= {"greeting": str(tmp_path / "{language}/benvenuto"), "notice": "custom/notice"}
+    file = tmp_path / "centralino.toml"
+    file.write_text(tomli_w.dumps(settings), encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", "--config", str(file)])
+    assert result.exit_code == 0
+    told = result.output.partition("The settings make sense.")[2]
+    assert [line.removeprefix("* ") for line in told.splitlines() if line.startswith("* ")] == [
+        "[smtp]: users get no mail; notices wait until there is a mail server",
+        "transcription.models.en: no model is named; messages are kept, but not transcribed",
+        f"transcription.models.it: the folder {tmp_path}/vosk-model-it does not exist; messages are kept, "
+        "but not transcribed",
+        f"asterisk.recordings: there is no folder {tmp_path}/recording",
+        f"storage.database: there is no folder {tmp_path}/x",
+        f"the sound {tmp_path}/it/benvenuto is your own, and there is no such file",
+        "the sound custom/notice is your own: it must be below Asterisk's folder of sounds",
     ]
 
 
 def test_a_database_that_cannot_be_opened_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CENTRALINO_ASTERISK__PASSWORD", "una-password-di-prova")
     monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite+aiosqlite:///{tmp_path}/no-such-folder/x.db")
     result = CliRunner().invoke(app, ["agent", "list", "--config", str(EXAMPLE)])
     assert result.exit_code == 1

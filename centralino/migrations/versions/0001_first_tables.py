@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("username", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=120), nullable=False),
-        sa.Column("endpoint", sa.String(length=80), nullable=False),
+        sa.Column("endpoint", sa.String(length=80), nullable=True),
         sa.Column("queues", sa.JSON(), nullable=False),
         sa.Column("presence", sa.String(32), nullable=False),
         sa.Column("pause_reason", sa.String(32), nullable=True),

@@ -9,9 +9,10 @@ import pytest
 
 from asterisk_conf.render import PhoneAccount
 from centralino.rig import audio
-from centralino.rig.asterisk import AsteriskFailed, AsteriskServer
+from centralino.rig.asterisk import AsteriskServer
+from centralino.rig.errors import AsteriskFailed, PhoneFailed
 from centralino.rig.mail import MailCatcher
-from centralino.rig.phone import Event, Phone, PhoneFailed
+from centralino.rig.phone import Event, Phone
 from centralino.rig.ports import PortRange
 from centralino.rig.speech import transcripts, utterance
 

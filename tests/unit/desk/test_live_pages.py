@@ -57,7 +57,7 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'live.db'}")
     async with database.engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    async with Live(database, CALLS, DeskSettings(grace_seconds=0), now=now) as pages:
+    async with Live(database, CALLS, DeskSettings(grace_seconds=0), timezone="Europe/Rome", now=now) as pages:
         yield pages
     await database.close()
 

@@ -1,0 +1,124 @@
+"""`centralino agent`: who takes calls, with which phone and for which queues.
+
+A service that runs takes changes up with the next call; pages that are open show them when they are loaded again.
+"""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from centralino.command import ConfigOption, read_settings, run_operation
+from centralino.serve import utc_now
+from centralino.settings import DEFAULT_FILE, Settings
+from centralino.terminal import fail, terminal
+from desk import operations as desk_operations
+from desk.models import Role
+from ivr import operations, queries
+
+agent_app = typer.Typer(no_args_is_help=True, help="Agents: the people who take calls.")
+console = terminal()
+
+PHONE_HELP = "The agent's phone in Asterisk, such as PJSIP/101."
+
+
+@agent_app.command("add")
+def add_agent(
+    username: str,
+    name: Annotated[str, typer.Option(help="As shown at the desk.")],
+    phone: Annotated[str, typer.Option(help=PHONE_HELP)],
+    queue: Annotated[list[str], typer.Option(help="A queue to serve; may be given several times.")],
+    supervisor: Annotated[bool, typer.Option(help="Give the role of a supervisor.")] = False,
+    config: ConfigOption = DEFAULT_FILE,
+) -> None:
+    """Add an agent with a log-in; the password is asked for (or read from standard input)."""
+    settings = read_settings(config)
+    _check_queues(settings, queue)
+    password = _password()
+
+    async def add(session: AsyncSession, now: datetime) -> None:
+        agent = await operations.add_agent(session, username, name, phone, queue, now=now)
+        await desk_operations.create_account(session, username, password, role=_role(supervisor), agent_id=agent.id)
+
+    run_operation(settings, add, utc_now())
+    console.print(f"{name} can log in as {username}.", markup=False)
+
+
+@agent_app.command("edit")
+def edit_agent(
+    username: str,
+    name: Annotated[str | None, typer.Option(help="As shown at the desk.")] = None,
+    phone: Annotated[str | None, typer.Option(help=PHONE_HELP)] = None,
+    queue: Annotated[
+        list[str] | None, typer.Option(help="A queue to serve, in place of all so far; may be given several times.")
+    ] = None,
+    supervisor: Annotated[
+        bool | None, typer.Option("--supervisor/--no-supervisor", help="Give or take the role of a supervisor.")
+    ] = None,
+    config: ConfigOption = DEFAULT_FILE,
+) -> None:
+    """Change what is given; all else stays."""
+    settings = read_settings(config)
+    _check_queues(settings, queue or ())
+
+    async def edit(session: AsyncSession) -> None:
+        await operations.change_agent(session, username, name=name, endpoint=phone, queues=queue or None)
+        if supervisor is not None:
+            await desk_operations.set_role(session, username, _role(supervisor))
+
+    run_operation(settings, edit)
+    console.print(f"{username} is changed.", markup=False)
+
+
+@agent_app.command("remove")
+def remove_agent(username: str, config: ConfigOption = DEFAULT_FILE) -> None:
+    """Take log-in, phone and queues from someone who leaves; what they did stays in the history."""
+
+    async def remove(session: AsyncSession, now: datetime) -> None:
+        await operations.remove_agent(session, username, now=now)
+        await desk_operations.remove_account(session, username)
+
+    run_operation(read_settings(config), remove, utc_now())
+    console.print(f"{username} cannot log in any more; the phone is free for somebody else.", markup=False)
+
+
+@agent_app.command("password")
+def set_password(username: str, config: ConfigOption = DEFAULT_FILE) -> None:
+    """Set a new password; it ends every log-in of that user."""
+    settings = read_settings(config)
+    run_operation(settings, desk_operations.set_password, username, _password())
+    console.print("The password is set.")
+
+
+@agent_app.command("list")
+def list_agents(config: ConfigOption = DEFAULT_FILE) -> None:
+    """List the agents."""
+    table = Table("user name", "name", "phone", "queues", "presence")
+    for agent in run_operation(read_settings(config), queries.agents):
+        cells = (agent.username, agent.name, agent.endpoint or "", ", ".join(agent.queues), agent.presence)
+        table.add_row(*map(escape, cells))
+    console.print(table if table.rows else "There are no agents yet: `centralino agent add --help`")
+
+
+def _role(supervisor: bool) -> Role:
+    return Role.SUPERVISOR if supervisor else Role.AGENT
+
+
+def _check_queues(settings: Settings, queues: Sequence[str]) -> None:
+    known = settings.calls.queues
+    if unknown := [queue for queue in queues if queue not in known]:
+        fail(f"there is no queue {unknown[0]!r}; the settings describe {', '.join(known)}")
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    password = sys.stdin.readline().rstrip("\n")
+    if not password:
+        fail("no password came: type it at a terminal, or give it as the first line of the standard input")
+    return password

@@ -1,0 +1,66 @@
+"""What the commands share: the settings file, and one transaction on the database it names."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
+
+import typer
+import uvloop
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from centralino.migrate import DatabaseBehind, DatabaseNewer, migrate
+from centralino.settings import Settings, SettingsError, load
+from centralino.terminal import fail
+from desk.errors import DeskError
+from ivr.errors import IvrError
+from tickets.database import Database
+from tickets.errors import TicketsError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="CENTRALINO_CONFIG", help="The settings file (TOML).")
+]
+
+
+def read_settings(config: Path) -> Settings:
+    """Read the settings file; what is wrong with it ends the command."""
+    try:
+        return load(config)
+    except SettingsError as error:
+        fail(str(error))
+
+
+def run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; an error whose text tells a person what to do is said, and ends the command."""
+    try:
+        return uvloop.run(coroutine)
+    except (DatabaseNewer, DatabaseBehind, DeskError, IvrError, TicketsError) as error:
+        fail(str(error))
+    except OperationalError as error:
+        fail(
+            f"the database cannot be used: {error.orig}\n"
+            "Look at storage.database in the settings: the folder must exist and be this user's to write in, "
+            "or the server must run and let this user in."
+        )
+
+
+def run_operation(
+    settings: Settings,
+    operation: Callable[Concatenate[AsyncSession, P], Awaitable[T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Run `operation(session, ...)` in one transaction on the settings' database."""
+
+    async def once() -> T:
+        await migrate(settings.storage.database)
+        database = Database(settings.storage.database)
+        try:
+            return await database.run(operation, *args, **kwargs)
+        finally:
+            await database.close()
+
+    return run_in_loop(once())
