@@ -120,7 +120,8 @@ class Site(_Model):
     """What the templates need to know about one site.
 
     Recordings made over ARI always go to `recording` under Asterisk's spool directory; `fallback_spool` is where the
-    dialplan itself records when the service does not answer. `anonymous_calls` lets anybody call in without a trunk:
+    dialplan itself records when the service does not answer, `message_seconds` at most, and until nothing was said for
+    `message_silence_seconds`. `anonymous_calls` lets anybody call in without a trunk:
     for demo and tests on the loopback address only.
     """
 
@@ -134,6 +135,8 @@ class Site(_Model):
     stasis_app: Name = "centralino"
     language: Literal["it", "en"] = "it"
     fallback_spool: PlainPath = Path("/var/spool/asterisk/centralino-fallback")
+    message_seconds: int = Field(default=180, ge=1)
+    message_silence_seconds: int = Field(default=10, ge=1)
     phones: list[PhoneAccount] = []
     trunks: list[Trunk] = []
     anonymous_calls: bool = False

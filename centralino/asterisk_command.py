@@ -22,6 +22,8 @@ FROM_SETTINGS = {
     "ari_password": "asterisk.password",
     "stasis_app": "asterisk.app",
     "fallback_spool": "asterisk.fallback",
+    "message_seconds": "calls.message.max_seconds",
+    "message_silence_seconds": "calls.message.max_silence_seconds",
 }
 """Fields of `Site` and the setting that each is taken from."""
 SOUNDS = Path(asterisk_conf.__file__).parent / "sounds"
@@ -79,6 +81,8 @@ def describe_site(settings: Settings, file: Path | None) -> Site:
         "ari_password": settings.asterisk.password,
         "stasis_app": settings.asterisk.app,
         "fallback_spool": settings.asterisk.fallback,
+        "message_seconds": settings.calls.message.max_seconds,
+        "message_silence_seconds": settings.calls.message.max_silence_seconds,
         "language": settings.calls.lines[0].language,
         **_web_server(settings.asterisk.url, given),
         **given,

@@ -55,7 +55,7 @@ class StoryFailed(Exception):
 
 @dataclass
 class Story:
-    """What became of one story; times in milliseconds, None where a story has none."""
+    """What became of one story; times in milliseconds (`MEANINGS`), None where a story has none."""
 
     name: str
     caller: str
@@ -64,18 +64,24 @@ class Story:
     ticket: str | None = None
     due_at: str | None = None
     pop_before_ring_ms: float | None = None
-    """How long before the phone rang the agent's screen had the caller."""
     invite_to_pop_ms: float | None = None
-    """From the caller's dialling to the pop; greeting and menu are in it."""
     queued_to_pop_ms: float | None = None
-    """From joining the waiting line to the pop."""
     message_seconds: float | None = None
     transcript: str | None = None
     hangup_to_transcript_ms: float | None = None
-    """Negative when the transcript was there before the caller hung up."""
     mail_subject: str | None = None
     failure: str | None = None
     request_id: int | None = field(default=None, repr=False)
+
+
+MEANINGS = {
+    "due_at": "the promised pickup, UTC",
+    "pop_before_ring_ms": "how long before the phone rang the agent's screen had the caller",
+    "invite_to_pop_ms": "from the caller's dialling to the pop: greeting, menu and music are in it",
+    "queued_to_pop_ms": "from the moment when a caller waited and an agent was free to the pop",
+    "hangup_to_transcript_ms": "negative: the transcript was on the ticket before the caller hung up",
+}
+"""What the report's figures say, for its readers."""
 
 
 class Narrator:
@@ -465,7 +471,11 @@ def _table(stories: Sequence[Story]) -> Table:
 
 
 def _report(stories: Sequence[Story]) -> dict[str, Any]:
-    return {"ok": all(story.ok for story in stories), "stories": [asdict(story) for story in stories]}
+    return {
+        "ok": all(story.ok for story in stories),
+        "stories": [asdict(story) for story in stories],
+        "meanings": MEANINGS,
+    }
 
 
 async def _keep_running(console: Console, world: World) -> None:

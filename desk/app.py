@@ -20,7 +20,7 @@ from desk.context import CallControl, Desk
 from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
 from desk.live import Live, Now
-from desk.routes import calls, directory, messages, presence, requests, session
+from desk.routes import calls, directory, health, messages, presence, requests, session
 from desk.routes import live as live_route
 from desk.settings import DeskSettings
 from desk.throttle import Throttle
@@ -70,6 +70,7 @@ TAGS = [
     {"name": "requests", "description": "Service requests (RdS)."},
     {"name": "messages", "description": "Voicemail messages."},
     {"name": "directory", "description": "Contacts and companies."},
+    {"name": "health", "description": "For monitoring."},
 ]
 
 
@@ -107,7 +108,7 @@ def create_app(
         throttle=Throttle(settings.failures_before_block, window),
         address_throttle=Throttle(settings.failures_before_block * FAILURES_BY_ADDRESS, window),
     )
-    for part in (session, presence, calls, requests, messages, directory, live_route):
+    for part in (session, presence, calls, requests, messages, directory, health, live_route):
         app.include_router(part.router, prefix="/api")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 

@@ -22,6 +22,10 @@ from tickets.notices import Notices
 class CallControl(Protocol):
     """Steering a call that is on an agent's phone. Each raises `ivr.errors.CommandRefused` when it is not possible."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether Asterisk can be reached just now."""
+
     async def hang_up(self, call_id: str) -> None:
         """End the call."""
 

@@ -161,6 +161,11 @@ class Switchboard:
         """Let go: nobody is cut off, the next worker takes the calls over."""
         await self._stack.aclose()
 
+    @property
+    def connected(self) -> bool:
+        """Whether Asterisk can be reached just now."""
+        return self.ari.connected
+
     async def ready(self) -> None:
         """Wait until connected and repaired."""
         await self._repaired.wait()

@@ -64,6 +64,7 @@ class Control:
     def __init__(self) -> None:
         self.commands: list[tuple[str, ...]] = []
         self.refuse = False
+        self.connected = True
 
     async def _take(self, *command: str) -> None:
         if self.refuse:

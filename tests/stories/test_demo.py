@@ -1,7 +1,10 @@
 """`make demo` is a promise: it plays three real stories and says so only when they happened."""
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -45,3 +48,35 @@ async def test_the_demo_plays_its_three_stories_and_reports_them(tmp_path: Path)
     for story in result["stories"]:
         assert story["ticket"] in story["mail_subject"]
         assert story["ticket"] in told
+
+
+def processes_naming(folder: Path) -> list[str]:
+    """The command lines of processes that name a folder: Asterisk and the phones are started with theirs."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if str(folder).encode() in (words := file.read_bytes()):
+                found.append(words.replace(b"\0", b" ").decode())
+    return found
+
+
+async def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Also one that a script started in the background, where shells have SIGINT ignored."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-m", "centralino", "demo", "--keep"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while b"presses 1: applications" not in (line := await process.stdout.readline()):
+            assert line, "the demo ended by itself"
+    assert len(processes_naming(tmp_path)) > 2
+    process.send_signal(signal.SIGINT)
+    told = (await process.stdout.read()).decode()
+    assert await process.wait() == 1, told
+    assert told.splitlines()[-2:] == ["Stopped before the end.", "Nothing is left running."]
+    assert os.listdir(tmp_path) == []
+    assert processes_naming(tmp_path) == []

@@ -25,6 +25,7 @@ fallback = "/srv/fallback"
 calendars = {{ always = {{ weekly = {{ monday = ["08:00-18:00"] }} }} }}
 queues = {{ first = {{}} }}
 lines = [{{ number = "800", name = "Edotto", calendar = "always", queue = "first", language = "en" }}]
+message = {{ max_seconds = 90, max_silence_seconds = 6 }}
 """
 PHONES_AND_TRUNK = """
 bind = "192.0.2.5"
@@ -78,6 +79,7 @@ def test_the_settings_alone_are_enough_and_the_files_are_for_their_owner_only(fo
     extensions = written(folder, "extensions")
     assert ("Stasis(desk-app," in extensions, "Record(/srv/fallback/" in extensions) == (True, True)
     assert "centralino/en/fallback-greeting" in extensions
+    assert "${CENTRALINO_MESSAGE}.wav,6,90,qk)" in extensions
 
 
 def test_it_says_what_was_written_and_how_the_prompts_are_linked(folder: Path) -> None:
