@@ -1,45 +1,33 @@
-"""The switchboard: takes calls from Asterisk, runs one coroutine for each, and gives waiting calls to free agents."""
+"""The switchboard: Asterisk's events go to the calls, waiting calls to free agents, the desk's commands to a talk."""
 
 import asyncio
-import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-from sqlalchemy.ext.asyncio import AsyncSession
-from structlog.contextvars import bound_contextvars
 
 from ivr import operations, queries
-from ivr.ari import (
-    Ari,
-    AriConnectionError,
-    AriError,
-    Event,
-    Hangup,
-    NotFound,
-    StasisStart,
-)
-from ivr.config import CallsConfig, Line
+from ivr.ari import Ari, AriConnectionError, Event, StasisStart
+from ivr.calls_in_hand import CallsInHand
+from ivr.config import CallsConfig
 from ivr.errors import CommandRefused
-from ivr.flow import message, repair
-from ivr.flow.call import ActiveCall, Command, Screen, Services, Transcripts
-from ivr.flow.inbound import inbound
-from ivr.flow.talk import OURS, quietly
-from ivr.models import Call, Offer, Outcome, Phase
+from ivr.flow import message
+from ivr.flow.call import Command, Screen, Services, Transcripts
+from ivr.flow.talk import quietly
+from ivr.models import Offer, Phase
 from ivr.prompts import Prompts
+from ivr.reconciler import Reconciler
+from ivr.tasks import Tasks
 from tickets.database import Change, Database
 from tickets.notices import Notices
-from tickets.phone_numbers import parse_phone_number
-from tickets.queries import identify_caller
 from voicemail.audio import AudioStore
 from voicemail.fallback import SETTLED_SECONDS, scan_fallback
-from voicemail.queries import messages_recording
 
 log = structlog.get_logger()
 
@@ -63,8 +51,6 @@ UNUSED_EVENTS = (
 COMMAND_SECONDS = 60.0
 """An attended transfer may ring this long before the desk hears that nobody answers."""
 REPAIR_PAUSE_SECONDS = 1.0
-FALLBACK_CONTEXT = "centralino-fallback"
-"""The dialplan's context that records a message without us."""
 
 
 def _check_url(url: str) -> str:
@@ -137,21 +123,21 @@ class Switchboard:
             legs={},
             now=now,
         )
-        self.calls: dict[str, ActiveCall] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._call_tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
+        self.calls = CallsInHand(self.services, on_lost_sight=lambda: self._tasks.spawn(self._look_again()))
+        self._reconciler = Reconciler(self.calls)
         self._decision_due = asyncio.Event()
         self._repaired = asyncio.Event()
         self._connections = 0
-        self._reconciling = asyncio.Lock()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Connect to Asterisk and begin to take calls; does not wait for Asterisk to be there."""
         await self.services.database.run(operations.forget_desks)
         self._stack.callback(self.services.database.subscribe(self._on_change))
-        self._stack.push_async_callback(self._cancel_tasks)
-        self._spawn(self._decide())
+        self._stack.push_async_callback(self.calls.leave)
+        self._stack.push_async_callback(self._tasks.end)
+        self._tasks.spawn(self._decide())
         await self._stack.enter_async_context(self.ari)
         return self
 
@@ -187,124 +173,20 @@ class Switchboard:
             leg.id = channel.id
             self.services.legs[channel.id] = leg
         elif event.args[:1] == ["inbound"]:
-            self._begin(
-                channel.id, event.args[1] if len(event.args) > 1 else "", channel.caller_number, channel.caller_name
-            )
+            number = event.args[1] if len(event.args) > 1 else ""
+            self.calls.begin(channel.id, number, channel.caller_number, channel.caller_name)
         elif channel.id not in self.services.legs:
             log.info("channel nobody waits for", channel=channel.id)
-            self._spawn(quietly(self.ari.channels.hangup(channel.id)))
+            self._tasks.spawn(quietly(self.ari.channels.hangup(channel.id)))
 
     def _on_connected(self) -> None:
         self._connections += 1
-        self._spawn(self._repair())
+        self._tasks.spawn(self._repair())
 
     def _on_disconnected(self) -> None:
         """Calls go on in Asterisk without us; their coroutines end here and are begun again by the repair."""
         self._repaired.clear()
-        for task in self._call_tasks:
-            task.cancel()
-        self.services.legs.clear()  # a leg left over would hide its channel from the repair
-
-    # ---------------------------------------------------------------------------------------------------- call tasks
-
-    def _begin(self, channel_id: str, number: str, caller: str, caller_name: str) -> None:
-        line = self.config.line(number) or self.config.lines[0]
-        if line.number != number:
-            log.warning("dialled number is not described, served as the first line", line=number)
-        call = ActiveCall(
-            id=uuid.uuid4().hex,
-            leg=self.services.new_leg(channel_id),
-            line=line,
-            caller=parse_phone_number(caller),
-            services=self.services,
-        )
-        self._start(call, self._first_steps(call, number[:40], caller_name))
-
-    async def _first_steps(self, call: ActiveCall, number: str, caller_name: str) -> Outcome:
-        async def identify_and_begin(session: AsyncSession) -> int | None:
-            caller = call.caller.best()
-            match = await identify_caller(session, caller)
-            contact_id = match.contacts[0].id if len(match.contacts) == 1 else None
-            await operations.begin_call(
-                session,
-                call_id=call.id,
-                channel_id=call.leg.id,
-                line=number,
-                language=call.line.language,
-                caller=caller,
-                caller_name=_clean(caller_name),
-                contact_id=contact_id,
-                now=call.now(),
-            )
-            return contact_id
-
-        call.contact_id = await self.services.database.run(identify_and_begin)
-        return await inbound(call)
-
-    def _start(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
-        self.calls[call.id] = call
-        task = self._spawn(self._run(call, way))
-        self._call_tasks.add(task)
-        task.add_done_callback(self._call_tasks.discard)
-
-    async def _run(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
-        """The boundary of one call: whatever happens inside, it ends here and no other call is touched.
-
-        A call is forgotten last of all, however it ends: an open row that nobody holds is taken up again.
-        """
-        try:
-            await self._live(call, way)
-        finally:
-            self._forget(call)
-            for command in call.commands.take():
-                command.done.cancel()
-
-    async def _live(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
-        with bound_contextvars(call=call.id):
-            note = None
-            try:
-                outcome = await way
-            except Hangup:
-                outcome = call.outcome or repair.abandoned_in(call.phase)
-            except AriConnectionError:
-                log.warning("lost sight of a call: it goes on in Asterisk and is taken up again")
-                self._spawn(self._look_again())
-                return
-            except Exception as error:
-                log.exception("call failed", phase=call.phase)
-                outcome, note = call.outcome or Outcome.FAILED, repr(error)[:500]
-                if await self._hand_to_fallback(call):
-                    outcome = Outcome.FALLBACK
-            await self._finish(call, outcome, note)
-
-    async def _finish(self, call: ActiveCall, outcome: Outcome, note: str | None) -> None:
-        if outcome is not Outcome.FALLBACK:
-            await quietly(call.leg.hang_up())
-        await self.services.database.run(
-            operations.end_call,
-            call.id,
-            outcome,
-            note=note,
-            wrap_up_seconds=call.queue_config.wrap_up_seconds,
-            now=call.now(),
-        )
-        log.info("call ended", outcome=outcome)
-
-    async def _hand_to_fallback(self, call: ActiveCall) -> bool:
-        """Leave a call that we cannot serve to the dialplan, which records a message; False when it is gone."""
-        if call.leg.gone.done():
-            return False
-        with suppress(AriError):
-            await self.ari.channels.continue_in_dialplan(
-                call.leg.id, context=FALLBACK_CONTEXT, extension=call.line.number, priority=1
-            )
-            return True
-        return False
-
-    def _forget(self, call: ActiveCall) -> None:
-        self.calls.pop(call.id, None)
-        for leg in (call.leg, *call.other_legs):
-            self.services.drop_leg(leg)
+        self.calls.interrupt()
 
     # -------------------------------------------------------------------------------------------------------- repair
 
@@ -313,9 +195,7 @@ class Switchboard:
         connection = self._connections
         while self.ari.connected and connection == self._connections:
             try:
-                # a call that was cancelled is taken up again only once its coroutine has ended
-                if ending := [task for task in self._call_tasks if task.cancelling()]:
-                    await asyncio.wait(ending)
+                await self.calls.interrupted()
                 await self.ari.applications.filter_events(self.asterisk.app, disallowed=UNUSED_EVENTS)
                 await self.check_phones()
                 await self.reconcile()
@@ -330,107 +210,19 @@ class Switchboard:
             await asyncio.sleep(REPAIR_PAUSE_SECONDS)
 
     async def reconcile(self) -> None:
-        """Bring rows and channels together: open calls nobody serves go on or are closed, stray channels end.
+        """Bring rows and channels together: at every (re)connect, and once a minute since something may be missed.
 
-        Runs at every (re)connect and once a minute, so that whatever was missed is put right.
+        Raises AriConnectionError when Asterisk is lost meanwhile.
         """
-        if not self.ari.connected:
-            return
-        async with self._reconciling:
-            open_rows = await self.services.database.read(queries.open_calls)
-            found = await repair.Found.look(self.services)
-            await repair.sweep(self.services, open_rows, found)
-            for row in open_rows:
-                if row.id not in self.calls:
-                    await self._one_by_one(self._take_up(row.id, found), call=row.id)
-            await self._begin_unseen(found)
-            await self._file_leftovers()
-        self._decision_due.set()
-
-    @staticmethod
-    async def _one_by_one(step: Coroutine[Any, Any, object], **about: str) -> None:
-        """One thing of many to put right: when it fails, the others are put right all the same."""
-        try:
-            await step
-        except AriConnectionError:
-            raise
-        except Exception:
-            log.exception("could not be put right now, tried again later", **about)
+        if self.ari.connected:
+            await self._reconciler.reconcile()
+            self._decision_due.set()
 
     async def _look_again(self) -> None:
         """A request was not answered in time though the connection stands: no reconnect will bring its call back."""
-        await asyncio.sleep(1)
+        await asyncio.sleep(REPAIR_PAUSE_SECONDS)
         with suppress(AriConnectionError):
             await self.reconcile()
-
-    async def _take_up(self, call_id: str, found: repair.Found) -> None:
-        """Go on with a call that nobody serves, or close its row when its channel is gone."""
-        row = await self.services.database.read(queries.call, call_id)
-        if row is None or row.ended_at is not None:
-            return  # it has ended since the rows were read
-        call = self._recall(row)
-        await repair.close_offers(call)
-        way = repair.way_on(row, found)
-        if way is not None:
-            if way is repair.wait_again:
-                await self.services.database.run(
-                    operations.take_back,
-                    row.id,
-                    wrap_up_seconds=call.queue_config.wrap_up_seconds,
-                    now=self.services.now(),
-                )
-            log.info("call taken up again", call=row.id, phase=row.phase)
-            self._start(call, way(call))
-        else:
-            self._forget(call)
-            await self._close_gone(call, row)
-
-    async def _file_leftovers(self) -> None:
-        """Messages whose call has ended but that were never filed (a crash in between): file them now."""
-        for left in await self.services.database.read(messages_recording):
-            row = await self.services.database.read(queries.call, left.call_id or "")
-            if row is not None and row.ended_at is not None:
-                await self._one_by_one(message.file_recorded(self.services, left), message=left.id)
-
-    def _recall(self, row: Call) -> ActiveCall:
-        call = ActiveCall(
-            id=row.id,
-            leg=self.services.new_leg(row.channel_id),
-            line=self.config.line(row.line) or self.config.lines[0],
-            caller=parse_phone_number(row.caller),
-            services=self.services,
-        )
-        call.restore(row)
-        return call
-
-    async def _close_gone(self, call: ActiveCall, row: Call) -> None:
-        """The caller hung up while nobody looked: keep what was recorded, close the row."""
-        outcome = repair.outcome_of_gone(row)
-        if row.bridge_id is not None:
-            await quietly(self.ari.bridges.destroy(row.bridge_id))
-        if row.message_id and await message.file_left(call, row.message_id):
-            outcome = Outcome.VOICEMAIL
-        await self.services.database.run(
-            operations.end_call,
-            row.id,
-            outcome,
-            note="the call ended while the service was away",
-            wrap_up_seconds=call.queue_config.wrap_up_seconds,
-            now=self.services.now(),
-        )
-
-    async def _begin_unseen(self, found: repair.Found) -> None:
-        """Channels that entered just when the service died have no row yet: serve them from the start."""
-        for channel_id in found.held:
-            if channel_id in self.services.legs or channel_id.startswith(OURS):
-                continue
-            row = await self.services.database.read(queries.call_on_channel, channel_id)
-            with suppress(NotFound):
-                if row is None:
-                    channel = await self.ari.channels.get(channel_id)
-                    self._begin(channel.id, channel.extension, channel.caller_number, channel.caller_name)
-                elif row.ended_at is not None and row.id not in self.calls:
-                    await self.ari.channels.hangup(channel_id)  # its hangup was lost
 
     # -------------------------------------------------------------------------------------------------------- agents
 
@@ -439,14 +231,14 @@ class Switchboard:
         if kinds & {operations.WAITING, operations.FREE_AGENT}:
             self._decision_due.set()
         if operations.DESK_OPENED in kinds:
-            self._spawn(quietly(self.check_phones()))
+            self._tasks.spawn(quietly(self.check_phones()))
 
     async def _decide(self) -> None:
         """The one place where calls and agents meet; woken whenever a call joins the line or an agent is free."""
         while True:
             await self._decision_due.wait()
             self._decision_due.clear()
-            waiting = [call.id for call in self.calls.values() if call.phase is Phase.WAITING]
+            waiting = self.calls.waiting()
             if not waiting or not self._repaired.is_set():
                 continue
             try:
@@ -550,29 +342,3 @@ class Switchboard:
             if command.done.cancelled():
                 raise CommandRefused("the call has ended") from error
             raise
-
-    # --------------------------------------------------------------------------------------------------------- tasks
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-        return task
-
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("task failed", error=repr(error), exc_info=error)
-
-    async def _cancel_tasks(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _clean(name: str) -> str | None:
-    """A caller's name as the network gave it, without control characters and cut to a sensible length."""
-    return "".join(c for c in name if c.isprintable())[:120] or None
-
-
-__all__ = ["AsteriskSettings", "Line", "Switchboard"]

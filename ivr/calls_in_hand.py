@@ -1,0 +1,192 @@
+"""The calls of one worker: each is one coroutine, from its first second (or its being taken up again) to its end."""
+
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.contextvars import bound_contextvars
+
+from ivr import operations
+from ivr.ari import AriConnectionError, AriError, Hangup
+from ivr.config import Line
+from ivr.flow.call import ActiveCall, Services
+from ivr.flow.inbound import inbound
+from ivr.flow.repair import abandoned_in
+from ivr.flow.talk import quietly
+from ivr.models import Call, Outcome, Phase
+from ivr.tasks import Tasks
+from tickets.phone_numbers import parse_phone_number
+from tickets.queries import identify_caller
+
+log = structlog.get_logger()
+
+FALLBACK_CONTEXT = "centralino-fallback"
+"""The dialplan's context that records a message without us."""
+
+
+class CallsInHand:
+    """The calls under way, by id. A call that is not here but open in the database is nobody's: it is taken up again.
+
+    `on_lost_sight` is called when a call's coroutine gave up because Asterisk did not answer.
+    """
+
+    def __init__(self, services: Services, on_lost_sight: Callable[[], object]) -> None:
+        self.services = services
+        self._on_lost_sight = on_lost_sight
+        self._calls: dict[str, ActiveCall] = {}
+        self._tasks = Tasks()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __contains__(self, call_id: str) -> bool:
+        return call_id in self._calls
+
+    def get(self, call_id: str) -> ActiveCall | None:
+        """The call of that id; None when it is not here."""
+        return self._calls.get(call_id)
+
+    def waiting(self) -> list[str]:
+        """The ids of the calls that wait for an agent."""
+        return [call.id for call in self._calls.values() if call.phase is Phase.WAITING]
+
+    # ---------------------------------------------------------------------------------------------------- begin, end
+
+    def begin(self, channel_id: str, number: str, caller: str, caller_name: str) -> None:
+        """Serve a channel that has just reached the line; `number` is what was dialled, all texts as Asterisk gave."""
+        line = self._line(number)
+        if line.number != number:
+            log.warning("dialled number is not described, served as the first line", line=number)
+        call = ActiveCall(
+            id=uuid.uuid4().hex,
+            leg=self.services.new_leg(channel_id),
+            line=line,
+            caller=parse_phone_number(caller),
+            services=self.services,
+        )
+        self.go_on(call, self._first_steps(call, number[:40], caller_name))
+
+    def recall(self, row: Call) -> ActiveCall:
+        """The call of a row that nobody serves; `go_on` with it, or `forget` it."""
+        call = ActiveCall(
+            id=row.id,
+            leg=self.services.new_leg(row.channel_id),
+            line=self._line(row.line),
+            caller=parse_phone_number(row.caller),
+            services=self.services,
+        )
+        call.restore(row)
+        return call
+
+    def go_on(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
+        """Serve a call along a way, to its end."""
+        self._calls[call.id] = call
+        self._tasks.spawn(self._run(call, way))
+
+    def forget(self, call: ActiveCall) -> None:
+        """Let go of a call and its legs."""
+        self._calls.pop(call.id, None)
+        for leg in (call.leg, *call.other_legs):
+            self.services.drop_leg(leg)
+
+    def interrupt(self) -> None:
+        """Leave all calls: they go on in Asterisk without us, and are taken up again."""
+        self._tasks.cancel()
+        self.services.legs.clear()  # a leg left over would hide its channel from the repair
+
+    async def interrupted(self) -> None:
+        """Wait until every call that was left is forgotten: only then it can be taken up again."""
+        await self._tasks.cancelled()
+
+    async def leave(self) -> None:
+        """Leave all calls, and wait until all are forgotten."""
+        await self._tasks.end()
+
+    def _line(self, number: str) -> Line:
+        config = self.services.config
+        return config.line(number) or config.lines[0]
+
+    # ------------------------------------------------------------------------------------------------------- serving
+
+    async def _first_steps(self, call: ActiveCall, number: str, caller_name: str) -> Outcome:
+        async def identify_and_begin(session: AsyncSession) -> int | None:
+            caller = call.caller.best()
+            match = await identify_caller(session, caller)
+            contact_id = match.contacts[0].id if len(match.contacts) == 1 else None
+            await operations.begin_call(
+                session,
+                call_id=call.id,
+                channel_id=call.leg.id,
+                line=number,
+                language=call.line.language,
+                caller=caller,
+                caller_name=_clean(caller_name),
+                contact_id=contact_id,
+                now=call.now(),
+            )
+            return contact_id
+
+        call.contact_id = await self.services.database.run(identify_and_begin)
+        return await inbound(call)
+
+    async def _run(self, call: ActiveCall, way: Awaitable[Outcome]) -> None:
+        """The boundary of one call: whatever happens inside, it ends here and no other call is touched.
+
+        A call is forgotten last of all, however it ends: an open row that nobody holds is taken up again.
+        """
+        try:
+            await self._live(call, way)
+        finally:
+            self.forget(call)
+            for command in call.commands.take():
+                command.done.cancel()
+
+    async def _live(self, call: ActiveCall, way: Awaitable[Outcome]) -> None:
+        with bound_contextvars(call=call.id):
+            note = None
+            try:
+                outcome = await way
+            except Hangup:
+                outcome = call.outcome or abandoned_in(call.phase)
+            except AriConnectionError:
+                log.warning("lost sight of a call: it goes on in Asterisk and is taken up again")
+                self._on_lost_sight()
+                return
+            except Exception as error:
+                log.exception("call failed", phase=call.phase)
+                outcome, note = call.outcome or Outcome.FAILED, repr(error)[:500]
+                if await self._hand_to_fallback(call):
+                    outcome = Outcome.FALLBACK
+            await self._finish(call, outcome, note)
+
+    async def _finish(self, call: ActiveCall, outcome: Outcome, note: str | None) -> None:
+        if outcome is not Outcome.FALLBACK:
+            await quietly(call.leg.hang_up())
+        await self.services.database.run(
+            operations.end_call,
+            call.id,
+            outcome,
+            note=note,
+            wrap_up_seconds=call.queue_config.wrap_up_seconds,
+            now=call.now(),
+        )
+        log.info("call ended", outcome=outcome)
+
+    async def _hand_to_fallback(self, call: ActiveCall) -> bool:
+        """Leave a call that we cannot serve to the dialplan, which records a message; False when it is gone."""
+        if call.leg.gone.done():
+            return False
+        with suppress(AriError):
+            await self.services.ari.channels.continue_in_dialplan(
+                call.leg.id, context=FALLBACK_CONTEXT, extension=call.line.number, priority=1
+            )
+            return True
+        return False
+
+
+def _clean(name: str) -> str | None:
+    """A caller's name as the network gave it, without control characters and cut to a sensible length."""
+    return "".join(c for c in name if c.isprintable())[:120] or None
