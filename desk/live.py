@@ -107,10 +107,13 @@ class _Browser:
 class Live:
     """All connected browsers. Use as an async context manager, around the time they are served."""
 
-    def __init__(self, database: Database, calls: CallsConfig, settings: DeskSettings, *, now: Now) -> None:
+    def __init__(
+        self, database: Database, calls: CallsConfig, settings: DeskSettings, *, timezone: str, now: Now
+    ) -> None:
         self.database = database
         self.calls = calls
         self.settings = settings
+        self.timezone = timezone
         self.now = now
         self._browsers: set[_Browser] = set()
         self._changes: set[Change] = set()
@@ -225,6 +228,7 @@ class Live:
             snapshot = Snapshot(
                 me=browser.who.me,
                 now=now,
+                timezone=self.timezone,
                 agents=list((await queries.agent_items(session)).values()),
                 waiting=list((await queries.waiting_items(session, self.calls)).values()),
                 messages=list((await queries.message_items(session, self.calls, now=now, everything=True)).values()),

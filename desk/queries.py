@@ -33,6 +33,7 @@ from ivr.models import Agent, Call, Offer, OfferResult, Phase, Presence
 from ivr.queries import attempts_since, waiting_calls
 from schedules.promises import explain, pickup_promise
 from tickets.models import CLOSED_STATUSES, Contact, OutboxMail, Phone, Request, RequestEvent
+from tickets.phone_numbers import shown_number
 from tickets.queries import CallerMatch, Confidence, identify_caller, requests_of_caller
 from voicemail.models import Message, MessageState
 
@@ -115,6 +116,7 @@ async def waiting_items(session: AsyncSession, calls: CallsConfig) -> dict[str, 
         call.id: WaitingView(
             id=call.id,
             caller=call.caller,
+            caller_shown=_shown(call.caller),
             caller_name=call.caller_name,
             contact_name=names.get(call.contact_id or 0),
             line=call.line,
@@ -248,6 +250,7 @@ async def _pop(session: AsyncSession, calls: CallsConfig, call: Call, state: Pop
         call_id=call.id,
         state=state,
         caller=call.caller,
+        caller_shown=_shown(call.caller),
         caller_name=call.caller_name,
         confidence=match.confidence,
         reason=match.reason or "",
@@ -386,6 +389,7 @@ async def contact_views(session: AsyncSession, contacts: Sequence[Contact]) -> l
             language=contact.language,
             company=CompanyView.model_validate(contact.company) if contact.company else None,
             phones=phones.get(contact.id, []),
+            phones_shown=[shown_number(number) for number in phones.get(contact.id, [])],
         )
         for contact in contacts
     ]
@@ -408,6 +412,7 @@ def request_view(request: Request) -> RequestView:
         contact_name=request.contact.name if request.contact else None,
         company_name=request.company.name if request.company else None,
         phone=request.phone,
+        phone_shown=_shown(request.phone),
         holder=request.holder,
         received_at=request.received_at,
         opened_at=request.opened_at,
@@ -424,7 +429,9 @@ def message_view(message: Message, request: Request | None, contact: Contact | N
         id=message.id,
         state=message.state,
         caller=message.caller,
+        caller_shown=_shown(message.caller),
         callback=message.callback,
+        callback_shown=_shown(message.callback),
         contact_name=contact.name if contact else None,
         company_name=contact.company.name if contact and contact.company else None,
         line=message.line,
@@ -443,6 +450,10 @@ def message_view(message: Message, request: Request | None, contact: Contact | N
         heard_by=message.heard_by,
         request=request_view(request) if request else None,
     )
+
+
+def _shown(number: str | None) -> str | None:
+    return shown_number(number) if number else None
 
 
 def line_name(calls: CallsConfig, number: str) -> str:

@@ -1,7 +1,7 @@
 """What the desk tells its pages: the JSON shapes of the API and of the live events.
 
-Times are ISO 8601 in UTC; the page shows them in local time. Lengths are seconds. Phone numbers are E.164 where they
-could be read.
+Times are ISO 8601 in UTC; the page shows them in the site's time zone. Lengths are seconds. Phone numbers are E.164
+where they could be read; `..._shown` is the same number as people read it.
 """
 
 from datetime import datetime
@@ -39,6 +39,15 @@ class Problem(_View):
     """Words for the person, in the person's language."""
     fields: dict[str, str] = {}
     """What is wrong with which field."""
+
+
+class Health(_View):
+    """Whether the line is in order."""
+
+    asterisk: bool
+    """The service is connected to Asterisk."""
+    database: bool
+    """The database answers."""
 
 
 # ---------------------------------------------------------------------------------------------------------- people
@@ -89,6 +98,7 @@ class ContactView(_View):
     language: str
     company: CompanyView | None
     phones: list[str] = []
+    phones_shown: list[str] = []
 
 
 # ------------------------------------------------------------------------------------------------------- requests
@@ -108,6 +118,7 @@ class RequestView(_View):
     contact_name: str | None
     company_name: str | None
     phone: str | None
+    phone_shown: str | None
     holder: str | None
     received_at: datetime
     opened_at: datetime
@@ -219,7 +230,9 @@ class MessageView(_View):
     id: str
     state: MessageState
     caller: str | None
+    caller_shown: str | None
     callback: str | None
+    callback_shown: str | None
     contact_name: str | None
     company_name: str | None
     line: str
@@ -261,6 +274,7 @@ class WaitingView(_View):
 
     id: str
     caller: str | None
+    caller_shown: str | None
     caller_name: str | None
     contact_name: str | None
     line: str
@@ -290,6 +304,7 @@ class Pop(_View):
     call_id: str
     state: PopState
     caller: str | None
+    caller_shown: str | None
     caller_name: str | None
     confidence: str
     """known, probable, several, unknown or withheld."""
@@ -387,6 +402,8 @@ class Snapshot(_View):
     me: Me
     now: datetime
     """The server's time: the page counts waiting times by it, whatever its own clock says."""
+    timezone: str
+    """The site's, such as `Europe/Rome`: the page shows times in it, wherever its browser is."""
     agents: list[AgentView]
     waiting: list[WaitingView]
     messages: list[MessageView]

@@ -135,17 +135,18 @@ class CallsConfig(_Config):
             yield ("outbound_endpoint",), "must hold {number}, for example PJSIP/{number}@trunk"
 
     def prompts(self) -> Iterator[tuple[FieldPath, str, Language]]:
-        """Every prompt that the settings name: where, its name, and a language it is played in."""
+        """Every prompt that the settings name: where, its name, a language it is played in. An empty name is none."""
         for index, line in enumerate(self.lines):
             for field in ("greeting", "closed_greeting", "notice"):
-                yield ("lines", index, field), getattr(line, field), line.language
+                if name := getattr(line, field):
+                    yield ("lines", index, field), name, line.language
             if line.menu:
                 yield ("lines", index, "menu", "prompt"), line.menu.prompt, line.language
-        for name, calendar in self.calendars.items():
+        for calendar_name, calendar in self.calendars.items():
+            languages = sorted({line.language for line in self.lines if line.calendar == calendar_name})
             for index, closure in enumerate(calendar.closures):
-                if closure.prompt is not None:
-                    for language in sorted({line.language for line in self.lines if line.calendar == name}):
-                        yield ("calendars", name, "closures", index, "prompt"), closure.prompt, language
+                path: FieldPath = ("calendars", calendar_name, "closures", index, "prompt")
+                yield from ((path, closure.prompt, language) for language in languages if closure.prompt)
 
     def may_be_called(self, number: str) -> bool:
         """Whether calls may be transferred to an outside number."""

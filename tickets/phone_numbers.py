@@ -1,5 +1,6 @@
 """Telephone numbers as callers and people give them, read into one form."""
 
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -68,3 +69,15 @@ def parse_phone_number(raw: str | None, region: str = "IT") -> PhoneNumber:
     else:
         e164, digits_of_line = None, digits
     return PhoneNumber(shown, e164, digits_of_line[-8:] if len(digits_of_line) >= 8 else None, digits)
+
+
+@functools.lru_cache(maxsize=4096)
+def shown_number(number: str) -> str:
+    """A number as people read it: +390805551234 as "+39 080 555 1234"; what is not E.164 stays as it is."""
+    if not number.startswith("+"):
+        return number
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-import phonenumbers
 import structlog
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +15,7 @@ from tickets.database import announce
 from tickets.models import AREAS, Channel, Contact, Kind, Request, RequestEvent
 from tickets.notices import Notices
 from tickets.operations import NewRequest, add_event, open_request
-from tickets.phone_numbers import parse_phone_number
+from tickets.phone_numbers import parse_phone_number, shown_number
 from tickets.texts import is_email
 from voicemail.audio import KeptAudio
 from voicemail.errors import MessageNotFound, MessageOver
@@ -377,15 +376,4 @@ def _subject(message: Message) -> str:
     spoken, call_back, withheld = _SUBJECTS.get(message.language, _SUBJECTS["en"])
     number = message.callback or message.caller
     template = spoken if message.state is MessageState.FILED else call_back
-    return template.format(who=_readable(number) if number else withheld)[:200]
-
-
-def _readable(number: str) -> str:
-    """+390805551234 as "+39 080 555 1234"; what is not E.164 stays as it is."""
-    if not number.startswith("+"):
-        return number
-    try:
-        parsed = phonenumbers.parse(number)
-    except phonenumbers.NumberParseException:
-        return number
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    return template.format(who=shown_number(number) if number else withheld)[:200]

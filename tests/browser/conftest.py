@@ -35,7 +35,11 @@ async def context() -> AsyncIterator[BrowserContext]:
     """A fresh browser; what any page's console says is an error fails the test."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        context = await browser.new_context(locale="it-IT", viewport={"width": 1366, "height": 768})
+        context = await browser.new_context(
+            locale="it-IT",
+            viewport={"width": 1366, "height": 768},
+            timezone_id="America/New_York",  # not the site's: nothing shown may depend on where the browser is
+        )
         context.set_default_timeout(10_000)
         wrong: list[str] = []
         context.on("weberror", lambda error: wrong.append(str(error.error)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
@@ -13,6 +14,16 @@ from ivr.operations import end_offer
 pytestmark = pytest.mark.contract
 
 OpenPage = Callable[[str], Awaitable[Page]]
+
+BEYOND_THE_WINDOW = """() => [document.scrollingElement, ...document.querySelectorAll(".frame *")]
+    .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5 || one.getBoundingClientRect().left < 0)
+    .map((one) => one.outerHTML.slice(0, 120))"""
+
+
+async def top(page: Page, selector: str) -> float:
+    box = await page.locator(selector).bounding_box()
+    assert box is not None
+    return box["y"]
 
 
 async def test_a_call_is_answered_and_solved_on_the_spot(served: DeskServer, log_in: OpenPage) -> None:
@@ -228,3 +239,86 @@ async def test_logging_out_leads_to_the_log_in_form(served: DeskServer, log_in: 
     await page.get_by_role("button", name="Esci", exact=True).click()
     await expect(page.get_by_label("Nome utente")).to_be_focused()
     assert served.live.connected == 0
+
+
+@pytest.mark.parametrize("width", [900, 640, 390])
+async def test_in_a_narrow_window_all_is_in_sight_and_what_was_opened_comes_first(
+    served: DeskServer, log_in: OpenPage, width: int
+) -> None:
+    giulia = await served.agent("giulia", presence=Presence.PAUSED)
+    await served.agent("marco", "Marco Antonio Lo Russo", presence=Presence.FREE)
+    teresa = await served.contact("Teresa Lorusso", company="ASL Bari", email="t.lorusso@asl.example.org")
+    title = "Stampa del referto bloccata dopo l'aggiornamento della postazione di cardiologia"
+    request = await served.request(title, contact_id=teresa, actor="giulia")
+    await served.message("m1", "buongiorno non riesco a entrare grazie", contact_id=teresa)
+    await served.waiting_call("+390883555777", choice="credentials")
+    page = await log_in("giulia")
+    await page.set_viewport_size({"width": width, "height": 844})
+    await page.emulate_media(reduced_motion="reduce")  # a panel on its way in is beyond the window for a moment
+
+    async def look_at_every_view() -> None:
+        for view, shown in {
+            "messages": ".row",
+            "messages/m1": ".words",
+            "requests": ".row",
+            f"requests/{request.id}": ".history",
+        }.items():
+            await page.goto(f"{served.url}/#/{view}")
+            await expect(page.locator(shown).first).to_be_visible()
+            assert await page.evaluate(BEYOND_THE_WINDOW) == []
+
+    await look_at_every_view()
+    assert await top(page, "main") < await top(page, ".side")
+    await page.get_by_role("link", name="Richieste di servizio").click()
+    assert await page.locator(".row-title > span", has_text=title).evaluate("e => e.scrollWidth <= e.clientWidth")
+
+    await served.answer(await served.ring(await served.waiting_call(choice="credentials"), giulia))
+    await expect(page.get_by_role("button", name="Riaggancia")).to_be_visible()
+    await look_at_every_view()
+    assert await top(page, ".call-panel") < await top(page, "main")
+    await page.locator(".call-panel").get_by_text("Problema", exact=True).click()
+    await page.get_by_label("Oggetto").fill("Password scaduta")
+    await page.get_by_role("button", name="Registra").click()
+    await expect(page.get_by_text("Comunica il numero di ticket")).to_be_visible()
+    await look_at_every_view()
+
+
+async def test_a_request_opened_from_a_call_in_a_narrow_window_comes_into_sight(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    giulia = await served.agent("giulia")
+    teresa = await served.contact("Teresa Lorusso")
+    await served.request("Referto bloccato", contact_id=teresa, actor="giulia")
+    page = await log_in("giulia")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await served.answer(await served.ring(await served.waiting_call(), giulia))
+    link = page.locator(".call-panel").get_by_role("link", name="Referto bloccato")
+    await link.dispatch_event("click")  # a click of Playwright's would scroll by itself
+    await expect(page.get_by_role("heading", name="Referto bloccato")).to_be_in_viewport()
+
+
+async def test_times_are_those_the_caller_was_told_wherever_the_browser_is(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    await served.agent("giulia")
+    message = await served.message("m1", "buongiorno")
+    page = await log_in("giulia")
+    await page.locator(".row").click()
+    received = f"{message.started_at.astimezone(ZoneInfo('Europe/Rome')):%H:%M}"
+    await expect(page.locator(".promise")).to_contain_text(f" {received}, più un'ora lavorativa")
+    await expect(page.locator(".page-head")).to_contain_text(received)
+    await expect(page.locator(".row-when")).to_contain_text(received)
+
+
+async def test_a_number_looks_the_same_wherever_it_is_shown(served: DeskServer, log_in: OpenPage) -> None:
+    giulia = await served.agent("giulia")
+    await served.message("m1", "buongiorno", caller="+390883555777")
+    page = await log_in("giulia")
+    await expect(page.locator(".row-title")).to_contain_text("+39 0883 555777")
+    await page.get_by_role("link", name="Richieste").click()
+    await expect(page.locator(".row-title")).to_have_text("Messaggio vocale da +39 0883 555777")
+    await expect(page.locator(".row-sub")).to_contain_text("+39 0883 555777")
+    call_id = await served.waiting_call("+390883555777")
+    await expect(page.locator(".waiting .who")).to_have_text("+39 0883 555777")
+    await served.ring(call_id, giulia)
+    await expect(page.locator(".caller")).to_have_text("+39 0883 555777")

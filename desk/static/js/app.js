@@ -16,7 +16,10 @@ import { Act, Dialog, errorText, Icon, Loading, Menu, toast, Toasts } from "./vi
 /** "#/messages/17" -> ["messages", "17"] */
 const route = signal([]);
 const readRoute = () => (route.value = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent));
-addEventListener("hashchange", readRoute);
+addEventListener("hashchange", () => {
+  readRoute();
+  document.getElementById("main")?.scrollIntoView(); // where the page is one column, what was opened may be far below
+});
 readRoute();
 
 function App() {
@@ -111,7 +114,7 @@ effect(() => {
     told.add(pop.call_id);
     // A live region, not a focus move: what the agent is typing stays where it is.
     document.getElementById("announce").textContent = t("call.announce", {
-      name: callerName(pop), company: pop.company?.name ?? phone(pop.caller), n: pop.open_requests.length,
+      name: callerName(pop), company: pop.company?.name ?? phone(pop.caller_shown), n: pop.open_requests.length,
     });
   }
 });

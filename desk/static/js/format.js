@@ -1,5 +1,5 @@
-/** Times, lengths and phone numbers as people read them. */
-import { signal } from "./lib.js";
+/** Times and lengths as people read them. */
+import { computed, signal } from "./lib.js";
 import { language, t } from "./i18n.js";
 
 /** Ticks once a second; reading it makes a view follow the clock. */
@@ -34,28 +34,29 @@ export function words(seconds) {
   return t("time.days", { n: Math.floor(hours / 24) });
 }
 
+/** The site's time zone, told by the server: callers were told times in it, wherever this browser is. */
+export const timezone = signal("");
+
+const formats = computed(() => {
+  const format = (parts) => new Intl.DateTimeFormat(language.value === "en" ? "en-GB" : "it-IT", { ...parts, timeZone: timezone.value });
+  return {
+    time: format({ hour: "2-digit", minute: "2-digit" }),
+    day: format({ weekday: "short", day: "numeric", month: "short" }),
+    date: format({ dateStyle: "short" }),
+  };
+});
+
 /** Today "14:05", else "lun 23 nov, 14:05". @param {string|null|undefined} iso */
 export function when(iso) {
-  if (!iso) return "";
+  if (!iso || !timezone.value) return "";
+  const { time, day, date } = formats.value;
   const at = new Date(iso);
-  const sameDay = at.toDateString() === new Date(serverNow()).toDateString();
-  const time = at.toLocaleTimeString(language.value, { hour: "2-digit", minute: "2-digit" });
-  if (sameDay) return time;
-  const day = at.toLocaleDateString(language.value, { weekday: "short", day: "numeric", month: "short" });
-  return `${day}, ${time}`;
+  if (date.format(at) === date.format(serverNow())) return time.format(at);
+  return `${day.format(at)}, ${time.format(at)}`;
 }
 
-/** @param {string|null|undefined} number */
-export function phone(number) {
-  if (!number) return t("caller.withheld");
-  const mobile = /^\+39(3\d\d)(\d{3})(\d{3,4})$/.exec(number);
-  if (mobile) return `+39 ${mobile[1]} ${mobile[2]} ${mobile[3]}`;
-  const rome = /^\+39(0[26])(\d{3,4})(\d+)$/.exec(number);
-  if (rome) return `+39 ${rome[1]} ${rome[2]} ${rome[3]}`;
-  const fixed = /^\+39(0\d\d)(\d{3})(\d+)$/.exec(number);
-  if (fixed) return `+39 ${fixed[1]} ${fixed[2]} ${fixed[3]}`;
-  return number;
-}
+/** @param {string|null|undefined} shown  a number as the server writes it for people */
+export const phone = (shown) => shown ?? t("caller.withheld");
 
 /** "1234567" -> "123 4567", easier to read aloud. @param {string|null} ticket */
 export const ticketText = (ticket) => (ticket ?? "").replace(/(\d{3})(?=\d)/, "$1\u2009");

@@ -3,7 +3,7 @@
  * holding a Map by id, replaced whole on change.
  */
 import { batch, computed, signal } from "./lib.js";
-import { clockOffset } from "./format.js";
+import { clockOffset, timezone } from "./format.js";
 
 /**
  * @typedef {{username: string, name: string, role: string, language: string, agent_id: number|null}} Me
@@ -11,7 +11,7 @@ import { clockOffset } from "./format.js";
  *   pause_after_call: string|null, presence_since: string, wrap_up_until: string|null, misses: number,
  *   desk_connected: boolean, phone_reachable: boolean, call_id: string|null, queues: string[]}} Agent
  * @typedef {{id: number, ticket: string, kind: string, area: string, channel: string, status: string, subject: string,
- *   contact_name: string|null, company_name: string|null, phone: string|null, holder: string|null,
+ *   contact_name: string|null, company_name: string|null, phone_shown: string|null, holder: string|null,
  *   received_at: string, pickup_due_at: string|null, picked_up_at: string|null, version: number}} Request
  */
 
@@ -43,6 +43,7 @@ export function applySnapshot(data) {
   batch(() => {
     me.value = data.me;
     queues.value = data.queues;
+    timezone.value = data.timezone;
     clockOffset.value = Date.parse(data.now) - Date.now();
     for (const [topic, list] of Object.entries(lists)) {
       list.value = new Map(data[topic].map((item) => [item[keyOf[topic] ?? "id"], item]));

@@ -20,7 +20,7 @@ const KINDS = ["question", "request", "problem"];
 /** @param {any} pop  the caller's name as far as it is known */
 export function callerName(pop) {
   if (pop.confidence === "several" && pop.contacts.length > 1) return t("caller.several", { n: pop.contacts.length });
-  return pop.contacts[0]?.name ?? pop.company?.name ?? pop.caller_name ?? phone(pop.caller);
+  return pop.contacts[0]?.name ?? pop.company?.name ?? pop.caller_name ?? phone(pop.caller_shown);
 }
 
 export function CallPanel() {
@@ -69,7 +69,7 @@ function Head({ pop }) {
         ${t(`call.${pop.state}`)}
         <span class="time">${pop.state === "ended" ? when(pop.ended_at) : clock(secondsSince(timer))}</span></p>
       <h2 class="caller">${callerName(pop)}</h2>
-      <p class="caller-sub">${[pop.contacts.length === 1 ? pop.contacts[0].company?.name ?? pop.company?.name : pop.company?.name, phone(pop.caller)].filter((part) => part && part !== callerName(pop)).join(" · ")}</p>
+      <p class="caller-sub">${[pop.contacts.length === 1 ? pop.contacts[0].company?.name ?? pop.company?.name : pop.company?.name, phone(pop.caller_shown)].filter((part) => part && part !== callerName(pop)).join(" · ")}</p>
       <ul class="chips">
         <li class=${`chip confidence ${pop.confidence}`} title=${t("caller.confidence")}>${t(`confidence.${pop.confidence}`)}${
           pop.reason && pop.confidence !== "unknown" && pop.confidence !== "withheld" ? html` <span>· ${t(`reason.${pop.reason}`)}</span>` : ""}</li>
@@ -140,7 +140,7 @@ function Identity({ pop }) {
   const assign = async (body) => {
     const contact = await post(`/calls/${pop.call_id}/contact`, body);
     edit(pop, { contact_id: contact.id, email: draftOf(pop).value.email || contact.email || "" });
-    toast(pop.caller ? t("caller.assigned", { name: contact.name, number: phone(pop.caller) }) : t("caller.noted", { name: contact.name }));
+    toast(pop.caller ? t("caller.assigned", { name: contact.name, number: pop.caller_shown }) : t("caller.noted", { name: contact.name }));
     setOpen(false);
   };
   const sure = pop.confidence === "known";
@@ -157,7 +157,7 @@ function Identity({ pop }) {
         <button type="button" class="link" onClick=${() => setOpen(true)}>${t("caller.someone_else")}</button></p>`}
       ${!sure && html`<button type="button" class="quiet small" onClick=${() => setOpen(true)}><${Icon} name="user" size=${16} />
         ${t(pop.contacts.length ? "caller.someone_else" : "caller.assign")}</button>`}
-      ${open && html`<${ContactPicker} number=${pop.caller} onClose=${() => setOpen(false)} onChosen=${assign} />`}
+      ${open && html`<${ContactPicker} number=${pop.caller_shown} onClose=${() => setOpen(false)} onChosen=${assign} />`}
     </section>
   `;
 }
@@ -175,8 +175,8 @@ function History({ pop }) {
         <ul class="past-list">${open.map((request) => html`
           <li key=${request.id}><a href=${`#/requests/${request.id}`} title=${`${request.subject} · ${when(request.opened_at)}`}>
               <span class="ticket">${ticketText(request.ticket)}</span>${request.subject}${request.contact_name && pop.contacts.length !== 1 ? ` · ${request.contact_name}` : ""}</a>
-            <span class="meta"><${StatusBadge} status=${request.status} /></span>
-            <${Act} class="quiet small" act=${() => attach(request)}><${Icon} name="link" size=${16} />${t("call.about_this")}<//></li>`)}</ul>`}
+            <span class="past-end"><${StatusBadge} status=${request.status} />
+              <${Act} class="quiet small" act=${() => attach(request)}><${Icon} name="link" size=${16} />${t("call.about_this")}<//></span></li>`)}</ul>`}
       ${pop.recent_requests.length > 0 && html`<details class="fold"><summary>${t("call.recent", { n: pop.recent_requests.length })}</summary>
         <ul class="past-list">${pop.recent_requests.map((request) => html`
           <li key=${request.id}><a href=${`#/requests/${request.id}`}><span class="ticket">${ticketText(request.ticket)}</span>${request.subject}</a>

@@ -1,7 +1,6 @@
 /** Choosing who is calling: someone from the directory, or a new person. */
 import { html, useEffect, useRef, useState } from "../lib.js";
 import { get } from "../api.js";
-import { phone } from "../format.js";
 import { t } from "../i18n.js";
 import { Act, Dialog, errorText, Field, Icon, toast } from "./ui.js";
 
@@ -37,14 +36,14 @@ export function ContactPicker({ number, onClose, onChosen }) {
   };
   return html`
     <${Dialog} title=${t("caller.who")} onClose=${onClose}>
-      ${number && html`<p class="muted">${t("caller.will_remember", { number: phone(number) })}</p>`}
+      ${number && html`<p class="muted">${t("caller.will_remember", { number })}</p>`}
       ${!adding && html`
         <${Field} label=${t("directory.search")}>${(id) => html`
           <input id=${id} ref=${search} type="search" value=${text} maxlength="200" autocomplete="off"
             onInput=${(event) => setText(event.target.value)} />`}<//>
         <ul class="people" aria-live="polite">${found.map((contact) => html`
           <li key=${contact.id}><span class="who">${contact.name}</span>
-            <span class="meta">${[contact.company?.name, contact.user_code, contact.phones[0] && phone(contact.phones[0])].filter(Boolean).join(" · ")}</span>
+            <span class="meta">${[contact.company?.name, contact.user_code, contact.phones_shown[0]].filter(Boolean).join(" · ")}</span>
             <${Act} class="quiet small" act=${() => onChosen({ contact_id: contact.id })}>${t("directory.choose")}<//></li>`)}
           ${text.trim().length >= 2 && found.length === 0 && html`<li class="muted">${t("directory.nobody")}</li>`}</ul>
         <button type="button" class="quiet" onClick=${() => { setAdding(true); setPerson({ ...person, name: text }); }}>

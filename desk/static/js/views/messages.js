@@ -46,10 +46,10 @@ function Row({ message, on }) {
   return html`
     <li><a class=${`row ${on ? "on" : ""} ${message.heard_at ? "" : "unheard"}`} href=${`#/messages/${encodeURIComponent(message.id)}`}
         aria-current=${on ? "true" : undefined}>
-      <span class="row-title"><span>${message.contact_name ?? phone(message.callback ?? message.caller)}</span>
+      <span class="row-title"><span>${message.contact_name ?? phone(message.callback_shown ?? message.caller_shown)}</span>
         ${!message.heard_at && html`<span class="new-mark">${t("messages.new")}</span>`}</span>
       <span class="row-badge">${due && html`<${Badge} tone=${due.tone} icon=${due.tone === "bad" ? "alert" : "clock"}>${due.text}<//>`}</span>
-      <span class="row-sub">${message.company_name ?? (message.contact_name ? phone(message.callback ?? message.caller) : message.line_name)}</span>
+      <span class="row-sub">${message.company_name ?? (message.contact_name ? phone(message.callback_shown ?? message.caller_shown) : message.line_name)}</span>
       <span class="row-when">${when(message.started_at)} · ${clock(message.seconds ?? 0)}</span>
       <span class=${`row-text ${message.transcript ? "" : "muted"}`}>${excerpt(message)}</span>
     </a></li>
@@ -84,7 +84,7 @@ function One({ id }) {
     <article class="page">
       <a class="back quiet" href="#/messages"><${Icon} name="back" size=${16} />${t("messages.title")}</a>
       <header class="page-head">
-        <div><h2>${message.contact_name ?? phone(message.caller)}</h2>
+        <div><h2>${message.contact_name ?? phone(message.caller_shown)}</h2>
           <p class="muted">${[message.company_name, message.line_name, when(message.started_at)].filter(Boolean).join(" · ")}</p></div>
         ${request && html`<a class="ticket" href=${`#/requests/${request.id}`}><span class="sr-only">${t("ticket")} </span>${ticketText(request.ticket)}</a>`}
       </header>
@@ -99,7 +99,7 @@ function One({ id }) {
             ${message.state === "filed" ? transcriptWords(message) : t(`message_state.${message.state}`)}</p>`}
       </section>
       <dl class="facts">
-        <div><dt>${t("messages.call_back")}</dt><dd class="strong">${phone(message.callback ?? message.caller)}
+        <div><dt>${t("messages.call_back")}</dt><dd class="strong">${phone(message.callback_shown ?? message.caller_shown)}
           <span class="muted small"> ${message.callback ? t("messages.keyed") : t("messages.own_number")}</span></dd></div>
         ${message.numbers.length > 0 && html`<div><dt>${t("messages.numbers_heard")}</dt>
           <dd>${message.numbers.join(", ")} <span class="muted small">${t("messages.verify")}</span></dd></div>`}

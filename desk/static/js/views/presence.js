@@ -18,8 +18,7 @@ export function Presence() {
   return html`
     <div class="presence" role="group" aria-label=${t("presence.mine")}>
       <div class=${`presence-now ${presenceTone(presence)}`}>
-        <${Dot} tone=${presenceTone(presence)} />
-        <span class="presence-word">${t(`presence.${presence}`)}</span>
+        <span class="presence-word"><${Dot} tone=${presenceTone(presence)} />${t(`presence.${presence}`)}</span>
         ${agent.pause_reason && html`<span class="presence-why">${t(`pause.${agent.pause_reason}`)}</span>`}
         <span class="time">${presence === "wrap_up" ? countdown(agent) : clock(secondsSince(agent.presence_since))}</span>
       </div>

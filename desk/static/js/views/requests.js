@@ -44,7 +44,7 @@ function RequestRow({ request, on }) {
       <span class="row-title"><span>${request.subject}</span></span>
       <span class="row-badge">${request.picked_up_at ? html`<${StatusBadge} status=${request.status} />`
         : html`<${Badge} tone=${due.tone} icon=${due.tone === "bad" ? "alert" : "clock"}>${due.text}<//>`}</span>
-      <span class="row-sub"><span class="ticket">${ticketText(request.ticket)}</span> ${["", request.contact_name ?? phone(request.phone), request.company_name].filter((part) => part !== null).join(" · ")}</span>
+      <span class="row-sub"><span class="ticket">${ticketText(request.ticket)}</span> ${["", request.contact_name ?? phone(request.phone_shown), request.company_name].filter((part) => part !== null).join(" · ")}</span>
       <span class="row-when">${when(request.received_at)}</span>
     </a></li>
   `;
@@ -118,7 +118,7 @@ function One({ id }) {
         <div><dt>${t("requests.user")}</dt><dd class="strong">${request.contact_name ?? t("requests.no_contact")}
           ${request.contact?.user_code && html` <code>${request.contact.user_code}</code>`}</dd></div>
         <div><dt>${t("requests.company")}</dt><dd>${request.company_name ?? "–"}</dd></div>
-        <div><dt>${t("requests.phone")}</dt><dd>${request.phone ? phone(request.phone) : "–"}</dd></div>
+        <div><dt>${t("requests.phone")}</dt><dd>${request.phone_shown ?? "–"}</dd></div>
         <div><dt>E-mail</dt><dd>${request.email ?? "–"}</dd></div>
         <div><dt>${t("requests.received")}</dt><dd>${when(request.received_at)}</dd></div>
         <div><dt>${t("requests.holder")}</dt><dd>${request.holder ?? "–"}</dd></div>

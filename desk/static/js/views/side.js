@@ -19,7 +19,7 @@ export function Side() {
         <ol class="waiting">
           ${line.map((call) => html`
             <li key=${call.id} class=${call.phase}>
-              <span class="who">${call.contact_name ?? call.caller_name ?? phone(call.caller)}</span>
+              <span class="who">${call.contact_name ?? call.caller_name ?? phone(call.caller_shown)}</span>
               <span class=${`time ${secondsSince(call.queued_at) > 120 ? "late" : ""}`}>${clock(secondsSince(call.queued_at ?? call.started_at))}</span>
               <span class="meta">
                 ${call.phase === "ringing" ? html`<${Badge} tone="warn" icon="phone">${t("side.ringing")}<//>` : null}
@@ -39,7 +39,7 @@ export function Side() {
             <li key=${agent.id}>
               <span class=${`avatar ${presenceTone(agent.presence)}`} aria-hidden="true">${initials(agent.name)}</span>
               <span class="who">${agent.name}</span>
-              <span class="meta"><${Dot} tone=${presenceTone(agent.presence)} />${t(`presence.${agent.presence}`)}
+              <span class="meta"><span class="state"><${Dot} tone=${presenceTone(agent.presence)} />${t(`presence.${agent.presence}`)}</span>
                 ${agent.pause_reason ? html` · ${t(`pause.${agent.pause_reason}`)}` : null}
                 ${agent.presence === "free" && !(agent.phone_reachable && agent.desk_connected)
                   ? html` · <span class="bad-text">${t("side.unreachable")}</span>` : null}</span>
