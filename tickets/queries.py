@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
-from tickets.models import CLOSED_STATUSES, Company, Contact, OutboxMail, Phone, Request, RequestEvent
+from tickets.models import CLOSED_STATUSES, Company, Contact, Phone, Request, RequestEvent
 from tickets.operations import PROMISE_MISSED, UNTAKEN
 from tickets.phone_numbers import parse_phone_number
 from tickets.texts import clean_line
@@ -39,15 +39,6 @@ class CallerMatch:
     company: Company | None = None
     reason: str = "not_in_directory"
     number: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RequestDetail:
-    """A request with its history, oldest first, and its notices."""
-
-    request: Request
-    events: list[RequestEvent]
-    notices: list[OutboxMail]
 
 
 # Made once, since it runs for every call. Far more people than these cannot be shown; exact numbers come first.
@@ -150,20 +141,6 @@ async def overdue_pickups(session: AsyncSession, now: datetime, *, unmarked: boo
         marked = exists().where(and_(RequestEvent.request_id == Request.id, RequestEvent.kind == PROMISE_MISSED))
         query = query.where(~marked)
     return list(await session.scalars(query.order_by(Request.pickup_due_at, Request.id)))
-
-
-async def request_detail(session: AsyncSession, request_id: int) -> RequestDetail | None:
-    """One request with its history and notices."""
-    request = await session.get(Request, request_id)
-    if request is None:
-        return None
-    events = await session.scalars(
-        select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
-    )
-    notices = await session.scalars(
-        select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id)
-    )
-    return RequestDetail(request, list(events), list(notices))
 
 
 async def contacts(session: AsyncSession, text: str, limit: int = 20) -> Sequence[Contact]:

@@ -236,9 +236,9 @@ async def transcript_failed(
 
 
 async def transcribe_again(session: AsyncSession, message_id: str) -> Message:
-    """Ask for the transcript anew, such as after a better model was installed. Raises MessageNotFound."""
+    """Ask for a transcript that was given up once more. Raises MessageNotFound."""
     message = await _get(session, message_id, lock=True)
-    if message.audio is not None:
+    if message.audio is not None and message.transcript_state is TranscriptState.FAILED:
         message.transcript_state, message.attempts = TranscriptState.WAITING, 0
         message.lease_until = message.transcript_error = None
         announce(session, "message", message_id)

@@ -7,22 +7,9 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from tickets.models import CLOSED_STATUSES, Request
+from tickets.models import Request
 from voicemail.errors import MessageNotFound
 from voicemail.models import Message, MessageState, TranscriptState
-
-
-async def messages_due(session: AsyncSession, limit: int = 200) -> Sequence[Message]:
-    """Messages whose request nobody has taken in charge yet, the earliest promised time first."""
-    query = (
-        select(Message)
-        .join(Message.request)
-        .where(Request.picked_up_at.is_(None), Request.status.not_in(CLOSED_STATUSES))
-        .order_by(Request.pickup_due_at.is_(None), Request.pickup_due_at, Message.started_at)
-        .limit(limit)
-        .options(joinedload(Message.request))
-    )
-    return (await session.scalars(query)).all()
 
 
 async def message(session: AsyncSession, message_id: str) -> Message:
@@ -31,23 +18,6 @@ async def message(session: AsyncSession, message_id: str) -> Message:
     if found is None:
         raise MessageNotFound(f"there is no message {message_id}")
     return found
-
-
-async def messages_of_request(session: AsyncSession, request_id: int) -> Sequence[Message]:
-    """The messages a request was made of, in the order they came."""
-    query = select(Message).where(Message.request_id == request_id).order_by(Message.started_at)
-    return (await session.scalars(query)).all()
-
-
-async def messages_without_request(session: AsyncSession, limit: int = 200) -> Sequence[Message]:
-    """Messages that were silent, too short or lost, the latest first: nobody promised anything for them."""
-    query = (
-        select(Message)
-        .where(Message.state.in_((MessageState.EMPTY, MessageState.LOST)), Message.request_id.is_(None))
-        .order_by(Message.started_at.desc())
-        .limit(limit)
-    )
-    return (await session.scalars(query)).all()
 
 
 async def messages_recording(session: AsyncSession) -> Sequence[Message]:

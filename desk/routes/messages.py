@@ -15,7 +15,7 @@ from desk.context import DeskParts, Person
 from desk.errors import DeskError, NotThere
 from desk.views import HeardForm, MessageDetail, MessageView
 from voicemail.models import Message
-from voicemail.operations import mark_heard
+from voicemail.operations import mark_heard, transcribe_again
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/messages", tags=["messages"])
@@ -64,6 +64,14 @@ async def audio(message_id: str, who: Person, desk: DeskParts) -> FileResponse:
         raise AudioMissing
     await desk.database.run(mark_heard, message_id, actor=who.me.username, now=desk.now())
     return FileResponse(path, media_type="audio/wav", headers={"cache-control": "private, no-cache"})
+
+
+@router.post("/{message_id}/transcript", status_code=202)
+async def transcribe(message_id: str, who: Person, desk: DeskParts) -> Response:
+    """Have a message transcribed after all whose transcript was given up; of any other nothing changes."""
+    await desk.database.run(transcribe_again, message_id)
+    log.info("transcript asked for again", message_id=message_id, username=who.me.username)
+    return Response(status_code=202)
 
 
 async def _message(session: AsyncSession, message_id: str) -> Message | None:

@@ -6,10 +6,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from centralino.rig.desk_server import HOSTILE, DeskServer
 from ivr.models import Agent, OfferResult, Presence
 from ivr.operations import end_offer
+from voicemail.models import Message, TranscriptState
 
 pytestmark = pytest.mark.contract
 
@@ -144,6 +146,24 @@ async def test_a_message_is_heard_read_and_closed(served: DeskServer, log_in: Op
     await page.get_by_label("Soluzione").fill("Richiamata e risolto")
     await page.get_by_role("button", name="Chiudi la richiesta").click()
     await expect(page.locator(".master .row")).to_have_count(1)
+
+
+async def test_a_transcript_that_was_given_up_is_asked_for_again(served: DeskServer, log_in: OpenPage) -> None:
+    await served.agent("giulia")
+    await served.message("m1")
+
+    async def give_up(session: AsyncSession) -> None:
+        message = await session.get_one(Message, "m1")
+        message.transcript_state, message.transcript_error = TranscriptState.FAILED, "recogniser died"
+
+    await served.database.run(give_up)
+    page = await log_in("giulia")
+    await page.goto(f"{served.url}/#/messages/m1")
+    state = page.locator(".transcript-state")
+    await expect(state).to_have_text("Trascrizione non riuscita: fa fede l'audio (recogniser died)")
+    await page.get_by_role("button", name="Trascrivi di nuovo").click()
+    await expect(state).to_have_text("Trascrizione in attesa")
+    await expect(page.get_by_role("button", name="Trascrivi di nuovo")).to_be_hidden()
 
 
 async def test_a_missed_call_pauses_says_why_and_one_click_comes_back(served: DeskServer, log_in: OpenPage) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from tickets import operations, outbox, queries
+from tickets import operations, outbox
 from tickets.database import Database
-from tickets.models import Channel, DeliveryState, Kind, OutboxMail
+from tickets.models import Channel, DeliveryState, Kind, OutboxMail, RequestEvent
 from tickets.notices import Notices
 from tickets.outbox import SmtpSettings, deliver_due
 
@@ -82,9 +84,14 @@ async def opened(database: Database, notices: Notices, email: str, subject: str 
 
 
 async def look(database: Database, request_id: int) -> tuple[OutboxMail, list[tuple[str, Any]]]:
-    detail = await database.read(queries.request_detail, request_id)
-    assert detail is not None
-    return detail.notices[0], [(event.kind, event.details.get("error")) for event in detail.events[1:]]
+    async def read(session: AsyncSession) -> tuple[OutboxMail, list[tuple[str, Any]]]:
+        mail = (await session.scalars(select(OutboxMail).where(OutboxMail.request_id == request_id))).first()
+        assert mail is not None
+        events = select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
+        later = (await session.scalars(events)).all()[1:]
+        return mail, [(event.kind, event.details.get("error")) for event in later]
+
+    return await database.read(read)
 
 
 async def test_notices_arrive_oldest_first_over_one_connection(

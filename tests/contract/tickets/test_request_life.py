@@ -1,20 +1,20 @@
 """The life of a request: opened, taken in charge, edited, closed, with its history and notices."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tickets import operations, queries
 from tickets.database import Change, Database
 from tickets.errors import InvalidInput, NotFound, RequestChanged, RequestClosed, RequestTaken, TicketsError
-from tickets.models import Channel, Kind, Request, RequestEvent, Status
+from tickets.models import Channel, Kind, OutboxMail, Request, RequestEvent, Status
 from tickets.notices import Notices
 from tickets.operations import NewRequest
-from tickets.queries import RequestDetail
 
 pytestmark = pytest.mark.contract
 
@@ -38,10 +38,25 @@ async def opened(database: Database, notices: Notices, **fields: Any) -> Request
     return await database.run(operations.open_request, new(**fields), notices, now=NOW)
 
 
-async def detail(database: Database, request_id: int) -> RequestDetail:
-    found = await database.read(queries.request_detail, request_id)
-    assert found is not None
-    return found
+class Detail(NamedTuple):
+    """A request with its history, oldest first, and its notices."""
+
+    request: Request
+    events: Sequence[RequestEvent]
+    notices: Sequence[OutboxMail]
+
+
+async def detail(database: Database, request_id: int) -> Detail:
+    async def read(session: AsyncSession) -> Detail:
+        events = select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
+        notices = select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id)
+        return Detail(
+            await session.get_one(Request, request_id),
+            (await session.scalars(events)).all(),
+            (await session.scalars(notices)).all(),
+        )
+
+    return await database.read(read)
 
 
 async def history(database: Database, request_id: int) -> list[tuple[str, str]]:
@@ -234,7 +249,6 @@ async def test_what_does_not_exist_is_said_so(database: Database, notices: Notic
     for attempt in attempts:
         with pytest.raises(NotFound, match="with the id 99"):
             await attempt
-    assert await database.read(queries.request_detail, 99) is None
     assert await database.read(queries.request_by_ticket, "0000017") is None
     request = await opened(database, notices)
     with pytest.raises(TicketsError, match="status: cannot be edited"):

@@ -108,8 +108,7 @@ async def test_silence_is_no_request(
     message = await get(database)
     assert (message.state, message.transcript_state) == (state, TranscriptState.NONE)
     assert message.audio == (kept.path if kept else None)
-    assert [m.id for m in await database.read(queries.messages_without_request)] == ["m1"]
-    assert await database.read(queries.messages_due) == []
+    assert message.request_id is None
 
 
 @pytest.mark.parametrize("kept", [SILENT, None])
@@ -191,18 +190,6 @@ async def test_takes_are_counted_until_the_message_is_over(database: Database, n
         await database.run(operations.next_take, "m9")
     with pytest.raises(MessageNotFound):
         await file(database, notices, SPOKEN, "m9")
-
-
-async def test_the_list_is_by_promised_time_until_taken_in_charge(database: Database, notices: Notices) -> None:
-    for message_id, due in (("late", DUE), ("soon", NOW), ("never", None)):
-        await begin(database, message_id)
-        await file(database, notices, SPOKEN, message_id, pickup_due_at=due)
-    due_messages = await database.read(queries.messages_due)
-    assert [m.id for m in due_messages] == ["soon", "late", "never"]
-    assert due_messages[0].request_id is not None
-    await database.run(tickets.take_in_charge, due_messages[0].request_id, actor="anna", now=NOW)
-    assert [m.id for m in await database.read(queries.messages_due)] == ["late", "never"]
-    assert len(await database.read(queries.messages_due, 1)) == 1
 
 
 async def test_the_languages_of_what_waits(database: Database, notices: Notices) -> None:

@@ -115,6 +115,7 @@ export default {
   "transcript.running": "Being transcribed…",
   "transcript.done": "No words recognised: listen to the audio.",
   "transcript.failed": "Could not be transcribed: the audio counts",
+  "transcript.again": "Transcribe again",
 
   "player.title": "Listening",
   "player.play": "Play",

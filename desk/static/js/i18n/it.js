@@ -115,6 +115,7 @@ export default {
   "transcript.running": "Trascrizione in corso…",
   "transcript.done": "Nessuna parola riconosciuta: ascolta l'audio.",
   "transcript.failed": "Trascrizione non riuscita: fa fede l'audio",
+  "transcript.again": "Trascrivi di nuovo",
 
   "player.title": "Ascolto",
   "player.play": "Ascolta",

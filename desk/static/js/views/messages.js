@@ -97,6 +97,9 @@ function One({ id }) {
           <p class=${`transcript-state ${message.transcript_state}`} role="status">
             ${(message.transcript_state === "running" || message.transcript_state === "waiting") && html`<span class="spinner"></span>`}
             ${message.state === "filed" ? transcriptWords(message) : t(`message_state.${message.state}`)}</p>`}
+        ${message.transcript_state === "failed" && html`
+          <${Act} class="quiet small" act=${async () => { await post(`/messages/${encodeURIComponent(id)}/transcript`); await load(); }}>
+            ${t("transcript.again")}<//>`}
       </section>
       <dl class="facts">
         <div><dt>${t("messages.call_back")}</dt><dd class="strong">${phone(message.callback_shown ?? message.caller_shown)}
