@@ -110,11 +110,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _web_server(url: str, given: dict[str, Any]) -> dict[str, Any]:
     """Where Asterisk's web server listens, from the address the service uses for it, unless the site file says so."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError as error:
-        raise SiteError(f"settings: asterisk.url: {url!r} is not a web address: {error}") from error
+    parts = urlsplit(url)
+    host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
     if "bind" in given:
         return {"http_port": port}
     try:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 import uvloop
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from centralino.migrate import DatabaseBehind, DatabaseNewer, migrate
@@ -39,6 +39,8 @@ def run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
         return uvloop.run(coroutine)
     except (DatabaseNewer, DatabaseBehind, DeskError, IvrError, TicketsError) as error:
         fail(str(error))
+    except (DataError, IntegrityError) as error:
+        fail(f"the database refuses this, and nothing is changed: {error.orig}")
     except OperationalError as error:
         fail(
             f"the database cannot be used: {error.orig}\n"

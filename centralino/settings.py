@@ -13,6 +13,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import SettingsError as SourceError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -151,7 +152,7 @@ def _told(problem: ErrorDetails) -> Iterator[tuple[FieldPath, str]]:
     path, words = problem["loc"], in_words(problem)
     if problem["type"] == "wrong_fields":
         yield from (((*path, *rest), words) for rest, words in problem["ctx"]["problems"])
-    elif problem["type"] == "missing":
+    elif problem["type"] == "missing" and not any(isinstance(part, int) for part in path):
         variable = "CENTRALINO_" + "__".join(map(str, path)).upper()
         yield path, f"{words}: write it into the file, or give it in the environment as {variable}"
     else:
@@ -166,11 +167,15 @@ def where(path: FieldPath) -> str:
 
 def load(file: Path) -> Settings:
     """Read a settings file. Raises SettingsError with one line for each field that is wrong."""
-    if not file.is_file():
+    try:
+        file.stat()
+    except FileNotFoundError:
         raise SettingsError(
             f"{file}: there is no such settings file. Copy docs/centralino.example.toml there and change it, "
             "or name another file with --config"
-        )
+        ) from None
+    except OSError as error:
+        raise SettingsError(f"{file}: it cannot be read: {error.strerror}") from None
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=file)
@@ -183,6 +188,8 @@ def load(file: Path) -> Settings:
             for path, words in _told(problem):
                 lines.append(f"  {where(path)}: {words}")
         raise SettingsError("\n".join(lines)) from None
+    except SourceError as error:
+        raise SettingsError(f"a variable CENTRALINO_... of the environment makes no sense: {error}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{file}: it is not written in UTF-8") from None
     except OSError as error:
@@ -213,9 +220,10 @@ def what_is_missing(settings: Settings) -> list[str]:
     if url.get_backend_name() == "sqlite" and url.database:
         folders["storage.database"] = Path(url.database).absolute().parent
     for field, folder in folders.items():
-        if not folder.is_dir() and field != "storage.audio":  # which the service makes
-            missing.append(f"{field}: there is no folder {folder}")
-        elif folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        there = os.path.isdir(folder)
+        if not there and field != "storage.audio":  # which the service makes
+            missing.append(f"{field}: there is no folder {folder} that this user can see")
+        elif there and not os.access(folder, os.W_OK | os.X_OK):
             missing.append(f"{field}: this user may not write in {folder}")
     for sound in sorted({own_sound(name, lang) for _, name, lang in settings.calls.prompts() if is_own_sound(name)}):
         if not sound.startswith("/"):

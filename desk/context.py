@@ -23,8 +23,8 @@ class CallControl(Protocol):
     """Steering a call that is on an agent's phone. Each raises `ivr.errors.CommandRefused` when it is not possible."""
 
     @property
-    def connected(self) -> bool:
-        """Whether Asterisk can be reached just now."""
+    def in_service(self) -> bool:
+        """Whether calls are taken and agents rung."""
 
     async def hang_up(self, call_id: str) -> None:
         """End the call."""

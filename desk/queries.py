@@ -97,8 +97,8 @@ async def sessions_among(session: AsyncSession, tokens: Collection[str]) -> set[
 
 
 async def agent_items(session: AsyncSession, ids: Collection[int] | None = None) -> dict[int, AgentView]:
-    """Agents by id, in the order of their names; all without `ids`."""
-    query = select(Agent).order_by(Agent.name)
+    """Agents by id, in the order of their names, without those who have left; all without `ids`."""
+    query = select(Agent).where(Agent.endpoint.is_not(None)).order_by(Agent.name)
     if ids is not None:
         query = query.where(Agent.id.in_(ids))
     return {agent.id: AgentView.model_validate(agent) for agent in await session.scalars(query)}

@@ -45,7 +45,7 @@ class Health(_View):
     """Whether the line is in order."""
 
     asterisk: bool
-    """The service is connected to Asterisk."""
+    """Calls are taken and agents rung: the service is connected to Asterisk, and all calls are in hand."""
     database: bool
     """The database answers."""
 

@@ -84,7 +84,15 @@ class CallsInHand:
     def go_on(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
         """Serve a call along a way, to its end."""
         self._calls[call.id] = call
-        self._tasks.spawn(self._run(call, way))
+        serving = self._tasks.spawn(self._serve(call, way))
+        # Not inside the coroutine: one that is cancelled before its first step never comes to its end.
+        serving.add_done_callback(lambda _: self._ended(call, way))
+
+    def _ended(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
+        way.close()
+        self.forget(call)
+        for command in call.commands.take():
+            command.done.cancel()
 
     def forget(self, call: ActiveCall) -> None:
         """Let go of a call and its legs."""
@@ -132,19 +140,11 @@ class CallsInHand:
         call.contact_id = await self.services.database.run(identify_and_begin)
         return await inbound(call)
 
-    async def _run(self, call: ActiveCall, way: Awaitable[Outcome]) -> None:
+    async def _serve(self, call: ActiveCall, way: Awaitable[Outcome]) -> None:
         """The boundary of one call: whatever happens inside, it ends here and no other call is touched.
 
         A call is forgotten last of all, however it ends: an open row that nobody holds is taken up again.
         """
-        try:
-            await self._live(call, way)
-        finally:
-            self.forget(call)
-            for command in call.commands.take():
-                command.done.cancel()
-
-    async def _live(self, call: ActiveCall, way: Awaitable[Outcome]) -> None:
         with bound_contextvars(call=call.id):
             note = None
             try:

@@ -142,7 +142,12 @@ _LINE = (
     .limit(HEAD_OF_LINE)
     .with_for_update(skip_locked=True)
 )
-_CAN_BE_RUNG = (Agent.presence == Presence.FREE, Agent.desk_connected.is_(True), Agent.phone_reachable.is_(True))
+_CAN_BE_RUNG = (
+    Agent.presence == Presence.FREE,
+    Agent.desk_connected.is_(True),
+    Agent.phone_reachable.is_(True),
+    Agent.endpoint.is_not(None),
+)
 _FREE_AGENTS = select(Agent.id, Agent.queues, Agent.free_since).where(*_CAN_BE_RUNG)
 _TRIED = select(Offer.call_id, Offer.agent_id).where(
     Offer.call_id.in_(bindparam("calls", expanding=True)), Offer.result != OfferResult.WITHDRAWN
@@ -383,11 +388,12 @@ async def add_agent(
     """
     agent = await session.scalar(select(Agent).where(Agent.username == username).with_for_update())
     if agent is None:
-        agent = Agent(username=username, presence_since=now)
+        agent = Agent(username=username)
     elif agent.endpoint is not None:
         raise AgentRefused(f"there is an agent with the user name {username!r} already")
     agent.name, agent.queues = name, list(queues)
     agent.endpoint = await _free_endpoint(session, endpoint)
+    agent.presence, agent.presence_since = Presence.OFFLINE, now
     session.add(agent)
     await session.flush()
     announce(session, "agent", agent.id)
@@ -418,12 +424,32 @@ async def change_agent(
 
 async def remove_agent(session: AsyncSession, username: str, *, now: datetime) -> None:
     """Let an agent leave: without phone and queues, but with all history. Raises AgentRefused, also during a call."""
-    agent = await _agent_named(session, username)
-    if agent.presence in (Presence.RINGING, Presence.TALKING):
+    removed = await session.scalar(
+        update(Agent)
+        .where(
+            Agent.username == username,
+            Agent.endpoint.is_not(None),
+            Agent.presence.not_in((Presence.RINGING, Presence.TALKING)),
+        )
+        .values(
+            endpoint=None,
+            queues=[],
+            presence=Presence.OFFLINE,
+            presence_since=now,
+            pause_reason=None,
+            pause_after_call=None,
+            wrap_up_until=None,
+            misses=0,
+            phone_reachable=False,
+            call_id=None,
+        )
+        .returning(Agent.id)
+        .execution_options(synchronize_session=False)
+    )
+    if removed is None:
+        await _agent_named(session, username)
         raise AgentRefused(f"{username} is in a call just now: try again afterwards")
-    agent.endpoint, agent.queues, agent.phone_reachable = None, [], False
-    agent.call_id = agent.pause_after_call = None
-    _set_presence(session, agent, Presence.OFFLINE, now=now)
+    announce(session, "agent", removed)
 
 
 async def _agent_named(session: AsyncSession, username: str) -> Agent:
@@ -447,6 +473,8 @@ async def _free_endpoint(session: AsyncSession, endpoint: str) -> str:
 async def go_free(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
     """Be ready for calls; also the click that ends a pause. Raises PresenceRefused during a call."""
     agent = await _locked(session, agent_id)
+    if agent.endpoint is None:
+        raise PresenceRefused("you are no agent any more: ask who looks after the agents")
     if agent.presence is Presence.TALKING:
         agent.pause_after_call = None  # takes back a pause asked for during the call
         announce(session, "agent", agent_id)
@@ -499,10 +527,10 @@ async def set_desk_connected(session: AsyncSession, agent_id: int, connected: bo
             announce(session, DESK_OPENED, agent_id)
 
 
-async def set_phone_reachable(session: AsyncSession, agent_id: int, reachable: bool, *, now: datetime) -> None:
-    """Note whether an agent's phone is registered; a phone that is back ends the pause its absence caused."""
-    agent = await _locked(session, agent_id)
-    if agent.phone_reachable is reachable:
+async def set_phone_reachable(session: AsyncSession, endpoint: str, reachable: bool, *, now: datetime) -> None:
+    """Note whether a phone is registered; one that is back ends the pause its absence caused to its agent."""
+    agent = await session.scalar(select(Agent).where(Agent.endpoint == endpoint).with_for_update())
+    if agent is None or agent.phone_reachable is reachable:
         return
     agent.phone_reachable = reachable
     if reachable and agent.pause_reason is PauseReason.PHONE_UNREACHABLE:

@@ -72,6 +72,12 @@ async def agents(session: AsyncSession) -> Sequence[Agent]:
     return (await session.scalars(select(Agent).where(Agent.endpoint.is_not(None)).order_by(Agent.name))).all()
 
 
+async def phones(session: AsyncSession) -> dict[str, bool]:
+    """Every agent's phone, and whether it was reachable at the last look."""
+    rows = await session.execute(select(Agent.endpoint, Agent.phone_reachable).where(Agent.endpoint.is_not(None)))
+    return {str(endpoint): reachable for endpoint, reachable in rows}
+
+
 async def attempts_since(session: AsyncSession, caller: str, since: datetime) -> int:
     """How many calls came from a number since a time."""
     return (await session.scalar(select(func.count()).where(Call.caller == caller, Call.started_at >= since))) or 0

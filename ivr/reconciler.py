@@ -59,19 +59,21 @@ class Reconciler:
         call = self.calls.recall(row)
         await repair.close_offers(call)
         way = repair.way_on(row, found)
-        if way is not None:
-            if way is repair.wait_again:
-                await self.services.database.run(
-                    operations.take_back,
-                    row.id,
-                    wrap_up_seconds=call.queue_config.wrap_up_seconds,
-                    now=self.services.now(),
-                )
-            log.info("call taken up again", call=row.id, phase=row.phase)
-            self.calls.go_on(call, way(call))
-        else:
+        if way is None:
             self.calls.forget(call)
             await self._close_gone(call, row)
+            return
+        if way is repair.wait_again:
+            await self.services.database.run(
+                operations.take_back,
+                row.id,
+                wrap_up_seconds=call.queue_config.wrap_up_seconds,
+                now=self.services.now(),
+            )
+        if not self.services.hears(call.leg):
+            return  # the connection was lost meanwhile: the next repair sees how the call stands then
+        log.info("call taken up again", call=row.id, phase=row.phase)
+        self.calls.go_on(call, way(call))
 
     async def _close_gone(self, call: ActiveCall, row: Call) -> None:
         """The caller hung up while nobody looked: keep what was recorded, close the row."""

@@ -54,9 +54,14 @@ REPAIR_PAUSE_SECONDS = 1.0
 
 
 def _check_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is no address of a web server: write it as http://127.0.0.1:8088")
+    # The address is not repeated in the error: somebody may have written a password into it.
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 80) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("is no address of a web server: write it as http://127.0.0.1:8088")
     return url
 
 
@@ -148,12 +153,12 @@ class Switchboard:
         await self._stack.aclose()
 
     @property
-    def connected(self) -> bool:
-        """Whether Asterisk can be reached just now."""
-        return self.ari.connected
+    def in_service(self) -> bool:
+        """Whether calls are taken and agents rung: connected to Asterisk, and repaired."""
+        return self._repaired.is_set()
 
     async def ready(self) -> None:
-        """Wait until connected and repaired."""
+        """Wait until in service."""
         await self._repaired.wait()
 
     # ------------------------------------------------------------------------------------------------- from Asterisk
@@ -275,10 +280,10 @@ class Switchboard:
             for endpoint in await self.ari.endpoints.list()
             if endpoint.state == "online"
         }
-        for agent in await self.services.database.read(queries.agents):
-            if agent.phone_reachable is not (agent.endpoint in online):
+        for phone, reachable in (await self.services.database.read(queries.phones)).items():
+            if reachable is not (phone in online):
                 await self.services.database.run(
-                    operations.set_phone_reachable, agent.id, agent.endpoint in online, now=self.services.now()
+                    operations.set_phone_reachable, phone, phone in online, now=self.services.now()
                 )
 
     # ------------------------------------------------------------------------------------------------------ fallback

@@ -88,8 +88,9 @@ def connect(path: str, **options: Any) -> aiosqlite.Connection:
 def _open(path: str, **options: Any) -> sqlite3.Connection:
     if not options.get("uri") and path != ":memory:":
         # A new file is its owner's only, whatever the umask: it holds callers' data. SQLite gives the files beside it
-        # the same rights. What is wrong with the path is for SQLite to say.
+        # the same rights. One that exists must not be opened here: closing it would end all locks that this process
+        # holds on it, and with them the life of the write-ahead log (sqlite.org/howtocorrupt.html, 2.2).
         with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection: sqlite3.Connection = sqlite3.connect(path, **options)
     return connection

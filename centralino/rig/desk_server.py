@@ -64,7 +64,7 @@ class Control:
     def __init__(self) -> None:
         self.commands: list[tuple[str, ...]] = []
         self.refuse = False
-        self.connected = True
+        self.in_service = True
 
     async def _take(self, *command: str) -> None:
         if self.refuse:

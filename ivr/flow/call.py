@@ -64,7 +64,12 @@ class Services:
 
     def drop_leg(self, leg: Leg) -> None:
         """Stop handing events to a leg."""
-        self.legs.pop(leg.id, None)
+        if self.hears(leg):
+            del self.legs[leg.id]
+
+    def hears(self, leg: Leg) -> bool:
+        """Whether a leg receives its channel's events; none does any more once the connection was lost."""
+        return self.legs.get(leg.id) is leg
 
 
 class Inbox(Generic[T]):

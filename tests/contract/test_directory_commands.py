@@ -1,13 +1,21 @@
 """Agents and contacts from the command line, on a real database file."""
 
+import asyncio
+import contextlib
+import sqlite3
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from centralino.cli import app
+from desk.queries import agent_items
+from ivr.errors import PresenceRefused
+from ivr.operations import go_free
+from tickets.database import Database
 
 pytestmark = pytest.mark.contract
 EXAMPLE = Path(__file__).parents[2] / "docs/centralino.example.toml"
@@ -83,6 +91,38 @@ def test_two_contacts_of_one_company_are_found_and_nobody_twice(centralino: Comm
     found = centralino("contact", "find", "asl bari").output
     assert ["Maria Rossi" in found, "Piero Neri" in found, "+390805551234" in found] == [True, True, True]
     assert centralino("contact", "find", "verdi").output == "Nobody in the directory fits.\n"
+
+
+def test_who_left_is_on_no_page_and_comes_back_off_duty(centralino: Command, tmp_path: Path) -> None:
+    add(centralino, "anna", "PJSIP/101", "applicativi")
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/centralino.db")
+
+    async def seen() -> dict[int, str]:
+        items = await database.read(agent_items)
+        await database.close()
+        return {agent_id: item.presence for agent_id, item in items.items()}
+
+    async def free() -> None:
+        await database.run(go_free, 1, now=datetime.now(UTC))
+        await database.close()
+
+    asyncio.run(free())
+    assert asyncio.run(seen()) == {1: "free"}
+    centralino("agent", "remove", "anna")
+    assert asyncio.run(seen()) == {}
+    with pytest.raises(PresenceRefused, match="no agent any more"):
+        asyncio.run(free())
+    add(centralino, "anna", "PJSIP/101", "applicativi")
+    assert asyncio.run(seen()) == {1: "offline"}
+
+
+def test_nobody_in_a_call_is_removed(centralino: Command, tmp_path: Path) -> None:
+    add(centralino, "anna", "PJSIP/101", "applicativi")
+    with contextlib.closing(sqlite3.connect(tmp_path / "centralino.db")) as database, database:
+        database.execute("UPDATE agent SET presence = 'ringing'")
+    refused = centralino("agent", "remove", "anna")
+    assert (refused.exit_code, "anna is in a call just now" in refused.output) == (1, True)
+    assert centralino("agent", "password", "anna").exit_code == 0
 
 
 def test_the_database_is_its_owners_only(centralino: Command, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_values_of_a_wrong_kind_are_shown_but_for_secrets(
     settings["transcription"]["models"] = "vosk"
     settings["smtp"] = {"host": 25, "port": "posta"}
     assert refused(tmp_path, settings) == [
-        "asterisk.url: '127.0.0.1:8088' is no address of a web server: write it as http://127.0.0.1:8088",
+        "asterisk.url: is no address of a web server: write it as http://127.0.0.1:8088",
         "asterisk.password: must be a text in quotes",
         "calls.calendars.edotto.holidays: must be true or false, not 'forse'",
         "calls.queues.applicativi.ring_seconds: must be a number, not 'venti'",
@@ -73,6 +73,32 @@ def test_values_of_a_wrong_kind_are_shown_but_for_secrets(
         "storage.database: must begin with sqlite+aiosqlite:/// or postgresql+psycopg://: see docs/settings.md",
         "listen.port: must be 65535 or less, not 70000",
     ]
+
+
+@pytest.mark.parametrize("url", ["utente:segreta@127.0.0.1:8088", "http://127.0.0.1:80x8", "http://[::1", "ftp://pbx"])
+def test_an_address_of_asterisk_that_cannot_be_is_not_repeated(
+    tmp_path: Path, settings: dict[str, Any], url: str
+) -> None:
+    settings["asterisk"]["url"] = url
+    told = refused(tmp_path, settings)
+    assert told == ["asterisk.url: is no address of a web server: write it as http://127.0.0.1:8088"]
+
+
+def test_a_broken_value_of_the_environment_is_not_blamed_on_the_file(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CENTRALINO_STORAGE", '{"database"')
+    file = tmp_path / "centralino.toml"
+    file.write_text(tomli_w.dumps(settings), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"of the environment makes no sense: .*storage"):
+        load(file)
+
+
+def test_what_is_missing_in_an_entry_of_a_list_is_not_sought_in_the_environment(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    del settings["calls"]["lines"][1]["number"]
+    assert refused(tmp_path, settings) == ["calls.lines[entry 2].number: is missing"]
 
 
 def test_every_name_that_points_nowhere_is_told_at_once(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -141,8 +167,8 @@ def test_check_tells_what_the_settings_point_to_and_is_not_there(tmp_path: Path,
         "transcription.models.en: no model is named; messages are kept, but not transcribed",
         f"transcription.models.it: the folder {tmp_path}/vosk-model-it does not exist; messages are kept, "
         "but not transcribed",
-        f"asterisk.recordings: there is no folder {tmp_path}/recording",
-        f"storage.database: there is no folder {tmp_path}/x",
+        f"asterisk.recordings: there is no folder {tmp_path}/recording that this user can see",
+        f"storage.database: there is no folder {tmp_path}/x that this user can see",
         f"the sound {tmp_path}/it/benvenuto is your own, and there is no such file",
         "the sound custom/notice is your own: it must be below Asterisk's folder of sounds",
     ]

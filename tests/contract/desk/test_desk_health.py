@@ -18,7 +18,7 @@ async def test_all_is_well_while_asterisk_and_the_database_answer(served: DeskSe
 
 
 async def test_a_lost_asterisk_is_told(served: DeskServer) -> None:
-    served.control.connected = False
+    served.control.in_service = False
     async with served.browser() as monitoring:
         answer = await monitoring.get("/health")
         assert (answer.status_code, answer.json()) == (503, {"asterisk": False, "database": True})

@@ -168,10 +168,10 @@ async def test_many_calls_at_once_leave_no_agent_and_no_offer_behind(database: D
 
     async def disturb() -> None:
         for number in range(20):
-            await database.run(operations.set_phone_reachable, agents[number % 4], number % 8 > 3, now=NOW)
+            await database.run(operations.set_phone_reachable, f"PJSIP/agent{number % 4}", number % 8 > 3, now=NOW)
             await database.run(operations.finish_wrap_ups, now=NOW)
-        for one_of in agents:
-            await database.run(operations.set_phone_reachable, one_of, True, now=NOW)
+        for number in range(4):
+            await database.run(operations.set_phone_reachable, f"PJSIP/agent{number}", True, now=NOW)
 
     await asyncio.gather(disturb(), *(one(number) for number in range(24)))
     assert {(await agent(database, one_of)).presence for one_of in agents} == {Presence.FREE}
