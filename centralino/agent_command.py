@@ -18,6 +18,7 @@ from centralino.serve import utc_now
 from centralino.settings import DEFAULT_FILE, Settings
 from centralino.terminal import fail, terminal
 from desk import operations as desk_operations
+from desk import queries as desk_queries
 from desk.models import Role
 from ivr import operations, queries
 
@@ -64,6 +65,8 @@ def edit_agent(
 ) -> None:
     """Change what is given; all else stays."""
     settings = read_settings(config)
+    if not queue and (name, phone, supervisor) == (None, None, None):
+        fail("nothing to change: give --name, --phone, --queue or --supervisor")
     _check_queues(settings, queue or ())
 
     async def edit(session: AsyncSession) -> None:
@@ -98,9 +101,16 @@ def set_password(username: str, config: ConfigOption = DEFAULT_FILE) -> None:
 @agent_app.command("list")
 def list_agents(config: ConfigOption = DEFAULT_FILE) -> None:
     """List the agents."""
-    table = Table("user name", "name", "phone", "queues", "presence")
-    for agent in run_operation(read_settings(config), queries.agents):
-        cells = (agent.username, agent.name, agent.endpoint or "", ", ".join(agent.queues), agent.presence)
+    table = Table("user name", "name", "role", "phone", "queues", "presence")
+
+    async def read(session: AsyncSession) -> list[tuple[str, ...]]:
+        roles = await desk_queries.roles(session)
+        return [
+            (one.username, one.name, roles.get(one.id, "-"), one.endpoint or "-", ", ".join(one.queues), one.presence)
+            for one in await queries.agents(session)
+        ]
+
+    for cells in run_operation(read_settings(config), read):
         table.add_row(*map(escape, cells))
     console.print(table if table.rows else "There are no agents yet: `centralino agent add --help`")
 

@@ -1,7 +1,7 @@
 """The command line."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import uvloop
@@ -17,6 +17,7 @@ from centralino.contact_command import contact_app
 from centralino.migrate import migrate
 from centralino.models_command import models_app
 from centralino.prompts_command import prompts_app
+from centralino.serve import CannotListen
 from centralino.serve import serve as run_service
 from centralino.settings import DEFAULT_FILE, what_is_missing
 from centralino.terminal import fail, terminal
@@ -29,17 +30,21 @@ app.add_typer(models_app, name="models")
 app.add_typer(prompts_app, name="prompts")
 
 console = terminal()
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 @app.command()
 def serve(
     config: ConfigOption = DEFAULT_FILE,
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    log_level: Annotated[LogLevel, typer.Option(case_sensitive=False, help="How much is logged.")] = "INFO",
 ) -> None:
     """Run the service against an Asterisk."""
-    log.configure(log_level.upper())
+    log.configure(log_level)
     settings = read_settings(config)
-    run_in_loop(run_service(settings))
+    try:
+        run_in_loop(run_service(settings))
+    except CannotListen as error:
+        fail(str(error))
 
 
 @app.command()

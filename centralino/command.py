@@ -6,7 +6,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 import uvloop
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from centralino.migrate import DatabaseBehind, DatabaseNewer, migrate
@@ -41,11 +41,11 @@ def run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
         fail(str(error))
     except (DataError, IntegrityError) as error:
         fail(f"the database refuses this, and nothing is changed: {error.orig}")
-    except OperationalError as error:
+    except DatabaseError as error:
         fail(
             f"the database cannot be used: {error.orig}\n"
-            "Look at storage.database in the settings: the folder must exist and be this user's to write in, "
-            "or the server must run and let this user in."
+            "Look at storage.database in the settings: it must be Centralino's own. The folder of a file must exist "
+            "and be this user's to write in; a server must run and let this user in."
         )
 
 

@@ -486,7 +486,8 @@ async def _keep_running(console: Console, world: World) -> None:
             f"Log-in     {BIANCHI.username} or {VERDI.username}, password {PASSWORD}\n"
             f"Phones     register {BIANCHI.extension} or {VERDI.extension} at sip:{sip}, password {PASSWORD}:\n"
             "           first the phone, then go on duty at the desk\n"
-            f"Call       sip:{STAFFED}@{sip} (staffed) or sip:{CLOSED}@{sip} (closed now), from any SIP phone\n"
+            f"Call       sip:{STAFFED}@{sip} (staffed) or sip:{CLOSED}@{sip} (closed now)\n"
+            "           from a SIP phone on this machine\n"
             "Mail       is shown below as it arrives\n\n"
             "Ctrl-C ends everything.",
             title="Go on by hand",

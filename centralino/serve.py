@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from centralino.migrate import migrate
-from centralino.settings import Settings
+from centralino.settings import Settings, what_is_missing
 from desk.app import create_app
 from desk.live import Live
 from ivr.prompts import Prompts
@@ -35,6 +35,10 @@ log = structlog.get_logger()
 def utc_now() -> datetime:
     """The time, aware UTC."""
     return datetime.now(UTC)
+
+
+class CannotListen(Exception):
+    """The desk's address is taken or not this machine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    for text in what_is_missing(settings):
+        log.warning("to look at in the settings", what=text)
     async with service(settings) as running:
         log.info("centralino is up", desk=running.desk_url, lines=[line.number for line in settings.calls.lines])
         await stop.wait()
@@ -142,7 +148,10 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def _web(app: FastAPI, host: str, port: int) -> AsyncIterator[str]:
     """Serve the desk; gives its address. Port 0 takes a free one."""
-    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise CannotListen(f"the desk cannot listen on {host}, port {port} ([listen]): {error.strerror}") from error
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from desk.settings import DeskSettings
 from ivr.config import CallsConfig, FieldPath, wrong_fields
 from ivr.prompts import Prompts, is_own_sound, own_sound
-from ivr.switchboard import AsteriskSettings
+from ivr.switchboard import AsteriskSettings, Folder
 from tickets.notices import NoticeSettings
 from tickets.outbox import SmtpSettings
 from voicemail.model_store import model_problem
@@ -29,6 +29,8 @@ from voicemail.transcription import TranscriptionSettings
 PROMPT_HELP = (
     "`centralino prompts list` shows the names; a sound of your own has a folder in its name, such as custom/welcome"
 )
+OTHER_VARIABLES = ("CENTRALINO_CONFIG", "CENTRALINO_MODELS_FOLDER")
+"""Of the commands, not of the settings."""
 DEFAULT_FILE = Path("/etc/centralino/centralino.toml")
 
 
@@ -36,7 +38,7 @@ class SettingsError(Exception):
     """The settings make no sense; the text names each field and what is wrong with it."""
 
 
-DATABASES = ("sqlite+aiosqlite:///", "postgresql+psycopg://")
+DATABASES = ("sqlite+aiosqlite:////", "postgresql+psycopg://")
 """How the address of a database begins: other drivers of the same databases cannot be used."""
 
 
@@ -57,7 +59,7 @@ class StorageSettings(BaseModel):
 
     database: Annotated[str, AfterValidator(_check_database)] = "sqlite+aiosqlite:////var/lib/centralino/centralino.db"
     """SQLAlchemy URL: `sqlite+aiosqlite:///path` or `postgresql+psycopg://user@host/name`."""
-    audio: Path = Path("/var/lib/centralino/audio")
+    audio: Folder = Path("/var/lib/centralino/audio")
     """Folder of the messages' audio."""
     keep_audio_days: int = Field(default=180, ge=1)
     """Audio and transcripts of closed requests are deleted after this many days."""
@@ -132,10 +134,18 @@ def in_words(problem: ErrorDetails) -> str:
             return "must be a number" + found
         case "string_type":
             return "must be a text in quotes" + found
+        case "string_too_short" | "too_short":
+            return "must not be empty"
+        case "string_pattern_mismatch":
+            return "has a form that is not allowed here" + found
+        case "date_from_datetime_parsing" | "date_parsing" | "date_from_datetime_inexact" | "date_type":
+            return "must be a day such as 2027-08-16" + found
         case "greater_than":
             return f"must be above {limits['gt']:g}" + found
         case "greater_than_equal":
             return f"must be {limits['ge']:g} or more" + found
+        case "less_than":
+            return f"must be below {limits['lt']:g}" + found
         case "less_than_equal":
             return f"must be {limits['le']:g} or less" + found
         case "literal_error" | "enum":
@@ -152,7 +162,7 @@ def _told(problem: ErrorDetails) -> Iterator[tuple[FieldPath, str]]:
     path, words = problem["loc"], in_words(problem)
     if problem["type"] == "wrong_fields":
         yield from (((*path, *rest), words) for rest, words in problem["ctx"]["problems"])
-    elif problem["type"] == "missing" and not any(isinstance(part, int) for part in path):
+    elif problem["type"] == "missing" and path[-1] == "password":
         variable = "CENTRALINO_" + "__".join(map(str, path)).upper()
         yield path, f"{words}: write it into the file, or give it in the environment as {variable}"
     else:
@@ -180,6 +190,8 @@ def load(file: Path) -> Settings:
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=file)
 
+    if unknown := _unknown_variables():
+        raise SettingsError(f"the environment holds what is no setting: {', '.join(unknown)}")
     try:
         return FromFile()
     except ValidationError as error:
@@ -196,6 +208,13 @@ def load(file: Path) -> Settings:
         raise SettingsError(f"{file}: it cannot be read: {error.strerror}") from None
     except ValueError as error:  # not TOML at all
         raise SettingsError(f"{file}: {error}. It must be TOML: a text stands in quotes, a list in brackets") from None
+
+
+def _unknown_variables() -> list[str]:
+    """Variables that look like ours and are read by nobody; a misspelt field of a known section is found elsewhere."""
+    sections = {f"CENTRALINO_{name.upper()}" for name in Settings.model_fields}
+    ours = [name for name in os.environ if name.startswith("CENTRALINO_") and name not in OTHER_VARIABLES]
+    return sorted(name for name in ours if name.partition("__")[0] not in sections)
 
 
 def what_is_missing(settings: Settings) -> list[str]:
@@ -221,13 +240,22 @@ def what_is_missing(settings: Settings) -> list[str]:
         folders["storage.database"] = Path(url.database).absolute().parent
     for field, folder in folders.items():
         there = os.path.isdir(folder)
-        if not there and field != "storage.audio":  # which the service makes
+        made_by_us = field == "storage.audio"
+        if not there and not (made_by_us and _can_be_made(folder)):
             missing.append(f"{field}: there is no folder {folder} that this user can see")
         elif there and not os.access(folder, os.W_OK | os.X_OK):
             missing.append(f"{field}: this user may not write in {folder}")
+    for index, line in enumerate(settings.calls.lines):
+        if not line.notice:
+            missing.append(f"{where(('calls', 'lines', index, 'notice'))}: callers are told nothing of data processing")
     for sound in sorted({own_sound(name, lang) for _, name, lang in settings.calls.prompts() if is_own_sound(name)}):
         if not sound.startswith("/"):
             missing.append(f"the sound {sound} is your own: it must be below Asterisk's folder of sounds")
         elif not list(Path(sound).parent.glob(f"{glob.escape(Path(sound).name)}.*")):
             missing.append(f"the sound {sound} is your own, and there is no such file")
     return missing
+
+
+def _can_be_made(folder: Path) -> bool:
+    above = next((parent for parent in folder.parents if parent.exists()), folder)
+    return not folder.exists() and above.is_dir() and os.access(above, os.W_OK | os.X_OK)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from desk.models import Account, DeskSession, DismissedPop
+from desk.models import Account, DeskSession, DismissedPop, Role
 from desk.passwords import token_hash
 from desk.views import (
     AgentView,
@@ -62,6 +62,12 @@ class Who:
 async def account_by_username(session: AsyncSession, username: str) -> Account | None:
     """The account of a user name."""
     return await session.scalar(select(Account).where(Account.username == username))
+
+
+async def roles(session: AsyncSession) -> dict[int, Role]:
+    """What the agents with an account may do, by the agent's id."""
+    rows = await session.execute(select(Account.agent_id, Account.role).where(Account.agent_id.is_not(None)))
+    return {agent_id: role for agent_id, role in rows if agent_id is not None}
 
 
 async def who_has(session: AsyncSession, token: str, *, now: datetime) -> Who | None:

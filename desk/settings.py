@@ -1,6 +1,15 @@
 """What a site may set for the desk (part of the settings file)."""
 
-from pydantic import BaseModel, ConfigDict, Field
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _check_origin(origin: str) -> str:
+    if re.fullmatch(r"https?://[^/\s]+", origin) is None:
+        raise ValueError(f"{origin!r} is no origin: write it as https://desk.example.org, without a slash at the end")
+    return origin
 
 
 class DeskSettings(BaseModel):
@@ -12,7 +21,7 @@ class DeskSettings(BaseModel):
     """Send the log-in cookie over HTTPS only; switch off only for plain HTTP on one's own machine."""
     session_hours: float = Field(default=12.0, gt=0, le=168)
     """A log-in ends after this many hours, whatever its use: about one shift."""
-    origins: tuple[str, ...] = ()
+    origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()
     """Further addresses the desk is opened under, such as `https://desk.example.org`, when a proxy changes `Host`."""
     failures_before_block: int = Field(default=5, ge=1, le=100)
     """Failed log-ins of one user name from one address before it has to wait."""

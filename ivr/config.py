@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from schedules.hours import Calendar
@@ -12,7 +12,21 @@ from tickets.models import AREAS
 
 Language = Literal["it", "en"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-Key = Annotated[str, Field(pattern=r"^[0-9*#]$")]
+
+
+def _check_key(key: str) -> str:
+    if re.fullmatch(r"[0-9*#]", key) is None:
+        raise ValueError(f"{key!r} is no key of a telephone: 0 to 9, * or #")
+    return key
+
+
+def _check_number(number: str) -> str:
+    if re.fullmatch(r"\+?[0-9]{1,32}", number) is None:
+        raise ValueError(f"{number!r} is no dialled number: digits only, perhaps a + before them, no spaces")
+    return number
+
+
+Key = Annotated[str, AfterValidator(_check_key)]
 
 
 FieldPath = tuple[int | str, ...]
@@ -81,7 +95,7 @@ class MessageLimits(_Config):
 class Line(_Config):
     """A dialled number with its hours, words and way."""
 
-    number: str = Field(pattern=r"^\+?[0-9]{1,32}$")
+    number: Annotated[str, AfterValidator(_check_number)]
     name: str = Field(min_length=1)
     calendar: str
     queue: str

@@ -19,6 +19,7 @@ from ivr.config import Queue
 from ivr.errors import AgentRefused, PresenceRefused
 from ivr.models import Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
 from tickets.database import UTCDateTime, announce
+from tickets.texts import clean_line
 
 WAITING = "waiting"
 FREE_AGENT = "free_agent"
@@ -376,6 +377,8 @@ async def bind_request(session: AsyncSession, call_id: str, request_id: int) -> 
 # --------------------------------------------------------------------------------------------------------- agents
 
 
+LONGEST_NAME = 120
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ENDPOINT = re.compile(r"[A-Za-z0-9]+/[^\s/,&@]+")
 
 
@@ -384,14 +387,16 @@ async def add_agent(
 ) -> Agent:
     """Add an agent, or take back one who had left; `endpoint` is the phone, such as `PJSIP/101`.
 
-    Raises AgentRefused for a user name or a phone that is taken, and for what is no phone.
+    Raises AgentRefused for a user name or a phone that is taken, and for what is no user name, name or phone.
     """
+    if _USERNAME.fullmatch(username) is None:
+        raise AgentRefused(f"{username!r} is no user name: small letters and digits, with . _ - between them")
     agent = await session.scalar(select(Agent).where(Agent.username == username).with_for_update())
     if agent is None:
         agent = Agent(username=username)
     elif agent.endpoint is not None:
         raise AgentRefused(f"there is an agent with the user name {username!r} already")
-    agent.name, agent.queues = name, list(queues)
+    agent.name, agent.queues = _shown_name(name), list(queues)
     agent.endpoint = await _free_endpoint(session, endpoint)
     agent.presence, agent.presence_since = Presence.OFFLINE, now
     session.add(agent)
@@ -411,7 +416,7 @@ async def change_agent(
     """Change what is given of an agent. Raises AgentRefused as `add_agent` does, and for an unknown user name."""
     agent = await _agent_named(session, username)
     if name is not None:
-        agent.name = name
+        agent.name = _shown_name(name)
     if endpoint is not None and endpoint != agent.endpoint:
         agent.endpoint = await _free_endpoint(session, endpoint)
         agent.phone_reachable = False  # until the next look at the phones
@@ -459,6 +464,12 @@ async def _agent_named(session: AsyncSession, username: str) -> Agent:
     if agent is None:
         raise AgentRefused(f"there is no agent with the user name {username!r}")
     return agent
+
+
+def _shown_name(name: str) -> str:
+    if not (line := clean_line(name)) or len(line) > LONGEST_NAME:
+        raise AgentRefused(f"a name has 1 to {LONGEST_NAME} characters")
+    return line
 
 
 async def _free_endpoint(session: AsyncSession, endpoint: str) -> str:

@@ -1,6 +1,7 @@
 """The switchboard: Asterisk's events go to the calls, waiting calls to free agents, the desk's commands to a talk."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
@@ -62,7 +63,21 @@ def _check_url(url: str) -> str:
         usable = False
     if not usable:
         raise ValueError("is no address of a web server: write it as http://127.0.0.1:8088")
+    if parts.path.rstrip("/").endswith("/ari"):
+        raise ValueError("is the address of ARI itself: leave /ari away")
     return url
+
+
+def _check_absolute(folder: Path) -> Path:
+    if not folder.is_absolute():
+        raise ValueError("must be a whole path, from / on")
+    return folder
+
+
+def _check_name(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name) is None:
+        raise ValueError(f"{name!r} is no name for Asterisk: letters, digits, _ and -, 40 at most")
+    return name
 
 
 def _check_password(password: SecretStr) -> SecretStr:
@@ -71,18 +86,22 @@ def _check_password(password: SecretStr) -> SecretStr:
     return password
 
 
+AsteriskName = Annotated[str, AfterValidator(_check_name)]
+Folder = Annotated[Path, AfterValidator(_check_absolute)]
+
+
 class AsteriskSettings(BaseModel):
     """Where Asterisk is. The folders are as this service sees them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: Annotated[str, AfterValidator(_check_url)] = "http://127.0.0.1:8088"
-    username: str = "centralino"
+    username: AsteriskName = "centralino"
     password: Annotated[SecretStr, AfterValidator(_check_password)]
-    app: str = "centralino"
+    app: AsteriskName = "centralino"
     """Name of the Stasis application."""
-    recordings: Path = Path("/var/spool/asterisk/recording")
-    fallback: Path = Path("/var/spool/asterisk/centralino-fallback")
+    recordings: Folder = Path("/var/spool/asterisk/recording")
+    fallback: Folder = Path("/var/spool/asterisk/centralino-fallback")
     """Where the dialplan leaves messages it recorded while the service was down."""
     fallback_settled_seconds: float = Field(default=SETTLED_SECONDS, ge=0, le=3600)
     """Such a message is filed when its file has not grown for so long."""

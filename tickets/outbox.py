@@ -3,11 +3,11 @@
 import contextlib
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import aiosmtplib
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,14 +30,20 @@ class SmtpSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = "localhost"
-    port: Annotated[int, Field(gt=0, lt=65536)] = 25
+    host: Annotated[str, Field(min_length=1)] = "localhost"
+    port: Annotated[int, Field(ge=1, le=65535)] = 25
     username: str | None = None
     password: SecretStr | None = None
     tls: Literal["none", "starttls", "tls"] = "none"
     # Shorter than the first pause between attempts even when each of a mail's four commands takes as long as this.
     timeout: Annotated[float, Field(gt=0, le=14)] = 10.0
     """Seconds that the server may take for one command."""
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together: give both or neither")
+        return self
 
 
 def pause_after(attempts: int) -> timedelta:

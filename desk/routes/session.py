@@ -18,7 +18,8 @@ router = APIRouter(prefix="/session", tags=["session"])
 async def log_in(credentials: Credentials, request: Request, response: Response, desk: DeskParts) -> Me:
     """Log in; the answer sets the cookie. 401 when user name and password do not fit, 429 after too many failures."""
     address = request.client.host if request.client else "?"
-    key = f"{credentials.username.casefold()} {address}"
+    username = credentials.username.strip().lower()  # as all are written
+    key = f"{username} {address}"
     now = desk.now()
     wait = max(desk.throttle.wait(key, now=now), desk.address_throttle.wait(address, now=now))
     if wait.total_seconds() > 0:
@@ -26,9 +27,9 @@ async def log_in(credentials: Credentials, request: Request, response: Response,
     # Counted before the slow check, so that attempts made at the same time count as well.
     desk.throttle.failed(key, now=now)
     desk.address_throttle.failed(address, now=now)
-    account = await desk.database.read(queries.account_by_username, credentials.username)
+    account = await desk.database.read(queries.account_by_username, username)
     if not await verify_password(account.password_hash if account else None, credentials.password) or account is None:
-        log.warning("log-in failed", username=credentials.username, address=address)
+        log.warning("log-in failed", username=username, address=address)
         raise WrongPassword
     desk.throttle.succeeded(key)
     desk.address_throttle.take_back(address)  # many people may share one

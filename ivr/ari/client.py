@@ -73,6 +73,7 @@ class Ari:
         self.app = app
         self.stats = Stats()
         self._url = _websocket_url(url, app)
+        self._address = urlsplit(url).netloc.rpartition("@")[2]
         # In a header, not in the address: addresses are logged.
         token = base64.b64encode(f"{username}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {token}"}
@@ -173,7 +174,13 @@ class Ari:
             if self._replaced:
                 self._replaced, pause = False, self._step_down_seconds
                 self._why_down = "another service has taken over this application"
-            log.warning("no connection to Asterisk", app=self.app, why=self._why_down, next_try_seconds=round(pause, 2))
+            log.warning(
+                "no connection to Asterisk",
+                address=self._address,
+                app=self.app,
+                why=self._why_down,
+                next_try_seconds=round(pause, 2),
+            )
             await asyncio.sleep(pause)
 
     async def _connection(self) -> None:

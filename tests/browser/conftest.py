@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright
 
 from centralino.rig.desk_server import PASSWORD, DeskServer
 
@@ -30,6 +30,13 @@ async def served(tmp_path: Path) -> AsyncIterator[DeskServer]:
         yield server
 
 
+def _is_an_answer(message: ConsoleMessage) -> bool:
+    """An answer that a page expects, noted by Chromium all the same: not logged in, no such ticket."""
+    return "401 (Unauthorized)" in message.text or (
+        "404 (Not Found)" in message.text and "/by-ticket/" in message.location["url"]
+    )
+
+
 @pytest.fixture
 async def context() -> AsyncIterator[BrowserContext]:
     """A fresh browser; what any page's console says is an error fails the test."""
@@ -47,7 +54,7 @@ async def context() -> AsyncIterator[BrowserContext]:
             "console",
             lambda message: (
                 wrong.append(message.text)
-                if message.type in ("error", "warning") and "401 (Unauthorized)" not in message.text
+                if message.type in ("error", "warning") and not _is_an_answer(message)
                 else None
             ),
         )

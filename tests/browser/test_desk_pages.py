@@ -8,9 +8,10 @@ import pytest
 from playwright.async_api import BrowserContext, Page, expect
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from centralino.rig.desk_server import HOSTILE, DeskServer
+from centralino.rig.desk_server import HOSTILE, PASSWORD, DeskServer
 from ivr.models import Agent, OfferResult, Presence
 from ivr.operations import end_offer
+from tickets.operations import close_request
 from voicemail.models import Message, TranscriptState
 
 pytestmark = pytest.mark.contract
@@ -146,6 +147,42 @@ async def test_a_message_is_heard_read_and_closed(served: DeskServer, log_in: Op
     await page.get_by_label("Soluzione").fill("Richiamata e risolto")
     await page.get_by_role("button", name="Chiudi la richiesta").click()
     await expect(page.locator(".master .row")).to_have_count(1)
+
+
+async def test_a_closed_request_is_found_by_the_number_a_user_quotes(served: DeskServer, log_in: OpenPage) -> None:
+    await served.agent("giulia", "Giulia Ferrante")
+    request = await served.request("Stampante ferma", actor="giulia")
+    closed = await served.database.run(
+        close_request, request.id, served.notices, solution="Riavviata", actor="giulia", now=served.now()
+    )
+    page = await log_in("giulia")
+    await page.goto(f"{served.url}/#/requests")
+    number = page.get_by_role("searchbox", name="Numero della RdS")
+    await number.fill("9999999")
+    await number.press("Enter")
+    await expect(page.get_by_text("Nessuna richiesta ha questo numero: controlla le cifre.")).to_be_visible()
+    ticket = closed.ticket or ""
+    await number.fill(f"{ticket[:3]} {ticket[3:]}")
+    await number.press("Enter")
+    await expect(page.get_by_role("heading", name="Stampante ferma")).to_be_visible()
+    await expect(page.get_by_text("Riavviata").first).to_be_visible()
+    await expect(page.get_by_role("definition").filter(has_text="Giulia Ferrante")).to_be_visible()
+
+
+async def test_the_language_chosen_at_the_log_in_is_kept(served: DeskServer, context: BrowserContext) -> None:
+    await served.agent("giulia")
+    page = await context.new_page()
+    await page.goto(served.url)
+    await page.get_by_role("button", name="English").click()
+    await page.get_by_label("User name").fill("Giulia")
+    await page.get_by_label("Password").fill("non questa qui")
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_text("User name or password is not right.")).to_be_visible()
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_role("button", name="Go on duty")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("button", name="Go on duty")).to_be_visible()
 
 
 async def test_a_transcript_that_was_given_up_is_asked_for_again(served: DeskServer, log_in: OpenPage) -> None:

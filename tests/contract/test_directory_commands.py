@@ -46,10 +46,10 @@ def row(centralino: Command, username: str) -> list[str]:
 def test_an_agent_is_added_changed_and_removed(centralino: Command) -> None:
     assert "There are no agents yet" in centralino("agent", "list").output
     assert add(centralino, "anna", "PJSIP/101", "applicativi").output == "Anna can log in as anna.\n"
-    assert row(centralino, "anna") == ["anna", "Anna", "PJSIP/101", "applicativi", "offline"]
+    assert row(centralino, "anna") == ["anna", "Anna", "agent", "PJSIP/101", "applicativi", "offline"]
     changed = centralino("agent", "edit", "anna", "--phone", "PJSIP/102", "--queue", "credenziali", "--supervisor")
     assert changed.exit_code == 0
-    assert row(centralino, "anna") == ["anna", "Anna", "PJSIP/102", "credenziali", "offline"]
+    assert row(centralino, "anna") == ["anna", "Anna", "supervisor", "PJSIP/102", "credenziali", "offline"]
     assert centralino("agent", "password", "anna").exit_code == 0
     assert centralino("agent", "remove", "anna").exit_code == 0
     assert row(centralino, "anna") == []
@@ -61,7 +61,7 @@ def test_who_left_frees_the_phone_and_may_come_back(centralino: Command) -> None
     centralino("agent", "remove", "anna")
     assert add(centralino, "bruno", "PJSIP/101", "applicativi").exit_code == 0
     assert add(centralino, "anna", "PJSIP/102", "credenziali").exit_code == 0
-    assert row(centralino, "anna")[2:4] == ["PJSIP/102", "credenziali"]
+    assert row(centralino, "anna")[3:5] == ["PJSIP/102", "credenziali"]
 
 
 def test_what_cannot_be_is_refused_with_the_reason(centralino: Command) -> None:
@@ -71,6 +71,10 @@ def test_what_cannot_be_is_refused_with_the_reason(centralino: Command) -> None:
         (("add", "bea", "--name", "B", "--phone", "PJSIP/101", "--queue", "applicativi"), "PJSIP/101 is anna's"),
         (("add", "bea", "--name", "B", "--phone", "104", "--queue", "applicativi"), "such as PJSIP/101"),
         (("add", "bea", "--name", "B", "--phone", "PJSIP/104", "--queue", "altra"), "there is no queue 'altra'"),
+        (("add", "Bea", "--name", "B", "--phone", "PJSIP/104", "--queue", "applicativi"), "'Bea' is no user name"),
+        (("add", "bea", "--name", " ", "--phone", "PJSIP/104", "--queue", "applicativi"), "1 to 120 characters"),
+        (("edit", "anna", "--name", "x" * 121), "1 to 120 characters"),
+        (("edit", "anna"), "nothing to change"),
         (("edit", "bea", "--name", "B"), "there is no agent with the user name 'bea'"),
         (("remove", "bea"), "there is no agent with the user name 'bea'"),
     ):
@@ -128,3 +132,10 @@ def test_nobody_in_a_call_is_removed(centralino: Command, tmp_path: Path) -> Non
 def test_the_database_is_its_owners_only(centralino: Command, tmp_path: Path) -> None:
     assert centralino("migrate").exit_code == 0
     assert stat.S_IMODE((tmp_path / "centralino.db").stat().st_mode) == 0o600
+
+
+def test_a_file_that_is_no_database_is_said_so_plainly(centralino: Command, tmp_path: Path) -> None:
+    (tmp_path / "centralino.db").write_text("Non sono una banca dati.\n" * 100, encoding="utf-8")
+    result = centralino("agent", "list")
+    assert (result.exit_code, "file is not a database" in result.output) == (1, True)
+    assert result.exception is None or isinstance(result.exception, SystemExit)

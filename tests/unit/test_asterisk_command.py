@@ -137,9 +137,10 @@ def test_a_named_asterisk_needs_an_address_to_listen_at(folder: Path) -> None:
 
 def test_a_wrong_setting_is_named_as_in_the_settings(folder: Path) -> None:
     config = folder.parent / "centralino.toml"
-    config.write_text(SETTINGS.format(url="http://localhost:8088").replace("ari-user", "ari user"), encoding="utf-8")
+    settings = SETTINGS.format(url="http://localhost:8088")
+    config.write_text(settings.replace("/srv/fallback", "/srv/fall,back"), encoding="utf-8")
     result = run(str(folder), "--config", str(config))
-    assert (result.exit_code, "settings: asterisk.username: " in result.output) == (1, True)
+    assert (result.exit_code, "settings: asterisk.fallback: must be an absolute path" in result.output) == (1, True)
 
 
 def test_missing_files_are_named(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """What a person reads whose settings make no sense, or point to what is not there."""
 
+import socket
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -70,7 +73,7 @@ def test_values_of_a_wrong_kind_are_shown_but_for_secrets(
         "smtp.host: must be a text in quotes, not 25",
         "smtp.port: must be a whole number, not 'posta'",
         "transcription.models: must be a section or table of its own",
-        "storage.database: must begin with sqlite+aiosqlite:/// or postgresql+psycopg://: see docs/settings.md",
+        "storage.database: must begin with sqlite+aiosqlite://// or postgresql+psycopg://: see docs/settings.md",
         "listen.port: must be 65535 or less, not 70000",
     ]
 
@@ -92,6 +95,34 @@ def test_a_broken_value_of_the_environment_is_not_blamed_on_the_file(
     file.write_text(tomli_w.dumps(settings), encoding="utf-8")
     with pytest.raises(SettingsError, match=r"of the environment makes no sense: .*storage"):
         load(file)
+
+
+def test_a_variable_of_the_environment_that_nobody_reads_is_told(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CENTRALINO_SMPT__PASSWORD", "segreta")
+    assert refused(tmp_path, settings) == ["the environment holds what is no setting: CENTRALINO_SMPT__PASSWORD"]
+
+
+def test_what_a_value_must_look_like_is_said_in_words(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings["asterisk"] |= {"url": "http://127.0.0.1:8088/ari", "app": "cen tra,lino", "recordings": "registrazioni"}
+    settings["calls"]["calendars"]["edotto"]["closures"] = [{"name": "x", "first": "agosto", "last": "2027-08-20"}]
+    settings["calls"]["lines"][0] |= {"number": "+39 080 5550000", "menu": {"choices": {"12": {}}}}
+    settings["smtp"] = {"host": "", "username": "desk"}
+    settings["desk"] = {"origins": ["desk.example.org", "https://desk.example.org/"]}
+    words = "no origin: write it as https://desk.example.org, without a slash at the end"
+    assert refused(tmp_path, settings) == [
+        "asterisk.url: is the address of ARI itself: leave /ari away",
+        "asterisk.app: 'cen tra,lino' is no name for Asterisk: letters, digits, _ and -, 40 at most",
+        "asterisk.recordings: must be a whole path, from / on",
+        "calls.calendars.edotto.closures[entry 1].first: must be a day such as 2027-08-16, not 'agosto'",
+        "calls.lines[entry 1].number: '+39 080 5550000' is no dialled number: digits only, perhaps a + before them, "
+        "no spaces",
+        "calls.lines[entry 1].menu.choices.12.[key]: '12' is no key of a telephone: 0 to 9, * or #",
+        "smtp.host: must not be empty",
+        f"desk.origins[entry 1]: 'desk.example.org' is {words}",
+        f"desk.origins[entry 2]: 'https://desk.example.org/' is {words}",
+    ]
 
 
 def test_what_is_missing_in_an_entry_of_a_list_is_not_sought_in_the_environment(
@@ -180,3 +211,22 @@ def test_a_database_that_cannot_be_opened_is_said_plainly(tmp_path: Path, monkey
     assert result.exit_code == 1
     assert "the database cannot be used: unable to open database file" in result.output
     assert "Traceback" not in result.output
+
+
+def test_an_address_that_is_taken_is_said_plainly(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite+aiosqlite:///{tmp_path}/x.db")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("CENTRALINO_LISTEN__PORT", str(port))
+        result = subprocess.run(
+            [sys.executable, "-m", "centralino", "serve", "--config", str(EXAMPLE)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert result.returncode == 1
+    assert f"the desk cannot listen on 127.0.0.1, port {port} ([listen]): Address already in use" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,5 +1,6 @@
 /** The JSON API: one function, one error. */
 import { signal } from "./lib.js";
+import { language } from "./i18n.js";
 
 /** An answer that is not what was asked for; `message` is for the person, in their language. */
 export class ApiError extends Error {
@@ -32,7 +33,7 @@ export async function api(method, path, body) {
     response = await fetch(`/api${path}`, {
       method,
       credentials: "same-origin",
-      headers: method === "GET" ? {} : { "content-type": "application/json" },
+      headers: { "accept-language": language.value, ...(method !== "GET" && { "content-type": "application/json" }) },
       body: method === "GET" || method === "DELETE" ? undefined : JSON.stringify(body ?? {}),
     });
   } catch {

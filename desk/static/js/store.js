@@ -81,6 +81,10 @@ export function forget() {
 /** The agent behind this page, if the account has one. */
 export const myAgent = computed(() => lists.agents.value.get(me.value?.agent_id) ?? null);
 
+/** The name of a colleague, by user name; the user name itself of one who has left. @param {string} username */
+export const nameOf = (username) =>
+  [...lists.agents.value.values()].find((agent) => agent.username === username)?.name ?? username;
+
 const dueFirst = (a, b) => (a?.pickup_due_at ?? "9") < (b?.pickup_due_at ?? "9") ? -1 : 1;
 
 /** Messages that wait for someone, those promised first on top. */

@@ -1,6 +1,6 @@
 /** The log-in form. */
 import { html, useEffect, useRef, useState } from "../lib.js";
-import { post } from "../api.js";
+import { post, put } from "../api.js";
 import { language, setLanguage, t } from "../i18n.js";
 import { me } from "../store.js";
 import { errorText, Field, Icon } from "./ui.js";
@@ -8,6 +8,7 @@ import { errorText, Field, Icon } from "./ui.js";
 export function Login() {
   const [failed, setFailed] = useState("");
   const [busy, setBusy] = useState(false);
+  const [chosen, setChosen] = useState("");
   const name = useRef(null);
   useEffect(() => name.current?.focus(), []);
   const submit = async (event) => {
@@ -16,7 +17,8 @@ export function Login() {
     setBusy(true);
     setFailed("");
     try {
-      const person = await post("/session", { username: form.get("username"), password: form.get("password") });
+      let person = await post("/session", { username: form.get("username"), password: form.get("password") });
+      if (chosen && chosen !== person.language) person = await put("/session/language", { language: chosen });
       setLanguage(person.language);
       me.value = person;
     } catch (error) {
@@ -39,7 +41,7 @@ export function Login() {
         <div class="languages" role="group" aria-label=${t("language")}>
           ${["it", "en"].map((code) => html`
             <button type="button" key=${code} class="bare" lang=${code} aria-pressed=${language.value === code}
-              onClick=${() => setLanguage(code)}>${code === "it" ? "Italiano" : "English"}</button>`)}
+              onClick=${() => (setChosen(code), setLanguage(code))}>${code === "it" ? "Italiano" : "English"}</button>`)}
         </div>
       </form>
     </main>

@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { clock, phone, promise, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
-import { dueMessages, emptyMessages, loaded, touched } from "../store.js";
+import { dueMessages, emptyMessages, loaded, nameOf, touched } from "../store.js";
 import { CloseForm, RequestActions } from "./requests.js";
 import { Player } from "./player.js";
 import { Act, Badge, Empty, errorText, Icon, Loading } from "./ui.js";
@@ -42,7 +42,7 @@ export function Messages({ id }) {
 }
 
 function Row({ message, on }) {
-  const due = message.request ? promise(message.request) : null;
+  const due = message.request ? promise(message.request, nameOf) : null;
   return html`
     <li><a class=${`row ${on ? "on" : ""} ${message.heard_at ? "" : "unheard"}`} href=${`#/messages/${encodeURIComponent(message.id)}`}
         aria-current=${on ? "true" : undefined}>
@@ -79,7 +79,7 @@ function One({ id }) {
   if (failed && !message) return html`<p class="notice bad" role="alert"><${Icon} name="alert" />${errorText(failed)}</p>`;
   if (!message) return html`<${Loading} />`;
   const { request } = message;
-  const due = request ? promise(request) : null;
+  const due = request ? promise(request, nameOf) : null;
   return html`
     <article class="page">
       <a class="back quiet" href="#/messages"><${Icon} name="back" size=${16} />${t("messages.title")}</a>
@@ -107,7 +107,7 @@ function One({ id }) {
         ${message.numbers.length > 0 && html`<div><dt>${t("messages.numbers_heard")}</dt>
           <dd>${message.numbers.join(", ")} <span class="muted small">${t("messages.verify")}</span></dd></div>`}
         <div><dt>${t("form.area")}</dt><dd>${t(`area.${request?.area ?? message.area ?? "none"}`)}</dd></div>
-        <div><dt>${t("messages.heard")}</dt><dd>${message.heard_at ? t("messages.heard_by", { who: message.heard_by, when: when(message.heard_at) }) : t("messages.not_heard")}</dd></div>
+        <div><dt>${t("messages.heard")}</dt><dd>${message.heard_at ? t("messages.heard_by", { who: nameOf(message.heard_by), when: when(message.heard_at) }) : t("messages.not_heard")}</dd></div>
       </dl>
       ${!request && !message.heard_at && html`
         <${Act} class="primary" act=${async () => { await post("/messages/heard", { ids: [id] }); await load(); }}>

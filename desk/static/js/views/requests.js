@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { phone, promise, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
-import { dueRequests, loaded, me, myRequests, touched } from "../store.js";
+import { dueRequests, loaded, me, myRequests, nameOf, touched } from "../store.js";
 import { Act, Badge, Empty, errorText, Field, Icon, Loading, toast } from "./ui.js";
 
 const CHANNEL_ICON = { phone: "phone", voicemail: "voice", email: "mail", fax: "note", in_person: "user" };
@@ -18,7 +18,8 @@ export function Requests({ id }) {
     <div class=${`split ${id ? "with-detail" : mine.length + due.length === 0 ? "alone" : ""}`}>
       <section class="master" aria-labelledby="requests-title">
         <header class="view-head"><h2 id="requests-title">${t("requests.title")}</h2>
-          <p class="muted">${t("requests.lead", { mine: mine.length, due: due.length })}</p></header>
+          <p class="muted">${t("requests.lead", { mine: mine.length, due: due.length })}</p>
+          <${Find} /></header>
         ${!loaded.value && html`<${Loading} />`}
         ${loaded.value && mine.length + due.length === 0 && html`
           <${Empty} icon="list" title=${t("requests.none_title")}>${t("requests.none")}<//>`}
@@ -35,8 +36,33 @@ export function Requests({ id }) {
   `;
 }
 
+/** Opens the request whose number a user quotes, in any phase. */
+function Find() {
+  const [failed, setFailed] = useState("");
+  const find = async (event) => {
+    event.preventDefault();
+    const form = event.target;
+    try {
+      const request = await get(`/requests/by-ticket/${encodeURIComponent(new FormData(form).get("ticket").trim())}`);
+      setFailed("");
+      form.reset();
+      location.hash = `#/requests/${request.id}`;
+    } catch (error) {
+      setFailed(error.status === 404 ? t("requests.not_found") : errorText(error));
+    }
+  };
+  return html`
+    <form class="find" role="search" onSubmit=${find}>
+      <input type="search" name="ticket" required inputmode="numeric" maxlength="20" autocomplete="off"
+        aria-label=${t("requests.ticket")} placeholder=${t("requests.ticket")} />
+      <button class="quiet">${t("requests.open")}</button>
+      ${failed && html`<p class="notice bad" role="alert"><${Icon} name="alert" />${failed}</p>`}
+    </form>
+  `;
+}
+
 function RequestRow({ request, on }) {
-  const due = promise(request);
+  const due = promise(request, nameOf);
   return html`
     <li><a class=${`row with-icon ${on ? "on" : ""}`} href=${`#/requests/${request.id}`} aria-current=${on ? "true" : undefined}>
       <span class="row-icon" title=${t(`channel.${request.channel}`)}><${Icon} name=${CHANNEL_ICON[request.channel]} size=${18} />
@@ -56,7 +82,7 @@ export function RequestActions({ request, onChanged }) {
   if (request.picked_up_at) {
     return request.holder === me.value?.username
       ? html`<${Badge} tone="info" icon="hand">${t("requests.yours")}<//>`
-      : html`<${Badge} tone="calm" icon="user">${t("promise.taken", { who: request.holder })}<//>`;
+      : html`<${Badge} tone="calm" icon="user">${t("promise.taken", { who: nameOf(request.holder) })}<//>`;
   }
   const take = async () => {
     await post(`/requests/${request.id}/take`, { version: request.version });
@@ -100,7 +126,7 @@ function One({ id }) {
     setRequest(await post(`/requests/${id}/notes`, { text: note }));
     setNote("");
   };
-  const due = promise(request);
+  const due = promise(request, nameOf);
   return html`
     <article class="page">
       <a class="back quiet" href="#/requests"><${Icon} name="back" size=${16} />${t("requests.title")}</a>
@@ -121,7 +147,7 @@ function One({ id }) {
         <div><dt>${t("requests.phone")}</dt><dd>${request.phone_shown ?? "–"}</dd></div>
         <div><dt>E-mail</dt><dd>${request.email ?? "–"}</dd></div>
         <div><dt>${t("requests.received")}</dt><dd>${when(request.received_at)}</dd></div>
-        <div><dt>${t("requests.holder")}</dt><dd>${request.holder ?? "–"}</dd></div>
+        <div><dt>${t("requests.holder")}</dt><dd>${request.holder ? nameOf(request.holder) : "–"}</dd></div>
       </dl>
       ${request.description && html`<section class="card prose"><h3>${t("form.description")}</h3><p>${request.description}</p></section>`}
       ${request.solution && html`<section class="card prose solved"><h3>${t("form.solution")}</h3><p>${request.solution}</p></section>`}
@@ -158,7 +184,7 @@ function Event({ event }) {
   const fields = event.kind === "edited" ? Object.keys(details).map((field) => t(`form.${field}`)).join(", ") : "";
   return html`
     <li class=${event.kind}><span class="time">${when(event.at)}</span>
-      <div><strong>${t(`event.${event.kind}`)}</strong> <span class="muted">${event.actor === "system" ? t("requests.system") : event.actor}</span>
+      <div><strong>${t(`event.${event.kind}`)}</strong> <span class="muted">${event.actor === "system" ? t("requests.system") : nameOf(event.actor)}</span>
         ${fields && html`<p class="muted">${fields}</p>`}
         ${typeof text === "string" && text && html`<p class="pre">${text}</p>`}</div></li>
   `;
