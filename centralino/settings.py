@@ -6,6 +6,7 @@ through the environment (`CENTRALINO_ASTERISK__PASSWORD`, `CENTRALINO_SMTP__PASS
 
 import glob
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
@@ -178,7 +179,8 @@ def where(path: FieldPath) -> str:
 def load(file: Path) -> Settings:
     """Read a settings file. Raises SettingsError with one line for each field that is wrong."""
     try:
-        file.stat()
+        if stat.S_ISDIR(file.stat().st_mode):
+            raise SettingsError(f"{file}: this is a folder; name the file in it")
     except FileNotFoundError:
         raise SettingsError(
             f"{file}: there is no such settings file. Copy docs/centralino.example.toml there and change it, "

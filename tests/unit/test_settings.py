@@ -181,6 +181,8 @@ def test_what_is_no_settings_file_is_said_so(
 def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no such settings file\. Copy docs/centralino\.example\.toml"):
         load(tmp_path / "centralino.toml")
+    with pytest.raises(SettingsError, match="this is a folder"):
+        load(tmp_path)
 
 
 def test_check_tells_what_the_settings_point_to_and_is_not_there(tmp_path: Path, settings: dict[str, Any]) -> None:
