@@ -19,7 +19,7 @@ from centralino.models_command import models_app
 from centralino.prompts_command import prompts_app
 from centralino.serve import CannotListen
 from centralino.serve import serve as run_service
-from centralino.settings import DEFAULT_FILE, what_is_missing
+from centralino.settings import DEFAULT_FILE, what_is_broken, what_is_left_out
 from centralino.terminal import fail, terminal
 
 app = typer.Typer(no_args_is_help=True, help="The help-desk phone line as one service on Asterisk.")
@@ -57,9 +57,9 @@ def check(config: ConfigOption = DEFAULT_FILE) -> None:
         table.add_row(*map(escape, (line.number, line.name, line.language, line.calendar, line.queue, menu)))
     console.print(table)
     console.print("The settings make sense.")
-    if missing := what_is_missing(settings):
+    if to_look_at := what_is_broken(settings) + what_is_left_out(settings):
         console.print("To look at (as seen by this user on this machine):")
-        for text in missing:
+        for text in to_look_at:
             console.print(f"* {text}", markup=False, soft_wrap=True)
 
 

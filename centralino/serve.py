@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from centralino.migrate import migrate
-from centralino.settings import Settings, what_is_missing
+from centralino.settings import Settings, what_is_broken
 from desk.app import create_app
 from desk.live import Live
 from ivr.prompts import Prompts
@@ -56,6 +57,8 @@ class Service:
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Build and start everything; leaving stops it in the opposite order. Calls under way stay up in Asterisk."""
     async with AsyncExitStack() as stack:
+        # first of all: a second service must not touch anything of the one that runs
+        listener = stack.enter_context(_listen(settings.listen.host, settings.listen.port))
         await migrate(settings.storage.database)
         database = Database(settings.storage.database)
         stack.push_async_callback(database.close)
@@ -90,7 +93,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         )
         await stack.enter_async_context(switchboard)
         # after the switchboard, which forgets whose page was open
-        desk_url = await stack.enter_async_context(_web(app, settings.listen.host, settings.listen.port))
+        desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
         set_timetable(clock, settings, database, switchboard, live)
         yield Service(settings, database, switchboard, notices, desk_url)
@@ -102,8 +105,8 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    for text in what_is_missing(settings):
-        log.warning("to look at in the settings", what=text)
+    for text in what_is_broken(settings):
+        log.warning("not as the settings say", what=text)
     async with service(settings) as running:
         log.info("centralino is up", desk=running.desk_url, lines=[line.number for line in settings.calls.lines])
         await stop.wait()
@@ -145,13 +148,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-@contextlib.asynccontextmanager
-async def _web(app: FastAPI, host: str, port: int) -> AsyncIterator[str]:
-    """Serve the desk; gives its address. Port 0 takes a free one."""
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the desk's address; port 0 takes a free one."""
     try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise CannotListen(f"the desk cannot listen on {host}, port {port} ([listen]): {error.strerror}") from error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise CannotListen(f"the desk cannot listen on {host}, port {port} ([listen]): {why}") from error
+
+
+@contextlib.asynccontextmanager
+async def _web(app: FastAPI, listener: socket.socket) -> AsyncIterator[str]:
+    """Serve the desk; gives its address."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -163,8 +171,8 @@ async def _web(app: FastAPI, host: str, port: int) -> AsyncIterator[str]:
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{listener.getsockname()[1]}"
+        host, port = listener.getsockname()[:2]
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     finally:
         server.should_exit = True
         await task

@@ -21,17 +21,15 @@ from sqlalchemy.exc import ArgumentError
 from desk.settings import DeskSettings
 from ivr.config import CallsConfig, FieldPath, wrong_fields
 from ivr.prompts import Prompts, is_own_sound, own_sound
-from ivr.switchboard import AsteriskSettings, Folder
+from ivr.switchboard import AsteriskSettings
 from tickets.notices import NoticeSettings
 from tickets.outbox import SmtpSettings
 from voicemail.model_store import model_problem
-from voicemail.transcription import TranscriptionSettings
+from voicemail.transcription import Folder, TranscriptionSettings
 
 PROMPT_HELP = (
     "`centralino prompts list` shows the names; a sound of your own has a folder in its name, such as custom/welcome"
 )
-OTHER_VARIABLES = ("CENTRALINO_CONFIG", "CENTRALINO_MODELS_FOLDER")
-"""Of the commands, not of the settings."""
 DEFAULT_FILE = Path("/etc/centralino/centralino.toml")
 
 
@@ -59,7 +57,7 @@ class StorageSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     database: Annotated[str, AfterValidator(_check_database)] = "sqlite+aiosqlite:////var/lib/centralino/centralino.db"
-    """SQLAlchemy URL: `sqlite+aiosqlite:///path` or `postgresql+psycopg://user@host/name`."""
+    """SQLAlchemy URL: `sqlite+aiosqlite:////absolute/path` or `postgresql+psycopg://user@host/name`."""
     audio: Folder = Path("/var/lib/centralino/audio")
     """Folder of the messages' audio."""
     keep_audio_days: int = Field(default=180, ge=1)
@@ -179,8 +177,8 @@ def where(path: FieldPath) -> str:
 def load(file: Path) -> Settings:
     """Read a settings file. Raises SettingsError with one line for each field that is wrong."""
     try:
-        if stat.S_ISDIR(file.stat().st_mode):
-            raise SettingsError(f"{file}: this is a folder; name the file in it")
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise SettingsError(f"{file}: this is no file that can be read again, but a folder or something else")
     except FileNotFoundError:
         raise SettingsError(
             f"{file}: there is no such settings file. Copy docs/centralino.example.toml there and change it, "
@@ -215,23 +213,20 @@ def load(file: Path) -> Settings:
 def _unknown_variables() -> list[str]:
     """Variables that look like ours and are read by nobody; a misspelt field of a known section is found elsewhere."""
     sections = {f"CENTRALINO_{name.upper()}" for name in Settings.model_fields}
-    ours = [name for name in os.environ if name.startswith("CENTRALINO_") and name not in OTHER_VARIABLES]
-    return sorted(name for name in ours if name.partition("__")[0] not in sections)
+    ours = [name for name in os.environ if name.upper().startswith("CENTRALINO_") and "__" in name]
+    return sorted(name for name in ours if name.upper().partition("__")[0] not in sections)
 
 
-def what_is_missing(settings: Settings) -> list[str]:
-    """What the settings point to and is not there, is left out and will be missed, or cannot be seen from here.
+def what_is_broken(settings: Settings) -> list[str]:
+    """What the settings point to and is not there, or not for this user; one sentence each.
 
     None of it keeps the service from starting: calls are taken, and what is missing is made up for afterwards.
     """
-    missing = []
-    if settings.smtp is None:
-        missing.append("[smtp]: users get no mail; notices wait until there is a mail server")
-    for language in sorted({line.language for line in settings.calls.lines}):
-        folder = settings.transcription.models.get(language)
-        problem = model_problem(folder) if folder else "no model is named"
-        if problem:
-            missing.append(f"transcription.models.{language}: {problem}; messages are kept, but not transcribed")
+    # os.path and not pathlib, whose tests raise where this user may not look.
+    broken = []
+    for language, folder in settings.transcription.models.items():
+        if problem := model_problem(folder):
+            broken.append(f"transcription.models.{language}: {problem}; messages are kept, but not transcribed")
     folders = {
         "asterisk.recordings": settings.asterisk.recordings,
         "asterisk.fallback": settings.asterisk.fallback,
@@ -239,25 +234,45 @@ def what_is_missing(settings: Settings) -> list[str]:
     }
     url = make_url(settings.storage.database)
     if url.get_backend_name() == "sqlite" and url.database:
-        folders["storage.database"] = Path(url.database).absolute().parent
+        folders["storage.database"] = Path(url.database).parent
     for field, folder in folders.items():
-        there = os.path.isdir(folder)
-        made_by_us = field == "storage.audio"
-        if not there and not (made_by_us and _can_be_made(folder)):
-            missing.append(f"{field}: there is no folder {folder} that this user can see")
-        elif there and not os.access(folder, os.W_OK | os.X_OK):
-            missing.append(f"{field}: this user may not write in {folder}")
+        if os.path.isdir(folder):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                broken.append(f"{field}: this user may not write in {folder}")
+        elif field != "storage.audio" or not _can_be_made(folder):  # the service makes that one
+            broken.append(f"{field}: there is no folder {folder} that this user can see")
+    broken += [f"the sound {sound}: there is no such file" for sound in _own_sounds(settings) if _is_missing(sound)]
+    return broken
+
+
+def what_is_left_out(settings: Settings) -> list[str]:
+    """What the settings do without, or what cannot be seen from here; one sentence each."""
+    left_out = []
+    if settings.smtp is None:
+        left_out.append("[smtp]: users get no mail; notices wait until there is a mail server")
+    for language in sorted({line.language for line in settings.calls.lines} - settings.transcription.models.keys()):
+        left_out.append(f"transcription.models.{language}: no model is named; messages are kept, but not transcribed")
     for index, line in enumerate(settings.calls.lines):
         if not line.notice:
-            missing.append(f"{where(('calls', 'lines', index, 'notice'))}: callers are told nothing of data processing")
-    for sound in sorted({own_sound(name, lang) for _, name, lang in settings.calls.prompts() if is_own_sound(name)}):
+            left_out.append(
+                f"{where(('calls', 'lines', index, 'notice'))}: callers are told nothing of data processing"
+            )
+    for sound in _own_sounds(settings):
         if not sound.startswith("/"):
-            missing.append(f"the sound {sound} is your own: it must be below Asterisk's folder of sounds")
-        elif not list(Path(sound).parent.glob(f"{glob.escape(Path(sound).name)}.*")):
-            missing.append(f"the sound {sound} is your own, and there is no such file")
-    return missing
+            left_out.append(f"the sound {sound}: your own, so make sure that it is below Asterisk's folder of sounds")
+    return left_out
+
+
+def _own_sounds(settings: Settings) -> list[str]:
+    return sorted({own_sound(name, lang) for _, name, lang in settings.calls.prompts() if is_own_sound(name)})
+
+
+def _is_missing(sound: str) -> bool:
+    folder = os.path.dirname(sound)
+    # one in a folder that only Asterisk may enter is not missing
+    return sound.startswith("/") and os.access(folder, os.R_OK | os.X_OK) and not glob.glob(f"{glob.escape(sound)}.*")
 
 
 def _can_be_made(folder: Path) -> bool:
-    above = next((parent for parent in folder.parents if parent.exists()), folder)
-    return not folder.exists() and above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+    above = next((parent for parent in folder.parents if os.path.exists(parent)), folder)
+    return not os.path.exists(folder) and os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK)

@@ -7,8 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 def _check_origin(origin: str) -> str:
-    if re.fullmatch(r"https?://[^/\s]+", origin) is None:
-        raise ValueError(f"{origin!r} is no origin: write it as https://desk.example.org, without a slash at the end")
+    if re.fullmatch(r"https?://[^/\s]+/?", origin) is None:
+        raise ValueError(f"{origin!r} is no origin: write it as https://desk.example.org")
     return origin
 
 

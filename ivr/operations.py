@@ -485,7 +485,7 @@ async def go_free(session: AsyncSession, agent_id: int, *, now: datetime) -> Age
     """Be ready for calls; also the click that ends a pause. Raises PresenceRefused during a call."""
     agent = await _locked(session, agent_id)
     if agent.endpoint is None:
-        raise PresenceRefused("you are no agent any more: ask who looks after the agents")
+        raise AgentRefused("you are no agent any more: ask who looks after the agents")
     if agent.presence is Presence.TALKING:
         agent.pause_after_call = None  # takes back a pause asked for during the call
         announce(session, "agent", agent_id)

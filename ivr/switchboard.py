@@ -29,6 +29,7 @@ from tickets.database import Change, Database
 from tickets.notices import Notices
 from voicemail.audio import AudioStore
 from voicemail.fallback import SETTLED_SECONDS, scan_fallback
+from voicemail.transcription import Folder
 
 log = structlog.get_logger()
 
@@ -63,15 +64,7 @@ def _check_url(url: str) -> str:
         usable = False
     if not usable:
         raise ValueError("is no address of a web server: write it as http://127.0.0.1:8088")
-    if parts.path.rstrip("/").endswith("/ari"):
-        raise ValueError("is the address of ARI itself: leave /ari away")
     return url
-
-
-def _check_absolute(folder: Path) -> Path:
-    if not folder.is_absolute():
-        raise ValueError("must be a whole path, from / on")
-    return folder
 
 
 def _check_name(name: str) -> str:
@@ -87,7 +80,6 @@ def _check_password(password: SecretStr) -> SecretStr:
 
 
 AsteriskName = Annotated[str, AfterValidator(_check_name)]
-Folder = Annotated[Path, AfterValidator(_check_absolute)]
 
 
 class AsteriskSettings(BaseModel):
@@ -174,7 +166,7 @@ class Switchboard:
     @property
     def in_service(self) -> bool:
         """Whether calls are taken and agents rung: connected to Asterisk, and repaired."""
-        return self._repaired.is_set()
+        return self.ari.connected and self._repaired.is_set()
 
     async def ready(self) -> None:
         """Wait until in service."""
@@ -228,8 +220,9 @@ class Switchboard:
             except Exception:
                 log.exception("repair failed, it begins again")
             else:
-                self._repaired.set()
-                self._decision_due.set()
+                if self.ari.connected and connection == self._connections:
+                    self._repaired.set()
+                    self._decision_due.set()
                 return
             await asyncio.sleep(REPAIR_PAUSE_SECONDS)
 

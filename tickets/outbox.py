@@ -42,7 +42,7 @@ class SmtpSettings(BaseModel):
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
         if (self.username is None) != (self.password is None):
-            raise ValueError("username and password belong together: give both or neither")
+            raise ValueError("username and password belong together; one may come from CENTRALINO_SMTP__PASSWORD")
         return self
 
 

@@ -91,6 +91,6 @@ def _open(path: str, **options: Any) -> sqlite3.Connection:
         # the same rights. One that exists must not be opened here: closing it would end all locks that this process
         # holds on it, and with them the life of the write-ahead log (sqlite.org/howtocorrupt.html, 2.2).
         with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection: sqlite3.Connection = sqlite3.connect(path, **options)
     return connection

@@ -89,6 +89,13 @@ def language_name(language: str) -> str:
 
 def model_problem(folder: Path) -> str | None:
     """What a look at the files says against a model; None when they are all there."""
+    try:
+        return _missing_part(folder)
+    except OSError as error:
+        return f"{folder} cannot be looked into: {error.strerror}"
+
+
+def _missing_part(folder: Path) -> str | None:
     if not folder.is_dir():
         return f"the folder {folder} does not exist"
     for parts in (("am/final.mdl", "conf/mfcc.conf"), ("final.mdl", "mfcc.conf")):  # the old layout is flat

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tickets.database import Change, Database
 from voicemail import operations, queries
@@ -39,12 +39,22 @@ LONGEST_ANSWER = 64 * 1024 * 1024
 """Bytes in one line of a recogniser: an hour of words has about 1 MB."""
 
 
+def _check_absolute(folder: Path) -> Path:
+    if not folder.is_absolute():
+        raise ValueError("must be a whole path, from / on")
+    return folder
+
+
+Folder = Annotated[Path, AfterValidator(_check_absolute)]
+"""A folder in the settings: what a service means by a relative one, nobody can tell."""
+
+
 class TranscriptionSettings(BaseModel):
     """Which models transcribe, and with how many processes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: dict[str, Path] = Field(default_factory=dict)
+    models: dict[str, Folder] = Field(default_factory=dict)
     """Language code ("it") to model folder."""
     processes: int = Field(default=1, ge=1, le=64)
     """Recogniser processes for each language; a big model takes gigabytes in each."""

@@ -66,12 +66,11 @@ async def audio(message_id: str, who: Person, desk: DeskParts) -> FileResponse:
     return FileResponse(path, media_type="audio/wav", headers={"cache-control": "private, no-cache"})
 
 
-@router.post("/{message_id}/transcript", status_code=202)
-async def transcribe(message_id: str, who: Person, desk: DeskParts) -> Response:
+@router.post("/{message_id}/transcript", status_code=204)
+async def transcribe(message_id: str, _who: Person, desk: DeskParts) -> Response:
     """Have a message transcribed after all whose transcript was given up; of any other nothing changes."""
     await desk.database.run(transcribe_again, message_id)
-    log.info("transcript asked for again", message_id=message_id, username=who.me.username)
-    return Response(status_code=202)
+    return Response(status_code=204)
 
 
 async def _message(session: AsyncSession, message_id: str) -> Message | None:

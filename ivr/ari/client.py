@@ -241,12 +241,13 @@ class Ari:
 
 
 def _websocket_url(url: str, app: str) -> str:
-    """Make the websocket's address of ARI's. Raises ValueError when it is no http or https address."""
+    """Make the websocket's address of Asterisk's web server, or of ARI below it. Raises ValueError for any other."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"Asterisk's address must be like http://127.0.0.1:8088, not {url!r}")
     query = urlencode({"app": app, "subscribeAll": "false"})
-    return f"ws{parts.scheme[4:]}://{parts.netloc}{parts.path.rstrip('/') or '/ari'}/events?{query}"
+    path = parts.path.rstrip("/").removesuffix("/ari")
+    return f"ws{parts.scheme[4:]}://{parts.netloc}{path}/ari/events?{query}"
 
 
 def _explain(error: Exception) -> str:

@@ -201,6 +201,7 @@ async def test_a_transcript_that_was_given_up_is_asked_for_again(served: DeskSer
     await page.get_by_role("button", name="Trascrivi di nuovo").click()
     await expect(state).to_have_text("Trascrizione in attesa")
     await expect(page.get_by_role("button", name="Trascrivi di nuovo")).to_be_hidden()
+    await expect(page.locator(".toast")).to_have_count(0)
 
 
 async def test_a_missed_call_pauses_says_why_and_one_click_comes_back(served: DeskServer, log_in: OpenPage) -> None:

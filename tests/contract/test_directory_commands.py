@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from centralino.cli import app
 from desk.queries import agent_items
-from ivr.errors import PresenceRefused
+from ivr.errors import AgentRefused
 from ivr.operations import go_free
 from tickets.database import Database
 
@@ -114,7 +114,7 @@ def test_who_left_is_on_no_page_and_comes_back_off_duty(centralino: Command, tmp
     assert asyncio.run(seen()) == {1: "free"}
     centralino("agent", "remove", "anna")
     assert asyncio.run(seen()) == {}
-    with pytest.raises(PresenceRefused, match="no agent any more"):
+    with pytest.raises(AgentRefused, match="no agent any more"):
         asyncio.run(free())
     add(centralino, "anna", "PJSIP/101", "applicativi")
     assert asyncio.run(seen()) == {1: "offline"}

@@ -18,7 +18,9 @@ export function Login() {
     setFailed("");
     try {
       let person = await post("/session", { username: form.get("username"), password: form.get("password") });
-      if (chosen && chosen !== person.language) person = await put("/session/language", { language: chosen });
+      if (chosen && chosen !== person.language) {
+        person = await put("/session/language", { language: chosen }).catch(() => person); // in all the same
+      }
       setLanguage(person.language);
       me.value = person;
     } catch (error) {
