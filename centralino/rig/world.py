@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from zoneinfo import ZoneInfo
 
+import httpx
 import tomli_w
 from pydantic import SecretStr
 from sqlalchemy import select
@@ -276,14 +277,12 @@ class ServiceProcess:
                 stderr=output,
                 start_new_session=True,
             )
-        host, port = self._world.settings.listen.host, self._world.settings.listen.port
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(30), httpx.AsyncClient(base_url=self._world.desk_url) as client:
             while True:
                 if self._process.returncode is not None:
                     raise RuntimeError(f"the service ended: {self.log()[-2000:]}")
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection(host, port)
-                    writer.close()
+                with contextlib.suppress(httpx.TransportError):
+                    await client.get("/api/health")
                     return
                 await asyncio.sleep(0.05)
 
