@@ -96,7 +96,8 @@ class CallsInHand:
 
     def forget(self, call: ActiveCall) -> None:
         """Let go of a call and its legs."""
-        self._calls.pop(call.id, None)
+        if self._calls.get(call.id) is call:
+            del self._calls[call.id]
         for leg in (call.leg, *call.other_legs):
             self.services.drop_leg(leg)
 
