@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from centralino.rig.desk_server import PASSWORD, DeskServer
 
@@ -21,6 +21,8 @@ ARGUMENTS = [
 ]
 
 OpenPage = Callable[[str], Awaitable[Page]]
+
+expect.set_options(timeout=15_000)  # ms; a machine that tests other things as well is slow at times
 
 
 @pytest.fixture
