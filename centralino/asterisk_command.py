@@ -12,7 +12,8 @@ from rich.console import Console
 
 import asterisk_conf
 from asterisk_conf.render import INCLUDES, Site, render
-from centralino.settings import DEFAULT_FILE, Settings, SettingsError, in_words, load, where
+from centralino.command import ConfigOption, read_settings
+from centralino.settings import DEFAULT_FILE, Settings, in_words, where
 from centralino.terminal import fail
 
 SITE_FIELDS = ("bind", "fallback_spool", "http_port", "language", "phones", "trunks")
@@ -35,18 +36,16 @@ class SiteError(Exception):
 
 def write_asterisk_conf(
     folder: Annotated[Path, typer.Argument(help="Where the files are written, such as /etc/asterisk.")],
-    config: Annotated[
-        Path, typer.Option("--config", "-c", envvar="CENTRALINO_CONFIG", help="The settings file (TOML).")
-    ] = DEFAULT_FILE,
+    config: ConfigOption = DEFAULT_FILE,
     site: Annotated[
         Path | None, typer.Option("--site", help="Phones, trunks and addresses (TOML); without it, examples.")
     ] = None,
 ) -> None:
     """Write the files to include into your own Asterisk."""
+    settings = read_settings(config)
     try:
-        described = describe_site(load(config), site)
-        render(folder, described)
-    except (SettingsError, SiteError) as error:
+        render(folder, describe_site(settings, site))
+    except SiteError as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or folder} cannot be written: {error.strerror}")

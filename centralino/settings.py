@@ -176,16 +176,6 @@ def where(path: FieldPath) -> str:
 
 def load(file: Path) -> Settings:
     """Read a settings file. Raises SettingsError with one line for each field that is wrong."""
-    try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise SettingsError(f"{file}: this is no file that can be read again, but a folder or something else")
-    except FileNotFoundError:
-        raise SettingsError(
-            f"{file}: there is no such settings file. Copy docs/centralino.example.toml there and change it, "
-            "or name another file with --config"
-        ) from None
-    except OSError as error:
-        raise SettingsError(f"{file}: it cannot be read: {error.strerror}") from None
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=file)
@@ -193,7 +183,14 @@ def load(file: Path) -> Settings:
     if unknown := _unknown_variables():
         raise SettingsError(f"the environment holds what is no setting: {', '.join(unknown)}")
     try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise SettingsError(f"{file}: this is no file that can be read again, but a folder or something else")
         return FromFile()
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{file}: there is no such settings file. Copy docs/centralino.example.toml there and change it, "
+            "or name another file with --config"
+        ) from None
     except ValidationError as error:
         lines = [f"{file}: the settings make no sense"]
         for problem in error.errors(include_url=False):
