@@ -29,7 +29,7 @@ from desk.views import (
     WordView,
 )
 from ivr.config import CallsConfig
-from ivr.models import Agent, Call, Offer, OfferResult, Phase, Presence
+from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Phase, Presence
 from ivr.queries import attempts_since, waiting_calls
 from schedules.promises import explain, pickup_promise
 from tickets.models import CLOSED_STATUSES, Contact, OutboxMail, Phone, Request, RequestEvent
@@ -104,7 +104,7 @@ async def sessions_among(session: AsyncSession, tokens: Collection[str]) -> set[
 
 async def agent_items(session: AsyncSession, ids: Collection[int] | None = None) -> dict[int, AgentView]:
     """Agents by id, in the order of their names, without those who have left; all without `ids`."""
-    query = select(Agent).where(Agent.endpoint.is_not(None)).order_by(Agent.name)
+    query = select(Agent).where(NOT_LEFT).order_by(Agent.name)
     if ids is not None:
         query = query.where(Agent.id.in_(ids))
     return {agent.id: AgentView.model_validate(agent) for agent in await session.scalars(query)}

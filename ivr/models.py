@@ -97,6 +97,10 @@ class Agent(Base):
     """The call this agent is ringing for, talking in, or wrapping up; no foreign key, since calls point to agents."""
 
 
+NOT_LEFT = Agent.endpoint.is_not(None)
+"""The condition for an agent who has not left."""
+
+
 class Call(Base):
     """One call that reached the line, from its first second to its outcome."""
 

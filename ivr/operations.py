@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ivr.assignment import FreeAgent, WaitingCall, assign
 from ivr.config import Queue
 from ivr.errors import AgentRefused, PresenceRefused
-from ivr.models import Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
+from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
 from tickets.database import UTCDateTime, announce
 from tickets.texts import clean_line
 
@@ -147,7 +147,7 @@ _CAN_BE_RUNG = (
     Agent.presence == Presence.FREE,
     Agent.desk_connected.is_(True),
     Agent.phone_reachable.is_(True),
-    Agent.endpoint.is_not(None),
+    NOT_LEFT,
 )
 _FREE_AGENTS = select(Agent.id, Agent.queues, Agent.free_since).where(*_CAN_BE_RUNG)
 _TRIED = select(Offer.call_id, Offer.agent_id).where(
@@ -433,7 +433,7 @@ async def remove_agent(session: AsyncSession, username: str, *, now: datetime) -
         update(Agent)
         .where(
             Agent.username == username,
-            Agent.endpoint.is_not(None),
+            NOT_LEFT,
             Agent.presence.not_in((Presence.RINGING, Presence.TALKING)),
         )
         .values(
@@ -458,9 +458,7 @@ async def remove_agent(session: AsyncSession, username: str, *, now: datetime) -
 
 
 async def _agent_named(session: AsyncSession, username: str) -> Agent:
-    agent = await session.scalar(
-        select(Agent).where(Agent.username == username, Agent.endpoint.is_not(None)).with_for_update()
-    )
+    agent = await session.scalar(select(Agent).where(Agent.username == username, NOT_LEFT).with_for_update())
     if agent is None:
         raise AgentRefused(f"there is no agent with the user name {username!r}")
     return agent

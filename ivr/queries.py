@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ivr.models import Agent, Call, Offer, Phase, Presence
+from ivr.models import NOT_LEFT, Agent, Call, Offer, Phase, Presence
 
 
 async def position_in_line(session: AsyncSession, call_id: str) -> int:
@@ -69,12 +69,12 @@ async def waiting_calls(session: AsyncSession) -> Sequence[Call]:
 
 async def agents(session: AsyncSession) -> Sequence[Agent]:
     """All agents by name, without those who have left."""
-    return (await session.scalars(select(Agent).where(Agent.endpoint.is_not(None)).order_by(Agent.name))).all()
+    return (await session.scalars(select(Agent).where(NOT_LEFT).order_by(Agent.name))).all()
 
 
 async def phones(session: AsyncSession) -> dict[str, bool]:
     """Every agent's phone, and whether it was reachable at the last look."""
-    rows = await session.execute(select(Agent.endpoint, Agent.phone_reachable).where(Agent.endpoint.is_not(None)))
+    rows = await session.execute(select(Agent.endpoint, Agent.phone_reachable).where(NOT_LEFT))
     return {str(endpoint): reachable for endpoint, reachable in rows}
 
 

@@ -60,18 +60,3 @@ export const phone = (shown) => shown ?? t("caller.withheld");
 
 /** "1234567" -> "123 4567", easier to read aloud. @param {string|null} ticket */
 export const ticketText = (ticket) => (ticket ?? "").replace(/(\d{3})(?=\d)/, "$1\u2009");
-
-/**
- * Where a promise stands: its colour, and words that say the same without colour.
- * @param {{pickup_due_at: string|null, picked_up_at: string|null, holder: string|null}} request
- * @param {(username: string) => string} nameOf
- * @returns {{tone: "ok"|"warn"|"bad"|"calm", text: string}}
- */
-export function promise(request, nameOf) {
-  if (request.picked_up_at) return { tone: "calm", text: t("promise.taken", { who: nameOf(request.holder ?? "") }) };
-  if (!request.pickup_due_at) return { tone: "calm", text: t("promise.none") };
-  const left = (Date.parse(request.pickup_due_at) - serverNow()) / 1000;
-  if (left < 0) return { tone: "bad", text: t("promise.over", { time: words(-left) }) };
-  if (left < 15 * 60) return { tone: "warn", text: t("promise.soon", { time: words(left) }) };
-  return { tone: "ok", text: t("promise.left", { time: words(left) }) };
-}

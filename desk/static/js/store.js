@@ -3,7 +3,8 @@
  * holding a Map by id, replaced whole on change.
  */
 import { batch, computed, signal } from "./lib.js";
-import { clockOffset, timezone } from "./format.js";
+import { clockOffset, serverNow, timezone, words } from "./format.js";
+import { t } from "./i18n.js";
 
 /**
  * @typedef {{username: string, name: string, role: string, language: string, agent_id: number|null}} Me
@@ -110,3 +111,17 @@ export const waitingLine = computed(() =>
     (a, b) => b.priority - a.priority || ((a.queued_at ?? "") < (b.queued_at ?? "") ? -1 : 1),
   ),
 );
+
+/**
+ * Where a promise stands: its colour, and words that say the same without colour.
+ * @param {{pickup_due_at: string|null, picked_up_at: string|null, holder: string|null}} request
+ * @returns {{tone: "ok"|"warn"|"bad"|"calm", text: string}}
+ */
+export function promise(request) {
+  if (request.picked_up_at) return { tone: "calm", text: t("promise.taken", { who: nameOf(request.holder ?? "") }) };
+  if (!request.pickup_due_at) return { tone: "calm", text: t("promise.none") };
+  const left = (Date.parse(request.pickup_due_at) - serverNow()) / 1000;
+  if (left < 0) return { tone: "bad", text: t("promise.over", { time: words(-left) }) };
+  if (left < 15 * 60) return { tone: "warn", text: t("promise.soon", { time: words(left) }) };
+  return { tone: "ok", text: t("promise.left", { time: words(left) }) };
+}

@@ -1,9 +1,9 @@
 /** Voicemail: the list by promised time, and one message with its player and words. */
 import { html, useEffect, useState } from "../lib.js";
 import { get, post } from "../api.js";
-import { clock, phone, promise, ticketText, when } from "../format.js";
+import { clock, phone, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
-import { dueMessages, emptyMessages, loaded, nameOf, touched } from "../store.js";
+import { dueMessages, emptyMessages, loaded, nameOf, promise, touched } from "../store.js";
 import { CloseForm, RequestActions } from "./requests.js";
 import { Player } from "./player.js";
 import { Act, Badge, Empty, errorText, Icon, Loading } from "./ui.js";
@@ -42,7 +42,7 @@ export function Messages({ id }) {
 }
 
 function Row({ message, on }) {
-  const due = message.request ? promise(message.request, nameOf) : null;
+  const due = message.request ? promise(message.request) : null;
   return html`
     <li><a class=${`row ${on ? "on" : ""} ${message.heard_at ? "" : "unheard"}`} href=${`#/messages/${encodeURIComponent(message.id)}`}
         aria-current=${on ? "true" : undefined}>
@@ -79,7 +79,7 @@ function One({ id }) {
   if (failed && !message) return html`<p class="notice bad" role="alert"><${Icon} name="alert" />${errorText(failed)}</p>`;
   if (!message) return html`<${Loading} />`;
   const { request } = message;
-  const due = request ? promise(request, nameOf) : null;
+  const due = request ? promise(request) : null;
   return html`
     <article class="page">
       <a class="back quiet" href="#/messages"><${Icon} name="back" size=${16} />${t("messages.title")}</a>

@@ -1,9 +1,9 @@
 /** Service requests: those in charge and those due, and one with history, notices and its end. */
 import { html, useEffect, useState } from "../lib.js";
 import { get, post } from "../api.js";
-import { phone, promise, ticketText, when } from "../format.js";
+import { phone, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
-import { dueRequests, loaded, me, myRequests, nameOf, touched } from "../store.js";
+import { dueRequests, loaded, me, myRequests, nameOf, promise, touched } from "../store.js";
 import { Act, Badge, Empty, errorText, Field, Icon, Loading, toast } from "./ui.js";
 
 const CHANNEL_ICON = { phone: "phone", voicemail: "voice", email: "mail", fax: "note", in_person: "user" };
@@ -62,7 +62,7 @@ function Find() {
 }
 
 function RequestRow({ request, on }) {
-  const due = promise(request, nameOf);
+  const due = promise(request);
   return html`
     <li><a class=${`row with-icon ${on ? "on" : ""}`} href=${`#/requests/${request.id}`} aria-current=${on ? "true" : undefined}>
       <span class="row-icon" title=${t(`channel.${request.channel}`)}><${Icon} name=${CHANNEL_ICON[request.channel]} size=${18} />
@@ -126,7 +126,7 @@ function One({ id }) {
     setRequest(await post(`/requests/${id}/notes`, { text: note }));
     setNote("");
   };
-  const due = promise(request, nameOf);
+  const due = promise(request);
   return html`
     <article class="page">
       <a class="back quiet" href="#/requests"><${Icon} name="back" size=${16} />${t("requests.title")}</a>
