@@ -110,6 +110,27 @@ async def test_a_second_call_stacks_and_what_was_typed_survives_even_a_reload(
     await expect(subject).to_have_value("Stampante")
 
 
+CLICK_WHEN_IT_APPEARS = """
+name => new MutationObserver((_, observer) => {
+    const tab = [...document.querySelectorAll(".call-tab")].find((button) => button.textContent.includes(name));
+    if (tab) { observer.disconnect(); tab.click(); }
+}).observe(document.body, { childList: true, subtree: true })
+"""
+
+
+async def test_a_call_chosen_the_very_moment_it_appears_is_the_one_in_front(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    giulia = await served.agent("giulia")
+    page = await log_in("giulia")
+    await served.answer(await served.ring(await served.waiting_call("+393331112222"), giulia))
+    await expect(page.get_by_role("region", name="Chiamata")).to_be_visible()
+    await page.evaluate(CLICK_WHEN_IT_APPEARS, "+39 333 333 4444")
+    await served.ring(await served.waiting_call("+393333334444"), giulia)
+    await expect(page.locator(".call-panel .caller")).to_have_text("+39 333 333 4444")
+    await expect(page.get_by_role("button", name="+39 333 333 4444")).to_have_attribute("aria-pressed", "true")
+
+
 async def test_a_message_is_heard_read_and_closed(served: DeskServer, log_in: OpenPage) -> None:
     await served.agent("giulia")
     teresa = await served.contact("Teresa Lorusso")

@@ -1,5 +1,5 @@
 /** The call panel: the pops of this agent's calls, stacked, each with who calls, their requests, and the form. */
-import { html, signal, useEffect, useRef, useState } from "../lib.js";
+import { effect, html, signal, useEffect, useRef, useState } from "../lib.js";
 import { post, put } from "../api.js";
 import { clock, phone, secondsSince, serverNow, ticketText, when, words } from "../format.js";
 import { language, t } from "../i18n.js";
@@ -8,8 +8,14 @@ import { ContactPicker } from "./directory.js";
 import { StatusBadge } from "./requests.js";
 import { Act, Badge, Dialog, Dot, errorText, Field, Icon, Menu, Segments, toast } from "./ui.js";
 
-/** Which call is in front. It changes by itself only when nobody could lose anything. */
+/**
+ * Which call is in front. It changes by itself only when nobody could lose anything: a new call comes to the front
+ * when there was none. Decided the moment the list changes; decided after painting, it could undo the agent's choice.
+ */
 const front = signal(null);
+effect(() => {
+  if (!lists.pops.value.has(front.peek())) front.value = lists.pops.value.keys().next().value ?? null;
+});
 /** What the agent has typed, by call: the page's copy counts, the server keeps it for a reload. */
 const drafts = new Map();
 
@@ -25,9 +31,7 @@ export function callerName(pop) {
 
 export function CallPanel() {
   const pops = [...lists.pops.value.values()];
-  // The chosen one stays in front; a new call comes to the front only when there was none.
-  const shown = pops.find((pop) => pop.call_id === front.value) ?? pops[0];
-  useEffect(() => { if (shown && front.value !== shown.call_id) front.value = shown.call_id; });
+  const shown = lists.pops.value.get(front.value);
   for (const id of drafts.keys()) if (!lists.pops.value.has(id)) drafts.delete(id);
   if (!shown) return null;
   return html`
