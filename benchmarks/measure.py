@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import httpx
 from rich.progress import Progress, TaskID
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from benchmarks import callers
 from benchmarks.site import AGENTS, DIRECT, MESSAGES, QUEUE, VOICEMAIL, Cpu, Site
@@ -346,19 +346,19 @@ async def _watch(site: Site, stored: dict[str, float]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def _done(session: AsyncSession) -> list[str]:
+def _done(session: Session) -> list[str]:
     recent = select(Message.caller).where(
         Message.transcript_state == TranscriptState.DONE, Message.request_id.is_not(None)
     )
     newest = recent.order_by(Message.started_at.desc()).limit(10)
-    return [caller for caller in await session.scalars(newest) if caller]
+    return [caller for caller in session.scalars(newest) if caller]
 
 
-async def _texts(session: AsyncSession) -> dict[str, str]:
-    rows = await session.execute(select(Message.caller, Message.transcript))
+def _texts(session: Session) -> dict[str, str]:
+    rows = session.execute(select(Message.caller, Message.transcript))
     return {caller: text or "" for caller, text in rows if caller}
 
 
-async def _all_transcribed(session: AsyncSession) -> bool:
+def _all_transcribed(session: Session) -> bool:
     open_states = (TranscriptState.WAITING, TranscriptState.RUNNING)
-    return (await session.scalar(select(Message.id).where(Message.transcript_state.in_(open_states)).limit(1))) is None
+    return (session.scalar(select(Message.id).where(Message.transcript_state.in_(open_states)).limit(1))) is None

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 from sqlalchemy import func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 import asterisk_conf
 from benchmarks.agents import Agents
@@ -127,29 +127,29 @@ def _used(process: psutil.Process) -> float:
     return 0.0
 
 
-async def _staff(session: AsyncSession, count: int, pages: bool) -> None:
+def _staff(session: Session, count: int, pages: bool) -> None:
     now = utc_now()
-    agents = (await session.scalars(select(Agent).order_by(Agent.id))).all()
+    agents = (session.scalars(select(Agent).order_by(Agent.id))).all()
     for index, agent in enumerate(agents):
         if index < count:
-            await operations.go_free(session, agent.id, now=now)
+            operations.go_free(session, agent.id, now=now)
         else:
-            await operations.go_offline(session, agent.id, now=now)
+            operations.go_offline(session, agent.id, now=now)
     if pages:
-        await session.execute(update(Agent).values(desk_connected=True))
+        session.execute(update(Agent).values(desk_connected=True))
 
 
-async def _all_free(session: AsyncSession) -> bool:
+def _all_free(session: Session) -> bool:
     busy = (Presence.RINGING, Presence.TALKING, Presence.WRAP_UP)
-    return (await session.scalar(select(Agent.id).where(Agent.presence.in_(busy)).limit(1))) is None
+    return (session.scalar(select(Agent.id).where(Agent.presence.in_(busy)).limit(1))) is None
 
 
-async def _filed(session: AsyncSession) -> int:
-    return await session.scalar(select(func.count()).where(Message.state == MessageState.FILED)) or 0
+def _filed(session: Session) -> int:
+    return session.scalar(select(func.count()).where(Message.state == MessageState.FILED)) or 0
 
 
-async def _reachable(session: AsyncSession) -> bool:
-    return (await session.scalar(select(Agent.id).where(Agent.phone_reachable.is_(False)).limit(1))) is None
+def _reachable(session: Session) -> bool:
+    return (session.scalar(select(Agent.id).where(Agent.phone_reachable.is_(False)).limit(1))) is None
 
 
 def _calls() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.command import ConfigOption, read_settings, run_operation
 from centralino.serve import utc_now
@@ -42,9 +42,9 @@ def add_agent(
     _check_queues(settings, queue)
     password = _password()
 
-    async def add(session: AsyncSession, now: datetime) -> None:
-        agent = await operations.add_agent(session, username, name, phone, queue, now=now)
-        await desk_operations.create_account(session, username, password, role=_role(supervisor), agent_id=agent.id)
+    def add(session: Session, now: datetime) -> None:
+        agent = operations.add_agent(session, username, name, phone, queue, now=now)
+        desk_operations.create_account(session, username, password, role=_role(supervisor), agent_id=agent.id)
 
     run_operation(settings, add, utc_now())
     console.print(f"{name} can log in as {username}.", markup=False)
@@ -69,10 +69,10 @@ def edit_agent(
         fail("nothing to change: give --name, --phone, --queue or --supervisor")
     _check_queues(settings, queue or ())
 
-    async def edit(session: AsyncSession) -> None:
-        await operations.change_agent(session, username, name=name, endpoint=phone, queues=queue or None)
+    def edit(session: Session) -> None:
+        operations.change_agent(session, username, name=name, endpoint=phone, queues=queue or None)
         if supervisor is not None:
-            await desk_operations.set_role(session, username, _role(supervisor))
+            desk_operations.set_role(session, username, _role(supervisor))
 
     run_operation(settings, edit)
     console.print(f"{username} is changed.", markup=False)
@@ -82,9 +82,9 @@ def edit_agent(
 def remove_agent(username: str, config: ConfigOption = DEFAULT_FILE) -> None:
     """Take log-in, phone and queues from someone who leaves; what they did stays in the history."""
 
-    async def remove(session: AsyncSession, now: datetime) -> None:
-        await operations.remove_agent(session, username, now=now)
-        await desk_operations.remove_account(session, username)
+    def remove(session: Session, now: datetime) -> None:
+        operations.remove_agent(session, username, now=now)
+        desk_operations.remove_account(session, username)
 
     run_operation(read_settings(config), remove, utc_now())
     console.print(f"{username} cannot log in any more; the phone is free for somebody else.", markup=False)
@@ -103,11 +103,11 @@ def list_agents(config: ConfigOption = DEFAULT_FILE) -> None:
     """List the agents."""
     table = Table("user name", "name", "role", "phone", "queues", "presence")
 
-    async def read(session: AsyncSession) -> list[tuple[str, ...]]:
-        roles = await desk_queries.roles(session)
+    def read(session: Session) -> list[tuple[str, ...]]:
+        roles = desk_queries.roles(session)
         return [
             (one.username, one.name, roles.get(one.id, "-"), one.endpoint or "-", ", ".join(one.queues), one.presence)
-            for one in await queries.agents(session)
+            for one in queries.agents(session)
         ]
 
     for cells in run_operation(read_settings(config), read):

@@ -1,5 +1,6 @@
 """The command line."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -84,7 +85,7 @@ def demo(
 def migrate_database(config: ConfigOption = DEFAULT_FILE) -> None:
     """Bring the database to this version's tables (`serve` does the same when it starts)."""
     settings = read_settings(config)
-    run_in_loop(migrate(settings.storage.database))
+    run_in_loop(asyncio.to_thread(migrate, settings.storage.database))
     console.print("The database is up to date.")
 
 

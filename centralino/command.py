@@ -1,13 +1,14 @@
 """What the commands share: the settings file, and one transaction on the database it names."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 import uvloop
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.migrate import DatabaseBehind, DatabaseNewer, migrate
 from centralino.settings import Settings, SettingsError, load
@@ -51,14 +52,14 @@ def run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def run_operation(
     settings: Settings,
-    operation: Callable[Concatenate[AsyncSession, P], Awaitable[T]],
+    operation: Callable[Concatenate[Session, P], T],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
     """Run `operation(session, ...)` in one transaction on the settings' database."""
 
     async def once() -> T:
-        await migrate(settings.storage.database)
+        await asyncio.to_thread(migrate, settings.storage.database)
         database = Database(settings.storage.database)
         try:
             return await database.run(operation, *args, **kwargs)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.command import ConfigOption, read_settings, run_operation
 from centralino.settings import DEFAULT_FILE
@@ -26,9 +26,9 @@ def add_contact(
 ) -> None:
     """Add a contact, so that calls are recognised and notices have an address."""
 
-    async def add(session: AsyncSession) -> None:
-        company_id = (await operations.company_named(session, company)).id if company else None
-        await operations.add_contact(session, name, company_id=company_id, email=email, phones=phone)
+    def add(session: Session) -> None:
+        company_id = (operations.company_named(session, company)).id if company else None
+        operations.add_contact(session, name, company_id=company_id, email=email, phones=phone)
 
     run_operation(read_settings(config), add)
     console.print(f"{name} is in the directory.", markup=False)

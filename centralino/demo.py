@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 import asterisk_conf
 from centralino import log
@@ -426,17 +426,17 @@ def _filed(row: Call) -> bool:
     return row.phase is Phase.ENDED
 
 
-async def _message(session: AsyncSession, message_id: str) -> Message | None:
-    return await session.get(Message, message_id)
+def _message(session: Session, message_id: str) -> Message | None:
+    return session.get(Message, message_id)
 
 
-async def _request_of(session: AsyncSession, message_id: str) -> Request | None:
-    message = await session.get(Message, message_id)
-    return await session.get(Request, message.request_id) if message and message.request_id else None
+def _request_of(session: Session, message_id: str) -> Request | None:
+    message = session.get(Message, message_id)
+    return session.get(Request, message.request_id) if message and message.request_id else None
 
 
-async def _transcribed(session: AsyncSession, message_id: str) -> Message | None:
-    message = await session.get(Message, message_id)
+def _transcribed(session: Session, message_id: str) -> Message | None:
+    message = session.get(Message, message_id)
     return message if message and message.transcript_state is TranscriptState.DONE else None
 
 

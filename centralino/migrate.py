@@ -3,7 +3,6 @@
 A developer who changed a model writes the next revision with `python -m centralino.migrate "what changed"`.
 """
 
-import asyncio
 import sys
 import tempfile
 from collections.abc import Callable
@@ -29,48 +28,48 @@ class DatabaseBehind(Exception):
     """The database was written by an older Centralino: run `centralino migrate`."""
 
 
-async def migrate(url: str) -> None:
+def migrate(url: str) -> None:
     """Bring the database at `url` to this version's tables; does nothing when it is there already.
 
     All or nothing, in one transaction; services that start at the same time wait for each other. Raises
     `DatabaseNewer` without touching anything when the database knows changes that this version does not.
     """
-    await _within(url, _upgrade)
+    _within(url, _upgrade)
 
 
-async def check(url: str) -> None:
+def check(url: str) -> None:
     """Raise `DatabaseNewer` or `DatabaseBehind` unless the database has exactly this version's tables."""
-    await _within(url, _check)
+    _within(url, _check)
 
 
-async def write_revision(message: str) -> None:
+def write_revision(message: str) -> None:
     """Write the next revision file: the difference between the latest revision and the models."""
     with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite+aiosqlite:///{folder}/latest.db"
-        await migrate(url)
+        url = f"sqlite:///{folder}/latest.db"
+        migrate(url)
 
         def write(connection: Connection) -> None:
             config = _config(connection)
             number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
             command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
 
-        await _within(url, write)
+        _within(url, write)
 
 
-async def _within(url: str, action: Callable[[Connection], None]) -> None:
+def _within(url: str, action: Callable[[Connection], None]) -> None:
     """Run `action` in one transaction that no other migration shares."""
     engine = create_engine(url, poolclass=NullPool)
     try:
-        async with engine.begin() as connection:
+        with engine.connect() as connection:
             if connection.dialect.name == "sqlite":
-                # The driver begins transactions only before changes of rows, not before changes of tables.
-                await connection.exec_driver_sql("PRAGMA busy_timeout=20000")
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                await connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-            await connection.run_sync(action)
+                connection.exec_driver_sql("PRAGMA busy_timeout=20000")
+                connection.commit()
+            with connection.execution_options(writes=True).begin():
+                if connection.dialect.name != "sqlite":
+                    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+                action(connection)
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
 def _config(connection: Connection) -> Config:
@@ -112,4 +111,4 @@ def _current(connection: Connection, config: Config) -> str | None:
 
 
 if __name__ == "__main__":
-    asyncio.run(write_revision(" ".join(sys.argv[1:])))
+    write_revision(" ".join(sys.argv[1:]))

@@ -59,7 +59,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         # first of all: a second service must not touch anything of the one that runs
         listener = stack.enter_context(_listen(settings.listen.host, settings.listen.port))
-        await migrate(settings.storage.database)
+        await asyncio.to_thread(migrate, settings.storage.database)
         database = Database(settings.storage.database)
         stack.push_async_callback(database.close)
         notices = Notices(settings.notices)

@@ -37,7 +37,7 @@ class SettingsError(Exception):
     """The settings make no sense; the text names each field and what is wrong with it."""
 
 
-DATABASES = ("sqlite+aiosqlite:////", "postgresql+psycopg://")
+DATABASES = ("sqlite:////", "postgresql+psycopg://")
 """How the address of a database begins: other drivers of the same databases cannot be used."""
 
 
@@ -56,8 +56,8 @@ class StorageSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database: Annotated[str, AfterValidator(_check_database)] = "sqlite+aiosqlite:////var/lib/centralino/centralino.db"
-    """SQLAlchemy URL: `sqlite+aiosqlite:////absolute/path` or `postgresql+psycopg://user@host/name`."""
+    database: Annotated[str, AfterValidator(_check_database)] = "sqlite:////var/lib/centralino/centralino.db"
+    """SQLAlchemy URL: `sqlite:////absolute/path` or `postgresql+psycopg://user@host/name`."""
     audio: Folder = Path("/var/lib/centralino/audio")
     """Folder of the messages' audio."""
     keep_audio_days: int = Field(default=180, ge=1)

@@ -11,20 +11,21 @@ Changes of the database are heard through `Database.subscribe`. One task works t
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, Self
 
 import orjson
 import structlog
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 from starlette.websockets import WebSocketDisconnect
 
 from desk import queries
 from desk.queries import Who
 from desk.settings import DeskSettings
-from desk.views import Snapshot
+from desk.views import Me, Snapshot
 from ivr.config import CallsConfig
 from ivr.operations import set_desk_connected
 from tickets.database import Change, Database
@@ -102,6 +103,18 @@ class _Browser:
         """The next message."""
         self.seq += 1
         return orjson.Fragment(orjson.dumps({"type": kind, "seq": self.seq, "data": data}))
+
+
+@dataclass(slots=True)
+class _News:
+    """What is to be told: items of every page's lists, and pops of one agent's; as JSON, None for what is gone."""
+
+    items: list[tuple[str, int | str, bytes | None]] = field(default_factory=list)
+    pops: list[tuple[int, str, bytes | None]] = field(default_factory=list)
+
+    def note(self, topic: str, ids: Iterable[int | str], found: Mapping[Any, BaseModel]) -> None:
+        """Note what became of the items with these ids."""
+        self.items += [(topic, item_id, _json(found[item_id]) if item_id in found else None) for item_id in ids]
 
 
 class Live:
@@ -221,24 +234,27 @@ class Live:
             await _close(browser.socket, 1011)
 
     async def _snapshot(self, browser: _Browser) -> orjson.Fragment:
-        agent_id = browser.who.me.agent_id
-        async with self.database.session() as session:
-            now = self.now()
-            mine = await queries.pops(session, self.calls, agent_id, now=now) if agent_id is not None else {}
-            snapshot = Snapshot(
-                me=browser.who.me,
+        snapshot = await self.database.read(self._read_snapshot, browser.who.me)
+        # What is noted of pops that changed while we read them may be older than the snapshot: they are told once more.
+        self._hear(frozenset(Change("call", call_id) for topic, call_id in browser.unsent if topic == "pops"))
+        return orjson.Fragment(snapshot)
+
+    def _read_snapshot(self, session: Session, me: Me) -> bytes:
+        now = self.now()
+        mine = queries.pops(session, self.calls, me.agent_id, now=now) if me.agent_id is not None else {}
+        return _json(
+            Snapshot(
+                me=me,
                 now=now,
                 timezone=self.timezone,
-                agents=list((await queries.agent_items(session)).values()),
-                waiting=list((await queries.waiting_items(session, self.calls)).values()),
-                messages=list((await queries.message_items(session, self.calls, now=now, everything=True)).values()),
-                requests=list((await queries.request_items(session)).values()),
+                agents=list(queries.agent_items(session).values()),
+                waiting=list(queries.waiting_items(session, self.calls).values()),
+                messages=list(queries.message_items(session, self.calls, now=now, everything=True).values()),
+                requests=list(queries.request_items(session).values()),
                 pops=list(mine.values()),
                 queues=sorted(self.calls.queues),
             )
-        # What is noted of pops that changed while we read them may be older than the snapshot: they are told once more.
-        self._hear(frozenset(Change("call", call_id) for topic, call_id in browser.unsent if topic == "pops"))
-        return orjson.Fragment(_json(snapshot))
+        )
 
     # -------------------------------------------------------------------------------------------- who is there
 
@@ -282,7 +298,8 @@ class Live:
         self._calm.clear()
         try:
             async with asyncio.timeout(POP_PATIENCE):
-                await self.database.read(self._put_pop, agent_id, call_id)
+                shown = await self.database.read(self._read_pop, agent_id, call_id)
+                self._put_pop(agent_id, call_id, shown)
                 await asyncio.gather(*(browser.when_flushed() for browser in browsers), return_exceptions=True)
         except TimeoutError:
             log.warning("an agent's page takes its time to show a call", call_id=call_id, agent_id=agent_id)
@@ -294,12 +311,14 @@ class Live:
             if not self._popping:
                 self._calm.set()
 
-    async def _put_pop(self, session: AsyncSession, agent_id: int, call_id: str) -> None:
-        """Note a call as it is now for the pages of an agent it was offered to."""
-        pops = await queries.pops(session, self.calls, agent_id, now=self.now(), call_id=call_id)
-        item = _json(pops[call_id]) if call_id in pops else None
+    def _read_pop(self, session: Session, agent_id: int, call_id: str) -> bytes | None:
+        """A call as it is now for an agent it was offered to."""
+        pops = queries.pops(session, self.calls, agent_id, now=self.now(), call_id=call_id)
+        return _json(pops[call_id]) if call_id in pops else None
+
+    def _put_pop(self, agent_id: int, call_id: str, shown: bytes | None) -> None:
         for browser in self._browsers_of(agent_id):
-            browser.put("pops", call_id, item)
+            browser.put("pops", call_id, shown)
 
     def _hear(self, changes: frozenset[Change]) -> None:
         if changes and self._browsers:
@@ -321,36 +340,36 @@ class Live:
                     browser.resync()
 
     async def _tell(self, changes: set[Change]) -> None:
+        present = {browser.who.me.agent_id for browser in self._browsers}
+        news = await self.database.read(self._read_news, changes, present)
+        for topic, item_id, item in news.items:
+            for browser in self._browsers:
+                browser.put(topic, item_id, item)
+        for agent_id, call_id, shown in news.pops:
+            self._put_pop(agent_id, call_id, shown)
+
+    def _read_news(self, session: Session, changes: set[Change], present: Container[int | None]) -> _News:
+        """What became of the things that changed; of the pops only those of agents whose pages are open."""
         ids: dict[str, set[Any]] = {}
         for change in changes:
             ids.setdefault(change.kind, set()).add(change.id)
         agents, calls = ids.get("agent", set()), ids.get("call", set())
         requests, messages = ids.get("request", set()), ids.get("message", set())
-        async with self.database.session() as session:
-            now = self.now()
-            if agents:
-                self._broadcast("agents", agents, await queries.agent_items(session, agents))
-            if calls:
-                self._broadcast("waiting", calls, await queries.waiting_items(session, self.calls))
-                for call_id, agent_id in await queries.offered_to(session, calls):
-                    if self._browsers_of(agent_id):
-                        await self._put_pop(session, agent_id, call_id)
-            if requests:
-                self._broadcast("requests", requests, await queries.request_items(session, requests))
-                messages |= await queries.message_ids_of(session, requests)
-            if messages:
-                self._broadcast(
-                    "messages",
-                    messages,
-                    await queries.message_items(session, self.calls, now=now, ids=messages, request_ids=requests),
-                )
-
-    def _broadcast(self, topic: str, ids: Iterable[int | str], items: dict[Any, Any]) -> None:
-        for item_id in ids:
-            item = items.get(item_id)
-            data = _json(item) if item is not None else None
-            for browser in self._browsers:
-                browser.put(topic, item_id, data)
+        news = _News()
+        if agents:
+            news.note("agents", agents, queries.agent_items(session, agents))
+        if calls:
+            news.note("waiting", calls, queries.waiting_items(session, self.calls))
+            for call_id, agent_id in queries.offered_to(session, calls):
+                if agent_id in present:
+                    news.pops.append((agent_id, call_id, self._read_pop(session, agent_id, call_id)))
+        if requests:
+            news.note("requests", requests, queries.request_items(session, requests))
+            messages |= queries.message_ids_of(session, requests)
+        if messages:
+            found = queries.message_items(session, self.calls, now=self.now(), ids=messages, request_ids=requests)
+            news.note("messages", messages, found)
+        return news
 
 
 def _json(view: BaseModel) -> bytes:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword
 from desk.models import Account, DeskSession, DismissedPop, DismissReason, Role
@@ -29,8 +29,8 @@ from tickets.operations import (
 # ------------------------------------------------------------------------------------------------------- accounts
 
 
-async def create_account(
-    session: AsyncSession,
+def create_account(
+    session: Session,
     username: str,
     password: str,
     *,
@@ -39,45 +39,45 @@ async def create_account(
     language: str = "it",
 ) -> Account:
     """Add a log-in. Raises UsernameTaken, or WeakPassword for one of fewer than 10 characters."""
-    if await account_by_username(session, username) is not None:
+    if account_by_username(session, username) is not None:
         raise UsernameTaken(f"there is an account {username!r} already")
     account = Account(
         username=username, password_hash=_hashed(password), role=role, agent_id=agent_id, language=language
     )
     session.add(account)
-    await session.flush()
+    session.flush()
     return account
 
 
-async def set_password(session: AsyncSession, username: str, password: str) -> Account:
+def set_password(session: Session, username: str, password: str) -> Account:
     """Give an account a new password and end all its log-ins. Raises NotThere, WeakPassword."""
-    account = await _account(session, username)
+    account = _account(session, username)
     account.password_hash = _hashed(password)
-    await _end_log_ins(session, account)
+    _end_log_ins(session, account)
     return account
 
 
-async def set_role(session: AsyncSession, username: str, role: Role) -> None:
+def set_role(session: Session, username: str, role: Role) -> None:
     """Change what an account may do. Raises NotThere."""
-    (await _account(session, username)).role = role
+    (_account(session, username)).role = role
 
 
-async def remove_account(session: AsyncSession, username: str) -> None:
+def remove_account(session: Session, username: str) -> None:
     """Remove an account and end all its log-ins. Raises NotThere."""
-    account = await _account(session, username)
-    await _end_log_ins(session, account)
-    await session.delete(account)
+    account = _account(session, username)
+    _end_log_ins(session, account)
+    session.delete(account)
 
 
-async def _account(session: AsyncSession, username: str) -> Account:
-    account = await account_by_username(session, username)
+def _account(session: Session, username: str) -> Account:
+    account = account_by_username(session, username)
     if account is None:
         raise NotThere(f"there is no account {username!r}")
     return account
 
 
-async def _end_log_ins(session: AsyncSession, account: Account) -> None:
-    await session.execute(delete(DeskSession).where(DeskSession.account_id == account.id))
+def _end_log_ins(session: Session, account: Account) -> None:
+    session.execute(delete(DeskSession).where(DeskSession.account_id == account.id))
 
 
 def _hashed(password: str) -> str:
@@ -86,12 +86,12 @@ def _hashed(password: str) -> str:
     return hash_password(password)
 
 
-async def log_in(session: AsyncSession, account_id: int, *, hours: float, now: datetime) -> str:
+def log_in(session: Session, account_id: int, *, hours: float, now: datetime) -> str:
     """Begin a log-in of an account whose password was verified, and forget those that are over.
 
     Gives the cookie's value, which is kept nowhere.
     """
-    await session.execute(delete(DeskSession).where(DeskSession.expires_at <= now))
+    session.execute(delete(DeskSession).where(DeskSession.expires_at <= now))
     token = new_token()
     session.add(
         DeskSession(
@@ -104,26 +104,26 @@ async def log_in(session: AsyncSession, account_id: int, *, hours: float, now: d
     return token
 
 
-async def log_out(session: AsyncSession, token_sha256: str) -> None:
+def log_out(session: Session, token_sha256: str) -> None:
     """End a log-in."""
-    await session.execute(delete(DeskSession).where(DeskSession.token_sha256 == token_sha256))
+    session.execute(delete(DeskSession).where(DeskSession.token_sha256 == token_sha256))
 
 
-async def set_language(session: AsyncSession, account_id: int, language: str) -> None:
+def set_language(session: Session, account_id: int, language: str) -> None:
     """Remember the language of an account's pages."""
-    account = await session.get_one(Account, account_id)
+    account = session.get_one(Account, account_id)
     account.language = language
 
 
 # ---------------------------------------------------------------------------------------------------------- calls
 
 
-async def request_from_call(
-    session: AsyncSession, call_id: str, form: NewRequestForm, notices: Notices, *, actor: str, now: datetime
+def request_from_call(
+    session: Session, call_id: str, form: NewRequestForm, notices: Notices, *, actor: str, now: datetime
 ) -> Request:
     """Register the request a caller made; with a solution it is opened and closed in one. Raises AlreadyBound."""
-    call = await _unbound_call(session, call_id)
-    contact = await session.get(Contact, form.contact_id) if form.contact_id is not None else None
+    call = _unbound_call(session, call_id)
+    contact = session.get(Contact, form.contact_id) if form.contact_id is not None else None
     if form.contact_id is not None and contact is None:
         raise NotThere("the contact is not in the directory any more")
     new = NewRequest(
@@ -142,51 +142,47 @@ async def request_from_call(
         holder=actor,
         actor=actor,
     )
-    request = await open_request(session, new, notices, now=now)
+    request = open_request(session, new, notices, now=now)
     if form.solution:
-        request = await close_request(session, request.id, notices, solution=form.solution, actor=actor, now=now)
+        request = close_request(session, request.id, notices, solution=form.solution, actor=actor, now=now)
     if contact is not None:
         call.contact_id = contact.id
-    await bind_request(session, call_id, request.id)
+    bind_request(session, call_id, request.id)
     return request
 
 
-async def attach_call(
-    session: AsyncSession, call_id: str, request_id: int, note: str, *, actor: str, now: datetime
-) -> Request:
+def attach_call(session: Session, call_id: str, request_id: int, note: str, *, actor: str, now: datetime) -> Request:
     """Bind a call to a request that exists: its history says that the user called, and what was said.
 
     A request nobody has in charge is taken by the agent: the user is being heard. Raises AlreadyBound, NotThere.
     """
-    call = await _unbound_call(session, call_id)
-    request = await session.get(Request, request_id)
+    call = _unbound_call(session, call_id)
+    request = session.get(Request, request_id)
     if request is None:
         raise NotThere(f"there is no request {request_id}")
-    await add_event(session, request, "called", actor, {"call_id": call.id, "caller": call.caller}, now)
+    add_event(session, request, "called", actor, {"call_id": call.id, "caller": call.caller}, now)
     if note:
-        await add_note(session, request_id, note, actor=actor, now=now)
+        add_note(session, request_id, note, actor=actor, now=now)
     if request.holder is None and request.status in (Status.NEW, Status.QUEUED):
-        await take_in_charge(session, request_id, actor=actor, now=now)
-    await bind_request(session, call_id, request_id)
+        take_in_charge(session, request_id, actor=actor, now=now)
+    bind_request(session, call_id, request_id)
     return request
 
 
-async def dismiss_call(
-    session: AsyncSession, call_id: str, agent_id: int, reason: DismissReason, *, now: datetime
-) -> None:
+def dismiss_call(session: Session, call_id: str, agent_id: int, reason: DismissReason, *, now: datetime) -> None:
     """Put a call aside without a request; the reason is kept."""
-    if await session.get(DismissedPop, (call_id, agent_id)) is None:
+    if session.get(DismissedPop, (call_id, agent_id)) is None:
         session.add(DismissedPop(call_id=call_id, agent_id=agent_id, at=now, reason=reason))
     announce(session, "call", call_id)
 
 
-async def identify_call(
-    session: AsyncSession, call_id: str, *, contact_id: int | None = None, new: NewContact | None = None
+def identify_call(
+    session: Session, call_id: str, *, contact_id: int | None = None, new: NewContact | None = None
 ) -> Contact:
     """Say who is calling, an existing contact or a new one, and remember the number as theirs. Raises NotThere."""
-    call = await session.get_one(Call, call_id)
+    call = session.get_one(Call, call_id)
     if new is not None:
-        contact = await add_contact(
+        contact = add_contact(
             session,
             new.name,
             user_code=new.user_code or None,
@@ -195,19 +191,19 @@ async def identify_call(
             language=call.language,
         )
     else:
-        found = await session.get(Contact, contact_id) if contact_id is not None else None
+        found = session.get(Contact, contact_id) if contact_id is not None else None
         if found is None:
             raise NotThere("the contact is not in the directory any more")
         contact = found
     if call.caller is not None:
-        await assign_phone(session, contact.id, call.caller)
+        assign_phone(session, contact.id, call.caller)
     call.contact_id = contact.id
     announce(session, "call", call_id)
     return contact
 
 
-async def _unbound_call(session: AsyncSession, call_id: str) -> Call:
-    call = await session.scalar(select(Call).where(Call.id == call_id).with_for_update())
+def _unbound_call(session: Session, call_id: str) -> Call:
+    call = session.scalar(select(Call).where(Call.id == call_id).with_for_update())
     if call is None:
         raise NotThere(f"there is no call {call_id}")
     if call.request_id is not None:

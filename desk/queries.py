@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from desk.models import Account, DeskSession, DismissedPop, Role
 from desk.passwords import token_hash
@@ -59,22 +59,22 @@ class Who:
     expires_at: datetime
 
 
-async def account_by_username(session: AsyncSession, username: str) -> Account | None:
+def account_by_username(session: Session, username: str) -> Account | None:
     """The account of a user name."""
-    return await session.scalar(select(Account).where(Account.username == username))
+    return session.scalar(select(Account).where(Account.username == username))
 
 
-async def roles(session: AsyncSession) -> dict[int, Role]:
+def roles(session: Session) -> dict[int, Role]:
     """What the agents with an account may do, by the agent's id."""
-    rows = await session.execute(select(Account.agent_id, Account.role).where(Account.agent_id.is_not(None)))
+    rows = session.execute(select(Account.agent_id, Account.role).where(Account.agent_id.is_not(None)))
     return {agent_id: role for agent_id, role in rows if agent_id is not None}
 
 
-async def who_has(session: AsyncSession, token: str, *, now: datetime) -> Who | None:
+def who_has(session: Session, token: str, *, now: datetime) -> Who | None:
     """The person whose log-in cookie this is; None when it is unknown or over."""
     sha256 = token_hash(token)
     row = (
-        await session.execute(
+        session.execute(
             select(Account, DeskSession.expires_at, Agent.name)
             .join(DeskSession, DeskSession.account_id == Account.id)
             .outerjoin(Agent, Agent.id == Account.agent_id)
@@ -94,29 +94,29 @@ async def who_has(session: AsyncSession, token: str, *, now: datetime) -> Who | 
     return Who(me, account.id, sha256, expires_at)
 
 
-async def sessions_among(session: AsyncSession, tokens: Collection[str]) -> set[str]:
+def sessions_among(session: Session, tokens: Collection[str]) -> set[str]:
     """Which of these log-ins (SHA-256 of their tokens) there still are."""
-    return set(await session.scalars(select(DeskSession.token_sha256).where(DeskSession.token_sha256.in_(tokens))))
+    return set(session.scalars(select(DeskSession.token_sha256).where(DeskSession.token_sha256.in_(tokens))))
 
 
 # ---------------------------------------------------------------------------------------------------- live topics
 
 
-async def agent_items(session: AsyncSession, ids: Collection[int] | None = None) -> dict[int, AgentView]:
+def agent_items(session: Session, ids: Collection[int] | None = None) -> dict[int, AgentView]:
     """Agents by id, in the order of their names, without those who have left; all without `ids`."""
     query = select(Agent).where(NOT_LEFT).order_by(Agent.name)
     if ids is not None:
         query = query.where(Agent.id.in_(ids))
-    return {agent.id: AgentView.model_validate(agent) for agent in await session.scalars(query)}
+    return {agent.id: AgentView.model_validate(agent) for agent in session.scalars(query)}
 
 
-async def waiting_items(session: AsyncSession, calls: CallsConfig) -> dict[str, WaitingView]:
+def waiting_items(session: Session, calls: CallsConfig) -> dict[str, WaitingView]:
     """The waiting line in the order it is served."""
-    line = await waiting_calls(session)
+    line = waiting_calls(session)
     contacts = {call.contact_id for call in line if call.contact_id is not None}
     names: dict[int, str] = {}
     if contacts:
-        rows = await session.execute(select(Contact.id, Contact.name).where(Contact.id.in_(contacts)))
+        rows = session.execute(select(Contact.id, Contact.name).where(Contact.id.in_(contacts)))
         names = {row.id: row.name for row in rows}
     return {
         call.id: WaitingView(
@@ -139,7 +139,7 @@ async def waiting_items(session: AsyncSession, calls: CallsConfig) -> dict[str, 
     }
 
 
-async def request_items(session: AsyncSession, ids: Collection[int] | None = None) -> dict[int, RequestView]:
+def request_items(session: Session, ids: Collection[int] | None = None) -> dict[int, RequestView]:
     """Open requests by id, those promised first before all others."""
     query = (
         select(Request)
@@ -149,11 +149,11 @@ async def request_items(session: AsyncSession, ids: Collection[int] | None = Non
     )
     if ids is not None:
         query = query.where(Request.id.in_(ids))
-    return {request.id: request_view(request) for request in await session.scalars(query)}
+    return {request.id: request_view(request) for request in session.scalars(query)}
 
 
-async def message_items(
-    session: AsyncSession,
+def message_items(
+    session: Session,
     calls: CallsConfig,
     *,
     now: datetime,
@@ -183,23 +183,23 @@ async def message_items(
         query = query.where(or_(Message.id.in_(ids), Message.request_id.in_(request_ids)))
     return {
         message.id: message_view(message, request, contact, calls)
-        for message, request, contact in await session.execute(query)
+        for message, request, contact in session.execute(query)
     }
 
 
-async def message_ids_of(session: AsyncSession, request_ids: Collection[int]) -> set[str]:
+def message_ids_of(session: Session, request_ids: Collection[int]) -> set[str]:
     """The messages that belong to these requests."""
-    return set(await session.scalars(select(Message.id).where(Message.request_id.in_(request_ids))))
+    return set(session.scalars(select(Message.id).where(Message.request_id.in_(request_ids))))
 
 
-async def offered_to(session: AsyncSession, call_ids: Collection[str]) -> Sequence[tuple[str, int]]:
+def offered_to(session: Session, call_ids: Collection[str]) -> Sequence[tuple[str, int]]:
     """The agents these calls were ever offered to, as pairs of call and agent."""
     pairs = select(Offer.call_id, Offer.agent_id).where(Offer.call_id.in_(call_ids)).distinct()
-    return [(call_id, agent_id) for call_id, agent_id in await session.execute(pairs)]
+    return [(call_id, agent_id) for call_id, agent_id in session.execute(pairs)]
 
 
-async def pops(
-    session: AsyncSession, calls: CallsConfig, agent_id: int, *, now: datetime, call_id: str | None = None
+def pops(
+    session: Session, calls: CallsConfig, agent_id: int, *, now: datetime, call_id: str | None = None
 ) -> dict[str, Pop]:
     """The calls on an agent's screen, the latest first: ringing, talking, or ended and not acted upon.
 
@@ -221,12 +221,12 @@ async def pops(
     if call_id is not None:
         query = query.where(Offer.call_id == call_id)
     found: dict[str, Pop] = {}
-    for offer, call, presence, dismissed in await session.execute(query):
+    for offer, call, presence, dismissed in session.execute(query):
         state = _pop_state(offer, call, presence)
         acted_upon = call.request_id is not None or dismissed is not None
         if call.id in found or state is None or (acted_upon and state is PopState.ENDED):
             continue
-        found[call.id] = await _pop(session, calls, call, state, now=now)
+        found[call.id] = _pop(session, calls, call, state, now=now)
     return found
 
 
@@ -239,19 +239,19 @@ def _pop_state(offer: Offer, call: Call, presence: Presence) -> PopState | None:
     return PopState.CONSULTED if presence is Presence.TALKING else PopState.RINGING
 
 
-async def _pop(session: AsyncSession, calls: CallsConfig, call: Call, state: PopState, *, now: datetime) -> Pop:
-    match = await identify_caller(session, call.caller)
+def _pop(session: Session, calls: CallsConfig, call: Call, state: PopState, *, now: datetime) -> Pop:
+    match = identify_caller(session, call.caller)
     if call.contact_id is not None and match.confidence not in (Confidence.KNOWN, Confidence.PROBABLE):
-        contact = await session.get(Contact, call.contact_id)
+        contact = session.get(Contact, call.contact_id)
         if contact is not None:  # an agent has said who it is
             match = CallerMatch(Confidence.KNOWN, [contact], contact.company, "identified", match.number)
-    requests = await requests_of_caller(session, match, 30)
+    requests = requests_of_caller(session, match, 30)
     attempts = 0
     if call.caller is not None:
         zone = ZoneInfo(calls.calendar_of(call.line).timezone)
         midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        attempts = await attempts_since(session, call.caller, midnight)
-    bound = await session.get(Request, call.request_id) if call.request_id is not None else None
+        attempts = attempts_since(session, call.caller, midnight)
+    bound = session.get(Request, call.request_id) if call.request_id is not None else None
     return Pop(
         call_id=call.id,
         state=state,
@@ -260,7 +260,7 @@ async def _pop(session: AsyncSession, calls: CallsConfig, call: Call, state: Pop
         caller_name=call.caller_name,
         confidence=match.confidence,
         reason=match.reason or "",
-        contacts=await contact_views(session, match.contacts[:20]),
+        contacts=contact_views(session, match.contacts[:20]),
         company=CompanyView.model_validate(match.company) if match.company else None,
         open_requests=[request_view(request) for request in requests if request.status not in CLOSED_STATUSES],
         recent_requests=[
@@ -296,9 +296,9 @@ def _draft(call: Call) -> Draft:
 # -------------------------------------------------------------------------------------------------------- details
 
 
-async def call_of_agent(session: AsyncSession, call_id: str, agent_id: int) -> Call | None:
+def call_of_agent(session: Session, call_id: str, agent_id: int) -> Call | None:
     """A call, if it is or was this agent's: offered and not given back."""
-    return await session.scalar(
+    return session.scalar(
         select(Call)
         .join(Offer, Offer.call_id == Call.id)
         .where(
@@ -310,21 +310,17 @@ async def call_of_agent(session: AsyncSession, call_id: str, agent_id: int) -> C
     )
 
 
-async def request_page(
-    session: AsyncSession, calls: CallsConfig, request_id: int, language: str
-) -> RequestDetail | None:
+def request_page(session: Session, calls: CallsConfig, request_id: int, language: str) -> RequestDetail | None:
     """A request with history, notices and messages."""
-    request = await session.get(Request, request_id)
+    request = session.get(Request, request_id)
     if request is None:
         return None
-    events = await session.scalars(
+    events = session.scalars(
         select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
     )
-    notices = await session.scalars(
-        select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id)
-    )
+    notices = session.scalars(select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id))
     messages = (
-        await session.execute(
+        session.execute(
             select(Message.id, Message.line).where(Message.request_id == request_id).order_by(Message.started_at)
         )
     ).all()
@@ -334,7 +330,7 @@ async def request_page(
         solution=request.solution,
         language=request.language,
         email=request.email,
-        contact=(await contact_views(session, [request.contact]))[0] if request.contact else None,
+        contact=(contact_views(session, [request.contact]))[0] if request.contact else None,
         events=[EventView.model_validate(event) for event in events],
         notices=[NoticeView.model_validate(notice) for notice in notices],
         message_ids=[row.id for row in messages],
@@ -342,12 +338,10 @@ async def request_page(
     )
 
 
-async def message_page(
-    session: AsyncSession, calls: CallsConfig, message_id: str, language: str
-) -> MessageDetail | None:
+def message_page(session: Session, calls: CallsConfig, message_id: str, language: str) -> MessageDetail | None:
     """A message with its words."""
     row = (
-        await session.execute(
+        session.execute(
             select(Message, Request, Contact)
             .outerjoin(Request, Request.id == Message.request_id)
             .outerjoin(Contact, Contact.id == Message.contact_id)
@@ -375,14 +369,12 @@ def _promise(request: Request, calls: CallsConfig, line: str, language: str) -> 
     return explain(promise, calendar, "en" if language == "en" else "it")
 
 
-async def contact_views(session: AsyncSession, contacts: Sequence[Contact]) -> list[ContactView]:
+def contact_views(session: Session, contacts: Sequence[Contact]) -> list[ContactView]:
     """Contacts with their phones."""
     phones: dict[int, list[str]] = {}
     if contacts:
         ids = [contact.id for contact in contacts]
-        rows = await session.execute(
-            select(Phone.contact_id, Phone.e164).where(Phone.contact_id.in_(ids)).order_by(Phone.id)
-        )
+        rows = session.execute(select(Phone.contact_id, Phone.e164).where(Phone.contact_id.in_(ids)).order_by(Phone.id))
         for contact_id, e164 in rows:
             if contact_id is not None:
                 phones.setdefault(contact_id, []).append(e164)

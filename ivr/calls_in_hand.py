@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
 from ivr import operations
@@ -121,11 +121,11 @@ class CallsInHand:
     # ------------------------------------------------------------------------------------------------------- serving
 
     async def _first_steps(self, call: ActiveCall, number: str, caller_name: str) -> Outcome:
-        async def identify_and_begin(session: AsyncSession) -> int | None:
+        def identify_and_begin(session: Session) -> int | None:
             caller = call.caller.best()
-            match = await identify_caller(session, caller)
+            match = identify_caller(session, caller)
             contact_id = match.contacts[0].id if len(match.contacts) == 1 else None
-            await operations.begin_call(
+            operations.begin_call(
                 session,
                 call_id=call.id,
                 channel_id=call.leg.id,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CursorResult, String, bindparam, case, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from ivr.assignment import FreeAgent, WaitingCall, assign
 from ivr.config import Queue
@@ -37,8 +37,8 @@ _NOW = bindparam("now", type_=UTCDateTime)
 _BEGIN = insert(Call)
 
 
-async def begin_call(
-    session: AsyncSession,
+def begin_call(
+    session: Session,
     *,
     call_id: str,
     channel_id: str,
@@ -50,7 +50,7 @@ async def begin_call(
     now: datetime,
 ) -> None:
     """Write the row of a call that has just reached the line. `caller` is E.164 where it could be read."""
-    await session.execute(
+    session.execute(
         _BEGIN,
         {
             "id": call_id,
@@ -76,10 +76,10 @@ _BOOKMARK = (
 )
 
 
-async def bookmark(session: AsyncSession, /, call_id: str, phase: Phase, **columns: Any) -> None:
+def bookmark(session: Session, /, call_id: str, phase: Phase, **columns: Any) -> None:
     """Write that a call begins a step; `columns` are set with it. Does nothing to a call that has ended."""
     statement = _BOOKMARK.values(**columns) if columns else _BOOKMARK
-    await session.execute(statement, {"of_call": call_id, "next_phase": phase})
+    session.execute(statement, {"of_call": call_id, "next_phase": phase})
     announce(session, "call", call_id)
 
 
@@ -100,11 +100,9 @@ _JOIN = (
 )
 
 
-async def join_queue(
-    session: AsyncSession, call_id: str, queue: str, *, priority: int, choice: str | None, now: datetime
-) -> None:
+def join_queue(session: Session, call_id: str, queue: str, *, priority: int, choice: str | None, now: datetime) -> None:
     """Put a call into the waiting line; one that waited there before keeps its place."""
-    await session.execute(
+    session.execute(
         _JOIN,
         {"of_call": call_id, "next_queue": queue, "next_priority": priority, "next_choice": choice, "now": now},
     )
@@ -112,15 +110,15 @@ async def join_queue(
     announce(session, WAITING, call_id)
 
 
-async def wait_again(session: AsyncSession, call_id: str) -> None:
+def wait_again(session: Session, call_id: str) -> None:
     """Nobody answered: the call is back in its place in the line."""
-    await bookmark(session, call_id, Phase.WAITING)
+    bookmark(session, call_id, Phase.WAITING)
     announce(session, WAITING, call_id)
 
 
-async def leave_line(session: AsyncSession, call_id: str, phase: Phase) -> bool:
+def leave_line(session: Session, call_id: str, phase: Phase) -> bool:
     """Take a call out of the waiting line for another step; False when an offer was made just now."""
-    left = await session.execute(
+    left = session.execute(
         update(Call)
         .where(Call.id == call_id, Call.phase == Phase.WAITING)
         .values(phase=phase)
@@ -155,39 +153,37 @@ _TRIED = select(Offer.call_id, Offer.agent_id).where(
 )
 
 
-async def make_offers(
-    session: AsyncSession, held: Sequence[str], queues: Mapping[str, Queue], *, now: datetime
-) -> list[Offer]:
+def make_offers(session: Session, held: Sequence[str], queues: Mapping[str, Queue], *, now: datetime) -> list[Offer]:
     """Match the head of the line with free agents and claim them: one decision, one transaction.
 
     `held` are the calls that somebody serves: an offer to another one would be heard by nobody.
 
     Returns the new offers; their calls are in phase `ringing` and their agents in presence `ringing`.
     """
-    agents = [FreeAgent(row.id, row.queues, row.free_since or now) for row in await session.execute(_FREE_AGENTS)]
+    agents = [FreeAgent(row.id, row.queues, row.free_since or now) for row in session.execute(_FREE_AGENTS)]
     if not agents:
         return []
     served = sorted({queue for agent in agents for queue in agent.queues})
-    waiting = (await session.execute(_LINE, {"held": held, "queues": served})).all()
+    waiting = (session.execute(_LINE, {"held": held, "queues": served})).all()
     if not waiting:
         return []
     tried: dict[str, set[int]] = {}
-    for call_id, agent_id in await session.execute(_TRIED, {"calls": [row.id for row in waiting]}):
+    for call_id, agent_id in session.execute(_TRIED, {"calls": [row.id for row in waiting]}):
         tried.setdefault(call_id, set()).add(agent_id)
     calls = [WaitingCall(row.id, row.queue, row.priority, row.queued_at, tried.get(row.id, ())) for row in waiting]
     offers = []
     for assignment in assign(calls, agents, {name: queue.ring_agents for name, queue in queues.items()}):
-        claimed = [await _claim(session, agent.id, assignment.call.id, now=now) for agent in assignment.agents]
+        claimed = [_claim(session, agent.id, assignment.call.id, now=now) for agent in assignment.agents]
         made = [offer for offer in claimed if offer is not None]
         if made:
-            await bookmark(session, assignment.call.id, Phase.RINGING)
+            bookmark(session, assignment.call.id, Phase.RINGING)
             offers += made
     return offers
 
 
-async def offer_to(session: AsyncSession, call_id: str, agent_id: int, *, now: datetime) -> Offer | None:
+def offer_to(session: Session, call_id: str, agent_id: int, *, now: datetime) -> Offer | None:
     """Claim one named agent for a call (a transfer); None when the agent is not free and reachable."""
-    return await _claim(session, agent_id, call_id, now=now)
+    return _claim(session, agent_id, call_id, now=now)
 
 
 _CLAIM = (
@@ -199,8 +195,8 @@ _CLAIM = (
 )
 
 
-async def _claim(session: AsyncSession, agent_id: int, call_id: str, *, now: datetime) -> Offer | None:
-    claimed = await session.execute(_CLAIM, {"of_agent": agent_id, "for_call": call_id, "now": now})
+def _claim(session: Session, agent_id: int, call_id: str, *, now: datetime) -> Offer | None:
+    claimed = session.execute(_CLAIM, {"of_agent": agent_id, "for_call": call_id, "now": now})
     endpoint = claimed.scalar_one_or_none()
     if endpoint is None:
         return None
@@ -217,16 +213,14 @@ async def _claim(session: AsyncSession, agent_id: int, call_id: str, *, now: dat
     return offer
 
 
-async def end_offer(
-    session: AsyncSession, offer_id: str, result: OfferResult, *, misses_before_pause: int, now: datetime
-) -> None:
+def end_offer(session: Session, offer_id: str, result: OfferResult, *, misses_before_pause: int, now: datetime) -> None:
     """Close an offer that was not answered, or only for a consultation, and say what becomes of its agent.
 
     Missed or rejected `misses_before_pause` times in a row: paused, told why. Unreachable phone: paused. Withdrawn:
     free again, idle since before.
     """
-    offer = await session.get_one(Offer, offer_id)
-    agent = await _locked(session, offer.agent_id)
+    offer = session.get_one(Offer, offer_id)
+    agent = _locked(session, offer.agent_id)
     if offer.ended_at is not None:
         return
     offer.ended_at, offer.result = now, result
@@ -280,26 +274,26 @@ _OFFER_ANSWERED = (
 )
 
 
-async def answer_offer(session: AsyncSession, offer: Offer, *, bridge_id: str, now: datetime) -> None:
+def answer_offer(session: Session, offer: Offer, *, bridge_id: str, now: datetime) -> None:
     """An agent has answered: the call is `talking` and so is the agent."""
     talk = {"of_call": offer.call_id, "by_agent": offer.agent_id, "by_channel": offer.id, "in_bridge": bridge_id}
-    await session.execute(_TALK, {**talk, "now": now})
-    await session.execute(_AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
-    await session.execute(_OFFER_ANSWERED, {"of_offer": offer.id, "now": now})
+    session.execute(_TALK, {**talk, "now": now})
+    session.execute(_AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
+    session.execute(_OFFER_ANSWERED, {"of_offer": offer.id, "now": now})
     announce(session, "agent", offer.agent_id)
     announce(session, "call", offer.call_id)
 
 
-async def begin_consultation(session: AsyncSession, offer: Offer, *, now: datetime) -> None:
+def begin_consultation(session: Session, offer: Offer, *, now: datetime) -> None:
     """An agent who is asked has answered, and talks; the call stays with the one who asks."""
-    await session.execute(_AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
+    session.execute(_AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
     announce(session, "agent", offer.agent_id)
     announce(session, "call", offer.call_id)
 
 
-async def leave_talk(session: AsyncSession, agent_id: int, *, wrap_up_seconds: float, now: datetime) -> None:
+def leave_talk(session: Session, agent_id: int, *, wrap_up_seconds: float, now: datetime) -> None:
     """An agent's talk is over: wrap-up begins, or the pause asked for, or the agent is free."""
-    agent = await _locked(session, agent_id)
+    agent = _locked(session, agent_id)
     if agent.presence is Presence.TALKING:
         _end_talk(session, agent, wrap_up_seconds=wrap_up_seconds, now=now)
 
@@ -317,8 +311,8 @@ _END = (
 )
 
 
-async def end_call(
-    session: AsyncSession,
+def end_call(
+    session: Session,
     call_id: str,
     outcome: Outcome,
     *,
@@ -327,18 +321,18 @@ async def end_call(
     now: datetime,
 ) -> bool:
     """Close a call's row with its outcome and let go of every agent it held; False when it was closed already."""
-    closed = await session.execute(_END, {"of_call": call_id, "how": outcome, "why": note, "now": now})
+    closed = session.execute(_END, {"of_call": call_id, "how": outcome, "why": note, "now": now})
     if _rows(closed) != 1:
         return False
     announce(session, "call", call_id)
-    await _release_agents(session, call_id, wrap_up_seconds=wrap_up_seconds, now=now)
+    _release_agents(session, call_id, wrap_up_seconds=wrap_up_seconds, now=now)
     return True
 
 
-async def take_back(session: AsyncSession, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
+def take_back(session: Session, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
     """Nobody has the call any more: its agents are let go, and it is out of the line until it joins again."""
-    await _release_agents(session, call_id, wrap_up_seconds=wrap_up_seconds, now=now)
-    await bookmark(session, call_id, Phase.MENU)
+    _release_agents(session, call_id, wrap_up_seconds=wrap_up_seconds, now=now)
+    bookmark(session, call_id, Phase.MENU)
 
 
 _AGENTS_OF_CALL = (
@@ -348,14 +342,14 @@ _AGENTS_OF_CALL = (
 )
 
 
-async def _release_agents(session: AsyncSession, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
-    for agent in await session.scalars(_AGENTS_OF_CALL, {"of_call": call_id}):
+def _release_agents(session: Session, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
+    for agent in session.scalars(_AGENTS_OF_CALL, {"of_call": call_id}):
         if agent.presence is Presence.TALKING:
             _end_talk(session, agent, wrap_up_seconds=wrap_up_seconds, now=now)
         else:
             agent.call_id = None
             _set_presence(session, agent, Presence.FREE, now=now)
-            await session.execute(
+            session.execute(
                 update(Offer)
                 .where(Offer.call_id == call_id, Offer.agent_id == agent.id, Offer.ended_at.is_(None))
                 .values(ended_at=now, result=OfferResult.WITHDRAWN)
@@ -363,14 +357,14 @@ async def _release_agents(session: AsyncSession, call_id: str, *, wrap_up_second
             )
 
 
-async def save_draft(session: AsyncSession, call_id: str, draft: dict[str, Any]) -> None:
+def save_draft(session: Session, call_id: str, draft: dict[str, Any]) -> None:
     """Keep the request form of a call as far as it is filled."""
-    await session.execute(update(Call).where(Call.id == call_id).values(draft=draft))
+    session.execute(update(Call).where(Call.id == call_id).values(draft=draft))
 
 
-async def bind_request(session: AsyncSession, call_id: str, request_id: int) -> None:
+def bind_request(session: Session, call_id: str, request_id: int) -> None:
     """Bind a call to the request it was about."""
-    await session.execute(update(Call).where(Call.id == call_id).values(request_id=request_id))
+    session.execute(update(Call).where(Call.id == call_id).values(request_id=request_id))
     announce(session, "call", call_id)
 
 
@@ -382,8 +376,8 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ENDPOINT = re.compile(r"[A-Za-z0-9]+/[^\s/,&@]+")
 
 
-async def add_agent(
-    session: AsyncSession, username: str, name: str, endpoint: str, queues: Sequence[str], *, now: datetime
+def add_agent(
+    session: Session, username: str, name: str, endpoint: str, queues: Sequence[str], *, now: datetime
 ) -> Agent:
     """Add an agent, or take back one who had left; `endpoint` is the phone, such as `PJSIP/101`.
 
@@ -391,22 +385,22 @@ async def add_agent(
     """
     if _USERNAME.fullmatch(username) is None:
         raise AgentRefused(f"{username!r} is no user name: small letters and digits, with . _ - between them")
-    agent = await session.scalar(select(Agent).where(Agent.username == username).with_for_update())
+    agent = session.scalar(select(Agent).where(Agent.username == username).with_for_update())
     if agent is None:
         agent = Agent(username=username)
     elif agent.endpoint is not None:
         raise AgentRefused(f"there is an agent with the user name {username!r} already")
     agent.name, agent.queues = _shown_name(name), list(queues)
-    agent.endpoint = await _free_endpoint(session, endpoint)
+    agent.endpoint = _free_endpoint(session, endpoint)
     agent.presence, agent.presence_since = Presence.OFFLINE, now
     session.add(agent)
-    await session.flush()
+    session.flush()
     announce(session, "agent", agent.id)
     return agent
 
 
-async def change_agent(
-    session: AsyncSession,
+def change_agent(
+    session: Session,
     username: str,
     *,
     name: str | None = None,
@@ -414,11 +408,11 @@ async def change_agent(
     queues: Sequence[str] | None = None,
 ) -> Agent:
     """Change what is given of an agent. Raises AgentRefused as `add_agent` does, and for an unknown user name."""
-    agent = await _agent_named(session, username)
+    agent = _agent_named(session, username)
     if name is not None:
         agent.name = _shown_name(name)
     if endpoint is not None and endpoint != agent.endpoint:
-        agent.endpoint = await _free_endpoint(session, endpoint)
+        agent.endpoint = _free_endpoint(session, endpoint)
         agent.phone_reachable = False  # until the next look at the phones
     if queues is not None:
         agent.queues = list(queues)
@@ -427,9 +421,9 @@ async def change_agent(
     return agent
 
 
-async def remove_agent(session: AsyncSession, username: str, *, now: datetime) -> None:
+def remove_agent(session: Session, username: str, *, now: datetime) -> None:
     """Let an agent leave: without phone and queues, but with all history. Raises AgentRefused, also during a call."""
-    removed = await session.scalar(
+    removed = session.scalar(
         update(Agent)
         .where(
             Agent.username == username,
@@ -452,13 +446,13 @@ async def remove_agent(session: AsyncSession, username: str, *, now: datetime) -
         .execution_options(synchronize_session=False)
     )
     if removed is None:
-        await _agent_named(session, username)
+        _agent_named(session, username)
         raise AgentRefused(f"{username} is in a call just now: try again afterwards")
     announce(session, "agent", removed)
 
 
-async def _agent_named(session: AsyncSession, username: str) -> Agent:
-    agent = await session.scalar(select(Agent).where(Agent.username == username, NOT_LEFT).with_for_update())
+def _agent_named(session: Session, username: str) -> Agent:
+    agent = session.scalar(select(Agent).where(Agent.username == username, NOT_LEFT).with_for_update())
     if agent is None:
         raise AgentRefused(f"there is no agent with the user name {username!r}")
     return agent
@@ -470,18 +464,18 @@ def _shown_name(name: str) -> str:
     return line
 
 
-async def _free_endpoint(session: AsyncSession, endpoint: str) -> str:
+def _free_endpoint(session: Session, endpoint: str) -> str:
     if _ENDPOINT.fullmatch(endpoint) is None:
         raise AgentRefused(f"{endpoint!r} is no phone of Asterisk: write technology and name, such as PJSIP/101")
-    holder = await session.scalar(select(Agent.username).where(Agent.endpoint == endpoint))
+    holder = session.scalar(select(Agent.username).where(Agent.endpoint == endpoint))
     if holder is not None:
         raise AgentRefused(f"the phone {endpoint} is {holder}'s")
     return endpoint
 
 
-async def go_free(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
+def go_free(session: Session, agent_id: int, *, now: datetime) -> Agent:
     """Be ready for calls; also the click that ends a pause. Raises PresenceRefused during a call."""
-    agent = await _locked(session, agent_id)
+    agent = _locked(session, agent_id)
     if agent.endpoint is None:
         raise AgentRefused("you are no agent any more: ask who looks after the agents")
     if agent.presence is Presence.TALKING:
@@ -495,9 +489,9 @@ async def go_free(session: AsyncSession, agent_id: int, *, now: datetime) -> Age
     return agent
 
 
-async def pause(session: AsyncSession, agent_id: int, reason: PauseReason, *, now: datetime) -> Agent:
+def pause(session: Session, agent_id: int, reason: PauseReason, *, now: datetime) -> Agent:
     """Pause with a reason. During a call or wrap-up the pause is noted and begins after it."""
-    agent = await _locked(session, agent_id)
+    agent = _locked(session, agent_id)
     if agent.presence in (Presence.TALKING, Presence.WRAP_UP):
         agent.pause_after_call = reason
         announce(session, "agent", agent_id)
@@ -508,26 +502,26 @@ async def pause(session: AsyncSession, agent_id: int, reason: PauseReason, *, no
     return agent
 
 
-async def end_wrap_up(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
+def end_wrap_up(session: Session, agent_id: int, *, now: datetime) -> Agent:
     """End the wrap-up early."""
-    agent = await _locked(session, agent_id)
+    agent = _locked(session, agent_id)
     if agent.presence is Presence.WRAP_UP:
         _after_call(session, agent, now=now)
     return agent
 
 
-async def go_offline(session: AsyncSession, agent_id: int, *, now: datetime) -> Agent:
+def go_offline(session: Session, agent_id: int, *, now: datetime) -> Agent:
     """Go off duty. Raises PresenceRefused during a call."""
-    agent = await _locked(session, agent_id)
+    agent = _locked(session, agent_id)
     _not_in_call(agent)
     agent.call_id = agent.pause_after_call = None
     _set_presence(session, agent, Presence.OFFLINE, now=now)
     return agent
 
 
-async def set_desk_connected(session: AsyncSession, agent_id: int, connected: bool, *, now: datetime) -> None:
+def set_desk_connected(session: Session, agent_id: int, connected: bool, *, now: datetime) -> None:
     """Note whether the agent's page is open: without it no call is offered, since nobody would see the pop."""
-    agent = await _locked(session, agent_id)
+    agent = _locked(session, agent_id)
     if agent.desk_connected is not connected:
         agent.desk_connected = connected
         announce(session, "agent", agent_id)
@@ -536,9 +530,9 @@ async def set_desk_connected(session: AsyncSession, agent_id: int, connected: bo
             announce(session, DESK_OPENED, agent_id)
 
 
-async def set_phone_reachable(session: AsyncSession, endpoint: str, reachable: bool, *, now: datetime) -> None:
+def set_phone_reachable(session: Session, endpoint: str, reachable: bool, *, now: datetime) -> None:
     """Note whether a phone is registered; one that is back ends the pause its absence caused to its agent."""
-    agent = await session.scalar(select(Agent).where(Agent.endpoint == endpoint).with_for_update())
+    agent = session.scalar(select(Agent).where(Agent.endpoint == endpoint).with_for_update())
     if agent is None or agent.phone_reachable is reachable:
         return
     agent.phone_reachable = reachable
@@ -555,22 +549,22 @@ _WRAP_UPS_OVER = (
 )
 
 
-async def finish_wrap_ups(session: AsyncSession, *, now: datetime) -> None:
+def finish_wrap_ups(session: Session, *, now: datetime) -> None:
     """End every wrap-up whose time is over."""
-    for agent in await session.scalars(_WRAP_UPS_OVER, {"now": now}):
+    for agent in session.scalars(_WRAP_UPS_OVER, {"now": now}):
         _after_call(session, agent, now=now)
 
 
-async def forget_desks(session: AsyncSession) -> None:
+def forget_desks(session: Session) -> None:
     """At start no browser is connected: those that are open come back within seconds."""
-    await session.execute(update(Agent).values(desk_connected=False))
+    session.execute(update(Agent).values(desk_connected=False))
 
 
-async def _locked(session: AsyncSession, agent_id: int) -> Agent:
-    return await session.get_one(Agent, agent_id, with_for_update=True)
+def _locked(session: Session, agent_id: int) -> Agent:
+    return session.get_one(Agent, agent_id, with_for_update=True)
 
 
-def _end_talk(session: AsyncSession, agent: Agent, *, wrap_up_seconds: float, now: datetime) -> None:
+def _end_talk(session: Session, agent: Agent, *, wrap_up_seconds: float, now: datetime) -> None:
     if wrap_up_seconds > 0:
         _set_presence(session, agent, Presence.WRAP_UP, now=now)
         agent.wrap_up_until = now + timedelta(seconds=wrap_up_seconds)
@@ -578,13 +572,13 @@ def _end_talk(session: AsyncSession, agent: Agent, *, wrap_up_seconds: float, no
         _after_call(session, agent, now=now)
 
 
-def _after_call(session: AsyncSession, agent: Agent, *, now: datetime) -> None:
+def _after_call(session: Session, agent: Agent, *, now: datetime) -> None:
     reason, agent.pause_after_call, agent.call_id = agent.pause_after_call, None, None
     _set_presence(session, agent, Presence.PAUSED if reason else Presence.FREE, now=now, reason=reason)
 
 
 def _set_presence(
-    session: AsyncSession, agent: Agent, presence: Presence, *, now: datetime, reason: PauseReason | None = None
+    session: Session, agent: Agent, presence: Presence, *, now: datetime, reason: PauseReason | None = None
 ) -> None:
     agent.presence, agent.presence_since, agent.pause_reason = presence, now, reason
     agent.wrap_up_until = None

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from ivr.models import NOT_LEFT, Agent, Call, Offer, Phase, Presence
 
 
-async def position_in_line(session: AsyncSession, call_id: str) -> int:
+def position_in_line(session: Session, call_id: str) -> int:
     """The call's place in its queue, 1 for the next; calls that ring already count as before it."""
-    call = await session.get_one(Call, call_id)
+    call = session.get_one(Call, call_id)
     before = or_(
         Call.priority > call.priority,
         and_(Call.priority == call.priority, Call.queued_at < call.queued_at),
     )
-    ahead = await session.scalar(
+    ahead = session.scalar(
         select(func.count()).where(
             Call.phase.in_((Phase.WAITING, Phase.RINGING)), Call.queue == call.queue, Call.id != call_id, before
         )
@@ -24,9 +24,9 @@ async def position_in_line(session: AsyncSession, call_id: str) -> int:
     return (ahead or 0) + 1
 
 
-async def agents_on_duty(session: AsyncSession, queue: str) -> int:
+def agents_on_duty(session: Session, queue: str) -> int:
     """How many agents serve a queue now or soon: on duty, not paused, with a desk and a phone that can be reached."""
-    rows = await session.execute(
+    rows = session.execute(
         select(Agent.queues).where(
             Agent.presence.in_((Presence.FREE, Presence.RINGING, Presence.TALKING, Presence.WRAP_UP)),
             Agent.desk_connected.is_(True),
@@ -36,30 +36,30 @@ async def agents_on_duty(session: AsyncSession, queue: str) -> int:
     return sum(queue in queues for (queues,) in rows)
 
 
-async def open_calls(session: AsyncSession) -> Sequence[Call]:
+def open_calls(session: Session) -> Sequence[Call]:
     """Every call without an outcome, oldest first."""
-    return (await session.scalars(select(Call).where(Call.ended_at.is_(None)).order_by(Call.started_at))).all()
+    return (session.scalars(select(Call).where(Call.ended_at.is_(None)).order_by(Call.started_at))).all()
 
 
-async def call(session: AsyncSession, call_id: str) -> Call | None:
+def call(session: Session, call_id: str) -> Call | None:
     """One call."""
-    return await session.get(Call, call_id)
+    return session.get(Call, call_id)
 
 
-async def call_on_channel(session: AsyncSession, channel_id: str) -> Call | None:
+def call_on_channel(session: Session, channel_id: str) -> Call | None:
     """The call of a channel of Asterisk."""
-    return (await session.scalars(select(Call).where(Call.channel_id == channel_id).limit(1))).one_or_none()
+    return (session.scalars(select(Call).where(Call.channel_id == channel_id).limit(1))).one_or_none()
 
 
-async def open_offers(session: AsyncSession, call_id: str) -> Sequence[Offer]:
+def open_offers(session: Session, call_id: str) -> Sequence[Offer]:
     """The offers of a call that still ring."""
-    return (await session.scalars(select(Offer).where(Offer.call_id == call_id, Offer.ended_at.is_(None)))).all()
+    return (session.scalars(select(Offer).where(Offer.call_id == call_id, Offer.ended_at.is_(None)))).all()
 
 
-async def waiting_calls(session: AsyncSession) -> Sequence[Call]:
+def waiting_calls(session: Session) -> Sequence[Call]:
     """The waiting line, in the order it is served, with the calls that ring already."""
     return (
-        await session.scalars(
+        session.scalars(
             select(Call)
             .where(Call.phase.in_((Phase.WAITING, Phase.RINGING)))
             .order_by(Call.priority.desc(), Call.queued_at, Call.id)
@@ -67,17 +67,17 @@ async def waiting_calls(session: AsyncSession) -> Sequence[Call]:
     ).all()
 
 
-async def agents(session: AsyncSession) -> Sequence[Agent]:
+def agents(session: Session) -> Sequence[Agent]:
     """All agents by name, without those who have left."""
-    return (await session.scalars(select(Agent).where(NOT_LEFT).order_by(Agent.name))).all()
+    return (session.scalars(select(Agent).where(NOT_LEFT).order_by(Agent.name))).all()
 
 
-async def phones(session: AsyncSession) -> dict[str, bool]:
+def phones(session: Session) -> dict[str, bool]:
     """Every agent's phone, and whether it was reachable at the last look."""
-    rows = await session.execute(select(Agent.endpoint, Agent.phone_reachable).where(NOT_LEFT))
+    rows = session.execute(select(Agent.endpoint, Agent.phone_reachable).where(NOT_LEFT))
     return {str(endpoint): reachable for endpoint, reachable in rows}
 
 
-async def attempts_since(session: AsyncSession, caller: str, since: datetime) -> int:
+def attempts_since(session: Session, caller: str, since: datetime) -> int:
     """How many calls came from a number since a time."""
-    return (await session.scalar(select(func.count()).where(Call.caller == caller, Call.started_at >= since))) or 0
+    return (session.scalar(select(func.count()).where(Call.caller == caller, Call.started_at >= since))) or 0

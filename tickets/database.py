@@ -2,7 +2,8 @@
 
 `Database.run(operation, ...)` runs one function in one transaction and, when it is committed, tells the listeners what
 changed. `Database.read(query, ...)` runs a function that only reads. Operations and queries are plain functions whose
-first argument is the session; the session is the unit of work.
+first argument is the session; the session is the unit of work. They run in threads of the database's own, whole: one
+trip there and back for each transaction, and the event loop never waits for a disk or a server.
 
 It lives in `tickets` because that is the rightmost package that stores anything.
 """
@@ -10,21 +11,22 @@ It lives in `tickets` because that is the rightmost package that stores anything
 import asyncio
 import contextlib
 import enum
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
-from sqlalchemy import DateTime, Dialect, Enum, MetaData, event, types
+from sqlalchemy import Connection, DateTime, Dialect, Engine, Enum, MetaData, event, types
+from sqlalchemy import create_engine as sqlalchemy_engine
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
-
-from tickets import sqlite
 
 log = structlog.get_logger()
 
@@ -88,41 +90,53 @@ Listener = Callable[[frozenset[Change]], None]
 """Called after each commit with what changed; must not block and must not raise."""
 
 
-def announce(session: AsyncSession, kind: str, id: int | str) -> None:  # noqa: A002 - the field's own name
+def announce(session: Session, kind: str, id: int | str) -> None:  # noqa: A002 - the field's own name
     """Note a change; the listeners hear of it once the transaction is committed, and never if it is not."""
     session.info.setdefault("changes", set()).add(Change(kind, id))
 
 
-def create_engine(url: str, **options: Any) -> AsyncEngine:
-    """An engine of SQLAlchemy as this project uses it; the options are those of `create_async_engine`."""
-    return create_async_engine(
+READERS = 4
+"""Threads that read. More would not read faster: Python runs one at a time, except while a database works."""
+SERVER_WRITERS = 8
+"""Threads that write to a server. SQLite knows one writer at a time: one thread is its queue, and a fair one."""
+
+
+def create_engine(url: str, **options: Any) -> Engine:
+    """An engine of SQLAlchemy as this project uses it; the options are those of SQLAlchemy's own `create_engine`.
+
+    On SQLite a transaction is begun where SQLAlchemy says so (its driver would begin it before the first change only,
+    so that two reads could see two states); with the execution option `writes` as the one that writes, from the start.
+    """
+    engine = sqlalchemy_engine(
         url,
         hide_parameters=True,  # errors are logged, and what was written is callers' data
-        connect_args={"async_creator_fn": sqlite.connect} if url.startswith("sqlite") else {},
         **options,
     )
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "do_connect", _make_private)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 class Database:
     """One database: an SQLite file or a PostgreSQL server.
 
-    `url` is a SQLAlchemy one: `sqlite+aiosqlite:///path` or `postgresql+psycopg://...`. Transactions that fail
-    because the database is locked or the connection was lost are run again, whole, for up to `patience` seconds.
+    `url` is a SQLAlchemy one: `sqlite:///path` or `postgresql+psycopg://...`. Transactions that fail because the
+    database is locked or the connection was lost are run again, whole, for up to `patience` seconds.
     """
 
     def __init__(self, url: str, patience: float = 20.0) -> None:
         self.url = url
         self.patience = patience
         self.is_sqlite = url.startswith("sqlite")
-        # SQLite knows one writer at a time: queue for it here rather than in its busy handler, which is unfair.
-        self._writer: contextlib.AbstractAsyncContextManager[Any] = (
-            asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
-        )
+        writers = 1 if self.is_sqlite else SERVER_WRITERS
         # No ping before use: it costs a round trip each time, and lost connections are met by running again.
-        self.engine = create_engine(url)
-        if self.is_sqlite:
-            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
-        self.session = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.engine = create_engine(url, pool_size=writers + READERS)
+        self._writing = sessionmaker(self.engine.execution_options(writes=True), expire_on_commit=False)
+        self._reading = sessionmaker(self.engine, expire_on_commit=False)
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="database-writer")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")
         self._listeners: list[Listener] = []
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -130,42 +144,42 @@ class Database:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def run(
-        self, operation: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def run(self, operation: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation(session, ...)` in one transaction and commit it.
 
         Raises whatever the operation raises (nothing is then stored), and `sqlalchemy.exc.OperationalError` when the
-        database stayed locked or away for longer than `patience` seconds.
+        database stayed locked or away for longer than `patience` seconds. Who is cancelled while waiting for it does
+        not undo it: a transaction that has begun is brought to its end, and its changes are told.
         """
-        result, changes = await self._patiently(lambda: self._run_once(operation, *args, **kwargs))
+        loop = asyncio.get_running_loop()
+        work = partial(self._run_once, loop, lambda session: operation(session, *args, **kwargs))
+        return await self._patiently(lambda: loop.run_in_executor(self._writers, work))
+
+    def _run_once(self, loop: asyncio.AbstractEventLoop, operation: Callable[[Session], T]) -> T:
+        with self._writing() as session:
+            result = operation(session)
+            session.commit()
+            changes = frozenset(session.info.get("changes", ()))
         if changes:
-            for listener in tuple(self._listeners):
-                try:
-                    listener(changes)
-                except Exception:  # the work is stored: its caller must not take this for a failure
-                    log.exception("listener failed")
+            loop.call_soon_threadsafe(self._tell, changes)
         return result
 
-    async def _run_once(
-        self, operation: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[T, frozenset[Change]]:
-        async with self._writer, self.session() as session:
-            result = await operation(session, *args, **kwargs)
-            await session.commit()
-            return result, frozenset(session.info.get("changes", ()))
+    def _tell(self, changes: frozenset[Change]) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(changes)
+            except Exception:  # the work is stored, and the others are to hear of it
+                log.exception("listener failed")
 
-    async def read(
-        self, query: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run `query(session, ...)`, which must not write; as patient as `run`."""
-        return await self._patiently(lambda: self._read_once(query, *args, **kwargs))
+    async def read(self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `query(session, ...)`, which must not write, on one state of the database; as patient as `run`."""
+        loop = asyncio.get_running_loop()
+        work = partial(self._read_once, lambda session: query(session, *args, **kwargs))
+        return await self._patiently(lambda: loop.run_in_executor(self._readers, work))
 
-    async def _read_once(
-        self, query: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        async with self.session() as session:
-            return await query(session, *args, **kwargs)
+    def _read_once(self, query: Callable[[Session], T]) -> T:
+        with self._reading() as session:
+            return query(session)
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -186,17 +200,36 @@ class Database:
         return result
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self.engine.dispose()
+        """Wait for what is under way, and close all connections."""
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        self._writers.shutdown()
+        self._readers.shutdown()
+        self.engine.dispose()
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA busy_timeout=2000")
-    cursor.close()
+def _make_private(_dialect: Dialect, _record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+    """Make a new SQLite file its owner's only, whatever the umask: it holds callers' data.
+
+    SQLite gives the files beside it the same rights. One that exists must not be opened here: closing it would end all
+    locks that this process holds on it, and with them the life of the write-ahead log (sqlite.org/howtocorrupt.html,
+    2.2).
+    """
+    path = arguments[0]
+    if not options.get("uri") and path != ":memory:":
+        with contextlib.suppress(OSError):
+            os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=2000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
 
 
 def _is_passing(error: BaseException) -> bool:

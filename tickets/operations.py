@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from tickets.database import announce
 from tickets.errors import (
@@ -82,14 +82,14 @@ class NewRequest:
     level: int = 1
 
 
-async def open_request(session: AsyncSession, new: NewRequest, notices: Notices, *, now: datetime) -> Request:
+def open_request(session: Session, new: NewRequest, notices: Notices, *, now: datetime) -> Request:
     """Open a request, give it its ticket number and write the notice to the user.
 
     By phone or in person an agent has it in charge at once; all else is queued with its promised pickup. To solve it on
     the spot call `close_request` in the same transaction. Raises `InvalidInput` and `NotFound`; nothing is then stored.
     """
-    contact = await _find(session, Contact, new.contact_id)
-    company = await _find(session, Company, new.company_id)
+    contact = _find(session, Contact, new.contact_id)
+    company = _find(session, Company, new.company_id)
     if company is None and contact is not None:
         company = contact.company
     agent = new.holder or (new.actor if new.actor != SYSTEM else None)
@@ -115,39 +115,39 @@ async def open_request(session: AsyncSession, new: NewRequest, notices: Notices,
         holder=agent if taken else _holder(new.holder),
     )
     session.add(request)
-    await session.flush()
+    session.flush()
     request.ticket = ticket_number(request.id)
     opened: dict[str, Any] = {"channel": request.channel}
     if new.pickup_due_at is not None:
         opened["pickup_due_at"] = new.pickup_due_at.isoformat()
-    await add_event(session, request, "opened", new.actor, opened, now)
+    add_event(session, request, "opened", new.actor, opened, now)
     if taken:
-        await add_event(session, request, "picked_up", agent or SYSTEM, {}, now)
-    await _finish(session, request, notices.opened(request, now=now))
+        add_event(session, request, "picked_up", agent or SYSTEM, {}, now)
+    _finish(session, request, notices.opened(request, now=now))
     return request
 
 
-async def take_in_charge(
-    session: AsyncSession, request_id: int, *, actor: str, now: datetime, version: int | None = None
+def take_in_charge(
+    session: Session, request_id: int, *, actor: str, now: datetime, version: int | None = None
 ) -> Request:
     """Take a waiting request in charge; taking one's own again changes nothing.
 
     Raises `RequestTaken` when somebody else was faster, `RequestClosed`, `NotFound`, and `RequestChanged` when
     `version` is given and no longer holds.
     """
-    request = await _load(session, request_id, version)
+    request = _load(session, request_id, version)
     _refuse_closed(request)
     if request.status not in UNTAKEN:
         if request.holder != actor:
             raise RequestTaken(f"request {request.ticket} is in charge of {request.holder or 'somebody else'} already")
         return request
-    await _pick_up(session, request, actor, now)
-    await _finish(session, request)
+    _pick_up(session, request, actor, now)
+    _finish(session, request)
     return request
 
 
-async def edit_request(
-    session: AsyncSession,
+def edit_request(
+    session: Session,
     request_id: int,
     changes: dict[str, Any],
     *,
@@ -162,14 +162,14 @@ async def edit_request(
     """
     if unknown := changes.keys() - EDITABLE:
         raise InvalidInput(min(unknown), f"cannot be edited; what can is {', '.join(sorted(EDITABLE))}")
-    request = await _load(session, request_id, version)
+    request = _load(session, request_id, version)
     _refuse_closed(request)
     before = {field: getattr(request, field) for field in EDITABLE}
     for field, value in changes.items():
         if field in _READERS:
             setattr(request, field, _READERS[field](value))
     if "contact_id" in changes:
-        request.contact = await _find(session, Contact, changes["contact_id"])
+        request.contact = _find(session, Contact, changes["contact_id"])
         request.contact_id = changes["contact_id"]
         if request.contact is not None:
             if "company_id" not in changes and request.contact.company is not None:
@@ -177,19 +177,19 @@ async def edit_request(
             if "email" not in changes and request.email is None:
                 request.email = request.contact.email
     if "company_id" in changes:
-        request.company = await _find(session, Company, changes["company_id"])
+        request.company = _find(session, Company, changes["company_id"])
         request.company_id = changes["company_id"]
     edited = {
         field: [old, getattr(request, field)] for field, old in sorted(before.items()) if old != getattr(request, field)
     }
     if edited:
-        await add_event(session, request, "edited", actor, edited, now)
-        await _finish(session, request)
+        add_event(session, request, "edited", actor, edited, now)
+        _finish(session, request)
     return request
 
 
-async def close_request(
-    session: AsyncSession,
+def close_request(
+    session: Session,
     request_id: int,
     notices: Notices,
     *,
@@ -206,39 +206,39 @@ async def close_request(
     told = _text("solution", solution)
     if not told:
         raise InvalidInput("solution", "say how it was solved: the user reads it in the notice")
-    request = await _load(session, request_id, version)
+    request = _load(session, request_id, version)
     _refuse_closed(request)
     if request.picked_up_at is None:
-        await _pick_up(session, request, actor, now)
+        _pick_up(session, request, actor, now)
     request.status = Status.CLOSED
     request.solution = told
     request.closed_at = now
-    await add_event(session, request, "closed", actor, {"solution": told}, now)
-    await _finish(session, request, notices.closed(request, now=now))
+    add_event(session, request, "closed", actor, {"solution": told}, now)
+    _finish(session, request, notices.closed(request, now=now))
     return request
 
 
-async def add_note(session: AsyncSession, request_id: int, text: str, *, actor: str, now: datetime) -> Request:
+def add_note(session: Session, request_id: int, text: str, *, actor: str, now: datetime) -> Request:
     """Write a note into the history; a closed request takes notes too. Raises `InvalidInput` for an empty one."""
     note = _text("note", text)
     if not note:
         raise InvalidInput("note", "write something")
-    request = await _load(session, request_id)
-    await add_event(session, request, "note", actor, {"text": note}, now)
-    await _finish(session, request)
+    request = _load(session, request_id)
+    add_event(session, request, "note", actor, {"text": note}, now)
+    _finish(session, request)
     return request
 
 
-async def mark_promise_missed(session: AsyncSession, request_id: int, *, now: datetime) -> Request:
+def mark_promise_missed(session: Session, request_id: int, *, now: datetime) -> Request:
     """Record once that a request still waits after its promised pickup; does nothing where that is not so."""
-    request = await _load(session, request_id)
-    if request.status in UNTAKEN and await _note_missed_promise(session, request, now):
-        await _finish(session, request)
+    request = _load(session, request_id)
+    if request.status in UNTAKEN and _note_missed_promise(session, request, now):
+        _finish(session, request)
     return request
 
 
-async def add_event(
-    session: AsyncSession, request: Request, kind: str, actor: str, details: dict[str, Any], now: datetime
+def add_event(
+    session: Session, request: Request, kind: str, actor: str, details: dict[str, Any], now: datetime
 ) -> RequestEvent:
     """Write one line of a request's history, after its fields were changed; announces the request.
 
@@ -255,25 +255,25 @@ async def add_event(
 # --- directory -------------------------------------------------------------------------------------------------------
 
 
-async def add_company(session: AsyncSession, name: str, phones: Sequence[str] = ()) -> Company:
+def add_company(session: Session, name: str, phones: Sequence[str] = ()) -> Company:
     """Add a company with its numbers. Raises `DuplicateEntry` and `InvalidInput`."""
     name = _name(name)
-    if await session.scalar(select(Company.id).where(Company.name == name)) is not None:
+    if session.scalar(select(Company.id).where(Company.name == name)) is not None:
         raise DuplicateEntry(f"a company {name!r} is in the directory already")
     company = Company(name=name, phones=[_phone(_number(raw)) for raw in phones])
     session.add(company)
-    await session.flush()
+    session.flush()
     return company
 
 
-async def company_named(session: AsyncSession, name: str) -> Company:
+def company_named(session: Session, name: str) -> Company:
     """The company of that name, added when it is new. Raises `InvalidInput`."""
-    known = await session.scalar(select(Company).where(Company.name == _name(name)))
-    return known or await add_company(session, name)
+    known = session.scalar(select(Company).where(Company.name == _name(name)))
+    return known or add_company(session, name)
 
 
-async def add_contact(
-    session: AsyncSession,
+def add_contact(
+    session: Session,
     name: str,
     *,
     user_code: str | None = None,
@@ -284,40 +284,40 @@ async def add_contact(
 ) -> Contact:
     """Add a user of the information system. Raises `DuplicateEntry`, `NotFound` and `InvalidInput`."""
     code = _line("user_code", user_code or "", 64) or None
-    if code is not None and await session.scalar(select(Contact.id).where(Contact.user_code == code)) is not None:
+    if code is not None and session.scalar(select(Contact.id).where(Contact.user_code == code)) is not None:
         raise DuplicateEntry(f"a contact with the user code {code!r} is in the directory already")
     contact = Contact(
         name=_name(name),
         user_code=code,
         email=_email(email),
         language=_language(language),
-        company=await _find(session, Company, company_id),
+        company=_find(session, Company, company_id),
         phones=[_phone(_number(raw)) for raw in phones],
     )
     numbers = [phone.e164 for phone in contact.phones]
     same = select(Contact.id).join(Contact.phones).where(Contact.name == contact.name, Phone.e164.in_(numbers))
-    if await session.scalar(same.limit(1)) is not None:
+    if session.scalar(same.limit(1)) is not None:
         raise DuplicateEntry(f"{contact.name} is in the directory already with this number")
     session.add(contact)
-    await session.flush()
+    session.flush()
     announce(session, "contact", contact.id)
     return contact
 
 
-async def assign_phone(session: AsyncSession, contact_id: int, raw: str) -> Phone:
+def assign_phone(session: Session, contact_id: int, raw: str) -> Phone:
     """Give a contact one more number, so that the next call from it is recognised; one it has already stays as it is.
 
     Raises `InvalidInput` where no number can be read, and `NotFound`.
     """
     number = _number(raw)
-    await _find(session, Contact, contact_id)
-    known = await session.scalar(select(Phone).where(Phone.contact_id == contact_id, Phone.e164 == number.best()))
+    _find(session, Contact, contact_id)
+    known = session.scalar(select(Phone).where(Phone.contact_id == contact_id, Phone.e164 == number.best()))
     if known is not None:
         return known
     phone = _phone(number)
     phone.contact_id = contact_id
     session.add(phone)
-    await session.flush()
+    session.flush()
     announce(session, "contact", contact_id)
     return phone
 
@@ -325,9 +325,9 @@ async def assign_phone(session: AsyncSession, contact_id: int, raw: str) -> Phon
 # --- parts of the above ----------------------------------------------------------------------------------------------
 
 
-async def _load(session: AsyncSession, request_id: int, version: int | None = None) -> Request:
+def _load(session: Session, request_id: int, version: int | None = None) -> Request:
     """The request, locked until the transaction ends, so that the second of two people sees what the first did."""
-    request = await session.scalar(
+    request = session.scalar(
         select(Request)
         .where(Request.id == request_id)
         .with_for_update(of=Request)
@@ -336,7 +336,7 @@ async def _load(session: AsyncSession, request_id: int, version: int | None = No
     if request is None:
         raise NotFound(f"there is no request with the id {request_id}")
     if version is not None and version != request.version:
-        events = await session.scalars(
+        events = session.scalars(
             select(RequestEvent)
             .where(RequestEvent.request_id == request_id, RequestEvent.version > version)
             .order_by(RequestEvent.id)
@@ -348,39 +348,39 @@ async def _load(session: AsyncSession, request_id: int, version: int | None = No
     return request
 
 
-async def _find(session: AsyncSession, kind: type[Row], id: int | None) -> Row | None:  # noqa: A002 - the column's name
+def _find(session: Session, kind: type[Row], id: int | None) -> Row | None:  # noqa: A002 - the column's name
     if id is None:
         return None
-    row = await session.get(kind, id)
+    row = session.get(kind, id)
     if row is None:
         raise NotFound(f"there is no {kind.__tablename__} with the id {id}")
     return row
 
 
-async def _pick_up(session: AsyncSession, request: Request, actor: str, now: datetime) -> None:
-    await _note_missed_promise(session, request, now)
+def _pick_up(session: Session, request: Request, actor: str, now: datetime) -> None:
+    _note_missed_promise(session, request, now)
     request.status = Status.IN_PROGRESS
     request.picked_up_at = now
     request.holder = actor
-    await add_event(session, request, "picked_up", actor, {}, now)
+    add_event(session, request, "picked_up", actor, {}, now)
 
 
-async def _note_missed_promise(session: AsyncSession, request: Request, now: datetime) -> bool:
+def _note_missed_promise(session: Session, request: Request, now: datetime) -> bool:
     due_at = request.pickup_due_at
     if due_at is None or now <= due_at:
         return False
     noted = select(RequestEvent.id).where(RequestEvent.request_id == request.id, RequestEvent.kind == PROMISE_MISSED)
-    if await session.scalar(noted.limit(1)) is not None:
+    if session.scalar(noted.limit(1)) is not None:
         return False
-    await add_event(session, request, PROMISE_MISSED, SYSTEM, {"due_at": due_at.isoformat()}, now)
+    add_event(session, request, PROMISE_MISSED, SYSTEM, {"due_at": due_at.isoformat()}, now)
     return True
 
 
-async def _finish(session: AsyncSession, request: Request, notice: OutboxMail | None = None) -> None:
+def _finish(session: Session, request: Request, notice: OutboxMail | None = None) -> None:
     """Store all at once and announce it."""
     if notice is not None:
         session.add(notice)
-    await session.flush()
+    session.flush()
     announce(session, "request", request.id)
     if notice is not None:
         announce(session, "outbox", notice.id)

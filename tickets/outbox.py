@@ -9,7 +9,7 @@ import aiosmtplib
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from tickets.database import Database, announce
 from tickets.models import DeliveryState, OutboxMail, Request
@@ -129,8 +129,8 @@ def _answer(error: aiosmtplib.SMTPResponseException) -> str:
     return f"{error.code} {error.message}"
 
 
-async def _due(session: AsyncSession, now: datetime) -> list[OutboxMail]:
-    found = await session.scalars(
+def _due(session: Session, now: datetime) -> list[OutboxMail]:
+    found = session.scalars(
         select(OutboxMail)
         .where(OutboxMail.state == DeliveryState.PENDING, OutboxMail.next_attempt_at <= now)
         .order_by(OutboxMail.created_at, OutboxMail.id)
@@ -139,10 +139,10 @@ async def _due(session: AsyncSession, now: datetime) -> list[OutboxMail]:
     return list(found)
 
 
-async def _claim(session: AsyncSession, mail: OutboxMail, now: datetime) -> bool:
+def _claim(session: Session, mail: OutboxMail, now: datetime) -> bool:
     """Count the attempt and move the next one away before sending; False when another run was faster."""
     attempts = mail.attempts + 1
-    claimed = await session.execute(
+    claimed = session.execute(
         update(OutboxMail)
         .where(
             OutboxMail.id == mail.id, OutboxMail.state == DeliveryState.PENDING, OutboxMail.attempts == mail.attempts
@@ -153,9 +153,9 @@ async def _claim(session: AsyncSession, mail: OutboxMail, now: datetime) -> bool
     return claimed.scalar() is not None
 
 
-async def _record(session: AsyncSession, mail_id: int, refusal: str | None, for_good: bool, now: datetime) -> None:
+def _record(session: Session, mail_id: int, refusal: str | None, for_good: bool, now: datetime) -> None:
     """Write how an attempt went into the row and, when that is final, into the request's history."""
-    mail = await session.get_one(OutboxMail, mail_id)
+    mail = session.get_one(OutboxMail, mail_id)
     if refusal is None:
         mail.state, mail.sent_at, mail.last_error = DeliveryState.SENT, now, None
     else:
@@ -166,18 +166,18 @@ async def _record(session: AsyncSession, mail_id: int, refusal: str | None, for_
             "notice not delivered", mail=mail.id, email=mail.recipient, error=mail.last_error, state=mail.state.value
         )
     if mail.state != DeliveryState.PENDING:
-        request = await session.get_one(Request, mail.request_id)
+        request = session.get_one(Request, mail.request_id)
         details = {"notice": mail.kind, "recipient": mail.recipient}
         if mail.last_error is not None:
             details["error"] = mail.last_error
         kind = "notice_sent" if mail.state == DeliveryState.SENT else "notice_failed"
-        await add_event(session, request, kind, SYSTEM, details, now)
+        add_event(session, request, kind, SYSTEM, details, now)
     announce(session, "outbox", mail.id)
 
 
-async def _not_reached(session: AsyncSession, mail_ids: list[int], refusal: str, now: datetime) -> None:
+def _not_reached(session: Session, mail_ids: list[int], refusal: str, now: datetime) -> None:
     """Count an attempt for each mail that is still due."""
-    due = await session.scalars(
+    due = session.scalars(
         select(OutboxMail)
         .where(
             OutboxMail.id.in_(mail_ids), OutboxMail.state == DeliveryState.PENDING, OutboxMail.next_attempt_at <= now
@@ -187,4 +187,4 @@ async def _not_reached(session: AsyncSession, mail_ids: list[int], refusal: str,
     for mail in due:
         mail.attempts += 1
         mail.next_attempt_at = now + pause_after(mail.attempts)
-        await _record(session, mail.id, refusal, False, now)
+        _record(session, mail.id, refusal, False, now)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from tickets.models import CLOSED_STATUSES, Company, Contact, Phone, Request, RequestEvent
 from tickets.operations import PROMISE_MISSED, UNTAKEN
@@ -51,7 +50,7 @@ _PHONES = (
 )
 
 
-async def identify_caller(session: AsyncSession, caller: str | None) -> CallerMatch:
+def identify_caller(session: Session, caller: str | None) -> CallerMatch:
     """Look a caller's number up, exactly first, then by its last eight digits; contacts count more than companies.
 
     A trunk may drop or add prefixes, hence the comparison by ending, which gives a probable match only.
@@ -62,7 +61,7 @@ async def identify_caller(session: AsyncSession, caller: str | None) -> CallerMa
         return CallerMatch(Confidence.WITHHELD, reason="withheld")
     if best is None:
         return CallerMatch(Confidence.UNKNOWN)
-    found = (await session.scalars(_PHONES, {"number": best, "tail": number.tail})).all()
+    found = (session.scalars(_PHONES, {"number": best, "tail": number.tail})).all()
     exact = [phone for phone in found if phone.e164 == best]
     for phones, alone, shared, of_company in (
         (exact, "exact_number", "shared_number", "company_number"),
@@ -82,7 +81,7 @@ async def identify_caller(session: AsyncSession, caller: str | None) -> CallerMa
     return CallerMatch(Confidence.UNKNOWN, number=best)
 
 
-async def requests_of_caller(session: AsyncSession, match: CallerMatch, limit: int = 20) -> list[Request]:
+def requests_of_caller(session: Session, match: CallerMatch, limit: int = 20) -> list[Request]:
     """Requests of the people who may be calling, or called back at this number; open ones first, then the latest.
 
     Where only the company is known, those of the company.
@@ -96,7 +95,7 @@ async def requests_of_caller(session: AsyncSession, match: CallerMatch, limit: i
         conditions.append(Request.phone == match.number)
     if not conditions:
         return []
-    found = await session.scalars(
+    found = session.scalars(
         select(Request)
         .where(or_(*conditions))
         .order_by(case((Request.status.in_(CLOSED_STATUSES), 1), else_=0), Request.opened_at.desc(), Request.id.desc())
@@ -105,17 +104,17 @@ async def requests_of_caller(session: AsyncSession, match: CallerMatch, limit: i
     return list(found)
 
 
-async def request_by_ticket(session: AsyncSession, text: str) -> Request | None:
+def request_by_ticket(session: Session, text: str) -> Request | None:
     """The request whose ticket number is written in `text`; None where there is none or the check digit is wrong."""
     ticket = read_ticket_number(text)
     if ticket is None:
         return None
-    found: Request | None = await session.scalar(select(Request).where(Request.ticket == ticket))
+    found: Request | None = session.scalar(select(Request).where(Request.ticket == ticket))
     return found
 
 
-async def open_requests(
-    session: AsyncSession, *, holder: str | None = None, level: int | None = None, limit: int = 200
+def open_requests(
+    session: Session, *, holder: str | None = None, level: int | None = None, limit: int = 200
 ) -> list[Request]:
     """Open requests for the desk's list: those that wait for pickup first, by due time, then the others by age."""
     query = select(Request).where(Request.status.not_in(CLOSED_STATUSES))
@@ -125,13 +124,13 @@ async def open_requests(
         query = query.where(Request.level == level)
     waits = case((Request.status.in_(UNTAKEN), 0), else_=1)
     undated = case((Request.pickup_due_at.is_(None), 1), else_=0)
-    found = await session.scalars(
+    found = session.scalars(
         query.order_by(waits, undated, Request.pickup_due_at, Request.opened_at, Request.id).limit(limit)
     )
     return list(found)
 
 
-async def overdue_pickups(session: AsyncSession, now: datetime, *, unmarked: bool = False) -> list[Request]:
+def overdue_pickups(session: Session, now: datetime, *, unmarked: bool = False) -> list[Request]:
     """Requests that still wait after their promised pickup, the longest overdue first.
 
     `unmarked` leaves out those whose missed promise is in the history already (`operations.mark_promise_missed`).
@@ -140,10 +139,10 @@ async def overdue_pickups(session: AsyncSession, now: datetime, *, unmarked: boo
     if unmarked:
         marked = exists().where(and_(RequestEvent.request_id == Request.id, RequestEvent.kind == PROMISE_MISSED))
         query = query.where(~marked)
-    return list(await session.scalars(query.order_by(Request.pickup_due_at, Request.id)))
+    return list(session.scalars(query.order_by(Request.pickup_due_at, Request.id)))
 
 
-async def contacts(session: AsyncSession, text: str, limit: int = 20) -> Sequence[Contact]:
+def contacts(session: Session, text: str, limit: int = 20) -> Sequence[Contact]:
     """Contacts whose name, user code, address, company or number holds every word of `text`; by name.
 
     A text of four digits or more, however grouped, is also looked for in the numbers.
@@ -169,4 +168,4 @@ async def contacts(session: AsyncSession, text: str, limit: int = 20) -> Sequenc
         query = query.where(or_(every_word, by_number))
     else:
         query = query.where(every_word)
-    return (await session.scalars(query.order_by(Contact.name, Contact.id).limit(limit))).all()
+    return (session.scalars(query.order_by(Contact.name, Contact.id).limit(limit))).all()

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import structlog
 from sqlalchemy import CursorResult, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from tickets.database import announce
 from tickets.models import AREAS, Channel, Contact, Kind, Request, RequestEvent
@@ -44,8 +44,8 @@ _SUBJECTS = {
 }
 
 
-async def begin_message(
-    session: AsyncSession,
+def begin_message(
+    session: Session,
     *,
     message_id: str,
     call_id: str | None,
@@ -61,7 +61,7 @@ async def begin_message(
     `caller` is the number as it came (None when withheld); `area` a key of `tickets.models.AREAS` or None. A second
     call with the same id gives the row that is there; one that was empty or lost is opened again.
     """
-    message = await session.get(Message, message_id)
+    message = session.get(Message, message_id)
     if message is None:
         message = Message(
             id=message_id,
@@ -74,7 +74,7 @@ async def begin_message(
             started_at=now,
         )
         session.add(message)
-        await session.flush()
+        session.flush()
         announce(session, "message", message_id)
     elif message.state in (MessageState.EMPTY, MessageState.LOST) and message.request_id is None:
         message.state, message.take, message.ended_at = MessageState.RECORDING, 1, None
@@ -82,9 +82,9 @@ async def begin_message(
     return message
 
 
-async def next_take(session: AsyncSession, message_id: str) -> Message:
+def next_take(session: Session, message_id: str) -> Message:
     """The caller records again: the next take is the one that counts. Raises MessageNotFound, MessageOver."""
-    message = await _get(session, message_id)
+    message = _get(session, message_id)
     if message.state is not MessageState.RECORDING:
         raise MessageOver(f"message {message_id} is {message.state}: it is no longer being recorded")
     message.take += 1
@@ -92,8 +92,8 @@ async def next_take(session: AsyncSession, message_id: str) -> Message:
     return message
 
 
-async def file_message(
-    session: AsyncSession,
+def file_message(
+    session: Session,
     message_id: str,
     kept: KeptAudio | None,
     notices: Notices,
@@ -111,9 +111,9 @@ async def file_message(
     then there is a request only if the caller keyed a number to be called back. A second call gives the same request;
     a message that was LOST or EMPTY is filed when better audio turns up. Raises MessageNotFound.
     """
-    message = await _get(session, message_id, lock=True)
+    message = _get(session, message_id, lock=True)
     if message.request_id is not None and (message.audio is not None or kept is None):
-        return await session.get(Request, message.request_id)
+        return session.get(Request, message.request_id)
     if message.state is MessageState.EMPTY and (kept is None or kept.sha256 == message.sha256):
         return None
     message.take = take
@@ -131,18 +131,18 @@ async def file_message(
     announce(session, "message", message_id)
     announce(session, TRANSCRIPT_DUE, message_id)
     if message.request_id is not None:  # a call-back request whose audio turned up later
-        return await session.get(Request, message.request_id)
+        return session.get(Request, message.request_id)
     if message.state is not MessageState.FILED and not message.callback:
         log.info("message without a request", message=message_id, state=message.state, caller=message.caller)
         return None
-    request = await _open_request(session, message, notices, email=email, pickup_due_at=pickup_due_at, now=now)
+    request = _open_request(session, message, notices, email=email, pickup_due_at=pickup_due_at, now=now)
     message.request_id = request.id
     log.info("message filed", message=message_id, ticket=request.ticket, caller=message.caller)
     return request
 
 
-async def _open_request(
-    session: AsyncSession,
+def _open_request(
+    session: Session,
     message: Message,
     notices: Notices,
     *,
@@ -151,8 +151,8 @@ async def _open_request(
     now: datetime,
 ) -> Request:
     area = message.area if message.area in AREAS else "application"
-    contact = await session.get(Contact, message.contact_id) if message.contact_id else None
-    return await open_request(
+    contact = session.get(Contact, message.contact_id) if message.contact_id else None
+    return open_request(
         session,
         NewRequest(
             kind=_KINDS.get(area, Kind.PROBLEM),
@@ -174,8 +174,8 @@ async def _open_request(
     )
 
 
-async def store_transcript(
-    session: AsyncSession, message_id: str, transcript: Transcript, *, now: datetime, attempt: int | None = None
+def store_transcript(
+    session: Session, message_id: str, transcript: Transcript, *, now: datetime, attempt: int | None = None
 ) -> Message:
     """Store what was heard, with the numbers read out of it, and note it in the request's history.
 
@@ -183,7 +183,7 @@ async def store_transcript(
     The request's own text stays as the agents write it; the transcript is shown beside the audio. Raises
     MessageNotFound.
     """
-    message = await _get(session, message_id, lock=True)
+    message = _get(session, message_id, lock=True)
     if not _holds_lease(message, attempt):
         return message
     message.transcript = transcript.text
@@ -194,16 +194,16 @@ async def store_transcript(
     message.transcript_error = message.lease_until = None
     announce(session, "message", message_id)
     if message.request_id is not None:
-        request = await session.get_one(Request, message.request_id)
+        request = session.get_one(Request, message.request_id)
         details: dict[str, Any] = {"message": message_id, "words": len(transcript.words)}
         if transcript.confidence is not None:
             details["confidence"] = round(transcript.confidence, 2)
-        await add_event(session, request, "transcribed", "system", details, now=now)
+        add_event(session, request, "transcribed", "system", details, now=now)
     return message
 
 
-async def transcript_failed(
-    session: AsyncSession,
+def transcript_failed(
+    session: Session,
     message_id: str,
     reason: str,
     *,
@@ -216,7 +216,7 @@ async def transcript_failed(
     With `counts` False the failure is not the message's own (the model is missing or the service stops): the attempt is
     given back. `attempt` as in `store_transcript`. Raises MessageNotFound.
     """
-    message = await _get(session, message_id, lock=True)
+    message = _get(session, message_id, lock=True)
     if not _holds_lease(message, attempt):
         return message
     message.transcript_error = reason or None
@@ -235,9 +235,9 @@ async def transcript_failed(
     return message
 
 
-async def transcribe_again(session: AsyncSession, message_id: str) -> Message:
+def transcribe_again(session: Session, message_id: str) -> Message:
     """Ask for a transcript that was given up once more. Raises MessageNotFound."""
-    message = await _get(session, message_id, lock=True)
+    message = _get(session, message_id, lock=True)
     if message.audio is not None and message.transcript_state is TranscriptState.FAILED:
         message.transcript_state, message.attempts = TranscriptState.WAITING, 0
         message.lease_until = message.transcript_error = None
@@ -246,8 +246,8 @@ async def transcribe_again(session: AsyncSession, message_id: str) -> Message:
     return message
 
 
-async def lease_next(
-    session: AsyncSession,
+def lease_next(
+    session: Session,
     *,
     lease_seconds: float,
     now: datetime,
@@ -265,13 +265,13 @@ async def lease_next(
         query = query.where(Message.language.in_(languages))
     if only is not None:
         query = query.where(Message.id.in_(only))
-    for message_id, attempts in (await session.execute(query.with_for_update(skip_locked=True))).all():
+    for message_id, attempts in (session.execute(query.with_for_update(skip_locked=True))).all():
         if attempts >= MOST_ATTEMPTS:
             # Its failures could not even be noted: each time the whole service went down with it.
-            await transcript_failed(session, message_id, "the service stopped at every attempt", now=now)
+            transcript_failed(session, message_id, "the service stopped at every attempt", now=now)
             continue
         claim = update(Message).where(Message.id == message_id, Message.attempts == attempts, transcript_due(now))
-        taken = await session.execute(
+        taken = session.execute(
             claim.values(
                 transcript_state=TranscriptState.RUNNING,
                 lease_until=now + timedelta(seconds=lease_seconds),
@@ -279,15 +279,13 @@ async def lease_next(
             ).execution_options(synchronize_session=False)
         )
         if cast("CursorResult[Any]", taken).rowcount == 1:
-            return await session.get_one(Message, message_id, populate_existing=True)
+            return session.get_one(Message, message_id, populate_existing=True)
     return None
 
 
-async def renew_lease(
-    session: AsyncSession, message_id: str, *, attempt: int, lease_seconds: float, now: datetime
-) -> bool:
+def renew_lease(session: Session, message_id: str, *, attempt: int, lease_seconds: float, now: datetime) -> bool:
     """Hold a message for `lease_seconds` more; False when the lease was lost."""
-    renewed = await session.execute(
+    renewed = session.execute(
         update(Message)
         .where(
             Message.id == message_id,
@@ -300,9 +298,9 @@ async def renew_lease(
     return cast("CursorResult[Any]", renewed).rowcount == 1
 
 
-async def note_missing_model(session: AsyncSession, language: str, reason: str) -> None:
+def note_missing_model(session: Session, language: str, reason: str) -> None:
     """Say on every waiting message in a language why its transcript has to wait for a model."""
-    waiting = await session.scalars(
+    waiting = session.scalars(
         select(Message).where(
             Message.transcript_state == TranscriptState.WAITING,
             Message.language == language,
@@ -314,33 +312,33 @@ async def note_missing_model(session: AsyncSession, language: str, reason: str) 
         announce(session, "message", message.id)
 
 
-async def erase_message(session: AsyncSession, message_id: str, *, now: datetime) -> Message:
+def erase_message(session: Session, message_id: str, *, now: datetime) -> Message:
     """Forget what was said: audio, words, numbers. Row and request stay, as the record that there was a message.
 
     The audio file goes first (`AudioStore.erase`). Raises MessageNotFound.
     """
-    message = await _get(session, message_id, lock=True)
+    message = _get(session, message_id, lock=True)
     message.audio = message.transcript = message.words = message.numbers = message.lease_until = None
     if message.transcript_state is not TranscriptState.DONE:
         message.transcript_state = TranscriptState.NONE
     announce(session, "message", message_id)
     if message.request_id is not None:
-        request = await session.get_one(Request, message.request_id)
-        await add_event(session, request, "audio_erased", "system", {"message": message_id}, now=now)
+        request = session.get_one(Request, message.request_id)
+        add_event(session, request, "audio_erased", "system", {"message": message_id}, now=now)
     return message
 
 
-async def mark_heard(session: AsyncSession, message_id: str, *, actor: str, now: datetime) -> Message:
+def mark_heard(session: Session, message_id: str, *, actor: str, now: datetime) -> Message:
     """Note that an agent listened: who was first on the message, and every listening in the request's history.
 
     Raises MessageNotFound.
     """
-    message = await _get(session, message_id)
+    message = _get(session, message_id)
     if message.heard_at is None:
         message.heard_at, message.heard_by = now, actor
         announce(session, "message", message_id)
     if message.request_id is not None:
-        recent = await session.scalar(
+        recent = session.scalar(
             select(RequestEvent.id)
             .where(
                 RequestEvent.request_id == message.request_id,
@@ -351,13 +349,13 @@ async def mark_heard(session: AsyncSession, message_id: str, *, actor: str, now:
             .limit(1)
         )
         if recent is None:
-            request = await session.get_one(Request, message.request_id)
-            await add_event(session, request, "heard", actor, {"message": message_id}, now=now)
+            request = session.get_one(Request, message.request_id)
+            add_event(session, request, "heard", actor, {"message": message_id}, now=now)
     return message
 
 
-async def _get(session: AsyncSession, message_id: str, *, lock: bool = False) -> Message:
-    message = await session.get(Message, message_id, with_for_update=lock)
+def _get(session: Session, message_id: str, *, lock: bool = False) -> Message:
+    message = session.get(Message, message_id, with_for_update=lock)
     if message is None:
         raise MessageNotFound(f"there is no message {message_id}")
     return message

@@ -4,29 +4,28 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import Session, joinedload
 
 from tickets.models import Request
 from voicemail.errors import MessageNotFound
 from voicemail.models import Message, MessageState, TranscriptState
 
 
-async def message(session: AsyncSession, message_id: str) -> Message:
+def message(session: Session, message_id: str) -> Message:
     """One message with its request. Raises MessageNotFound."""
-    found = await session.get(Message, message_id, options=[joinedload(Message.request)])
+    found = session.get(Message, message_id, options=[joinedload(Message.request)])
     if found is None:
         raise MessageNotFound(f"there is no message {message_id}")
     return found
 
 
-async def messages_recording(session: AsyncSession) -> Sequence[Message]:
+def messages_recording(session: Session) -> Sequence[Message]:
     """Messages that have begun and were never filed: being recorded now, or left behind by a crash."""
     query = select(Message).where(Message.state == MessageState.RECORDING).order_by(Message.started_at)
-    return (await session.scalars(query)).all()
+    return (session.scalars(query)).all()
 
 
-async def messages_past_keeping(session: AsyncSession, before: datetime, limit: int = 500) -> Sequence[Message]:
+def messages_past_keeping(session: Session, before: datetime, limit: int = 500) -> Sequence[Message]:
     """Messages with audio whose request was closed before a time, or that began before it and have no request."""
     query = (
         select(Message)
@@ -37,13 +36,13 @@ async def messages_past_keeping(session: AsyncSession, before: datetime, limit: 
         )
         .limit(limit)
     )
-    return (await session.scalars(query)).all()
+    return (session.scalars(query)).all()
 
 
-async def ids_over(session: AsyncSession, ids: Collection[str]) -> Sequence[str]:
+def ids_over(session: Session, ids: Collection[str]) -> Sequence[str]:
     """Which of these messages are no longer being recorded."""
     query = select(Message.id).where(Message.id.in_(ids), Message.state != MessageState.RECORDING)
-    return (await session.scalars(query)).all()
+    return (session.scalars(query)).all()
 
 
 def transcript_due(now: datetime) -> ColumnElement[bool]:
@@ -57,6 +56,6 @@ def transcript_due(now: datetime) -> ColumnElement[bool]:
     )
 
 
-async def languages_due(session: AsyncSession, now: datetime) -> set[str]:
+def languages_due(session: Session, now: datetime) -> set[str]:
     """The languages of the messages that may be leased now."""
-    return set(await session.scalars(select(Message.language).where(transcript_due(now)).distinct()))
+    return set(session.scalars(select(Message.language).where(transcript_due(now)).distinct()))

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 import uvicorn
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from desk.app import create_app
 from desk.live import Live
@@ -110,14 +110,13 @@ class DeskServer:
         self.control = Control()
         self.notices = Notices(NoticeSettings(desk_name="Help Desk", sender="desk@example.org"))
         self.settings = DeskSettings(**({"secure_cookie": False, "grace_seconds": 0.0} | settings))
-        self.database = Database(f"sqlite+aiosqlite:///{folder / 'desk.db'}")
+        self.database = Database(f"sqlite:///{folder / 'desk.db'}")
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self.audio.mkdir(parents=True, exist_ok=True)
         self._stack.push_async_callback(self.database.close)
-        async with self.database.engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
+        Base.metadata.create_all(self.database.engine)
         self.live = await self._stack.enter_async_context(
             Live(self.database, CALLS, self.settings, timezone=self.notices.settings.timezone, now=self.now)
         )
@@ -232,28 +231,22 @@ class DeskServer:
         return await self.database.read(_get_message, message_id)
 
 
-async def _agent(
-    session: AsyncSession, username: str, name: str, presence: Presence, language: str, *, now: datetime
-) -> int:
-    agent = await add_agent(session, username, name, f"PJSIP/{username}", ["desk"], now=now)
+def _agent(session: Session, username: str, name: str, presence: Presence, language: str, *, now: datetime) -> int:
+    agent = add_agent(session, username, name, f"PJSIP/{username}", ["desk"], now=now)
     agent.presence, agent.phone_reachable = presence, True
     agent.free_since = now
-    await create_account(session, username, PASSWORD, role=Role.AGENT, agent_id=agent.id, language=language)
+    create_account(session, username, PASSWORD, role=Role.AGENT, agent_id=agent.id, language=language)
     return agent.id
 
 
-async def _contact(session: AsyncSession, name: str, phone: str, company: str | None, email: str | None) -> int:
-    found = await company_named(session, company) if company else None
-    contact: Contact = await add_contact(
-        session, name, phones=[phone], email=email, company_id=found.id if found else None
-    )
+def _contact(session: Session, name: str, phone: str, company: str | None, email: str | None) -> int:
+    found = company_named(session, company) if company else None
+    contact: Contact = add_contact(session, name, phones=[phone], email=email, company_id=found.id if found else None)
     return contact.id
 
 
-async def _waiting(
-    session: AsyncSession, call_id: str, caller: str | None, choice: str | None, *, now: datetime
-) -> None:
-    await begin_call(
+def _waiting(session: Session, call_id: str, caller: str | None, choice: str | None, *, now: datetime) -> None:
+    begin_call(
         session,
         call_id=call_id,
         channel_id=call_id,
@@ -264,12 +257,12 @@ async def _waiting(
         contact_id=None,
         now=now,
     )
-    await session.flush()
-    await join_queue(session, call_id, "desk", priority=0, choice=choice, now=now)
+    session.flush()
+    join_queue(session, call_id, "desk", priority=0, choice=choice, now=now)
 
 
-async def _offer(session: AsyncSession, call_id: str, agent_id: int, *, now: datetime) -> str:
-    agent, call = await session.get_one(Agent, agent_id), await session.get_one(Call, call_id)
+def _offer(session: Session, call_id: str, agent_id: int, *, now: datetime) -> str:
+    agent, call = session.get_one(Agent, agent_id), session.get_one(Call, call_id)
     agent.presence, agent.presence_since, agent.call_id = Presence.RINGING, now, call_id
     call.phase = Phase.RINGING
     offer = Offer(id=uuid.uuid4().hex[:12], call_id=call_id, agent_id=agent_id, endpoint=agent.endpoint, offered_at=now)
@@ -279,19 +272,19 @@ async def _offer(session: AsyncSession, call_id: str, agent_id: int, *, now: dat
     return offer.id
 
 
-async def _answer(session: AsyncSession, offer_id: str, *, now: datetime) -> None:
-    await answer_offer(session, await session.get_one(Offer, offer_id), bridge_id="bridge", now=now)
+def _answer(session: Session, offer_id: str, *, now: datetime) -> None:
+    answer_offer(session, session.get_one(Offer, offer_id), bridge_id="bridge", now=now)
 
 
-async def withdraw(session: AsyncSession, offer_id: str, *, now: datetime) -> None:
+def withdraw(session: Session, offer_id: str, *, now: datetime) -> None:
     """Another agent was faster, or the caller left."""
-    offer = await session.get_one(Offer, offer_id)
+    offer = session.get_one(Offer, offer_id)
     offer.ended_at, offer.result = now, OfferResult.WITHDRAWN
     announce(session, "call", offer.call_id)
 
 
-async def _message(
-    session: AsyncSession,
+def _message(
+    session: Session,
     message_id: str,
     words: str,
     notices: Notices,
@@ -303,7 +296,7 @@ async def _message(
     due: datetime,
     now: datetime,
 ) -> None:
-    await begin_message(
+    begin_message(
         session,
         message_id=message_id,
         call_id=None,
@@ -314,11 +307,11 @@ async def _message(
         area="credentials",
         now=now - timedelta(minutes=20),
     )
-    await file_message(session, message_id, kept, notices, take=1, pickup_due_at=due, now=now)
+    file_message(session, message_id, kept, notices, take=1, pickup_due_at=due, now=now)
     if words:
         spoken = words.split()
         step = kept.seconds / len(spoken)
-        await store_transcript(
+        store_transcript(
             session,
             message_id,
             Transcript(
@@ -331,8 +324,8 @@ async def _message(
         )
 
 
-async def _get_message(session: AsyncSession, message_id: str) -> Message:
-    return await session.get_one(Message, message_id)
+def _get_message(session: Session, message_id: str) -> Message:
+    return session.get_one(Message, message_id)
 
 
 def _tone(path: Path, seconds: float) -> None:

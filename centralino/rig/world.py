@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import httpx
 import tomli_w
 from pydantic import SecretStr
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from asterisk_conf.render import PhoneAccount
 from centralino.migrate import migrate
@@ -108,7 +108,7 @@ class World:
             self.settings_file.write_text(tomli_w.dumps(self._settings(ports.first + 1)), encoding="utf-8")
             self.settings_file.chmod(0o600)
             self.settings: Settings = load(self.settings_file)
-            await migrate(self.settings.storage.database)
+            await asyncio.to_thread(migrate, self.settings.storage.database)
             self.database = Database(self.settings.storage.database)
             stack.push_async_callback(self.database.close)
             await self.database.run(self._populate)
@@ -134,7 +134,7 @@ class World:
             "smtp": {"host": self.mail.host, "port": self.mail.port, "tls": "none"},
             "transcription": {"models": {"it": str(ITALIAN_MODEL)}},
             "storage": {
-                "database": f"sqlite+aiosqlite:///{self.folder / 'centralino.db'}",
+                "database": f"sqlite:///{self.folder / 'centralino.db'}",
                 "audio": str(self.folder / "audio"),
             },
             "desk": {"secure_cookie": False},
@@ -144,10 +144,10 @@ class World:
             settings[section] = {**settings.get(section, {}), **values}
         return settings
 
-    async def _populate(self, session: AsyncSession) -> None:
+    def _populate(self, session: Session) -> None:
         now = utc_now()
         for colleague in self.colleagues:
-            agent = await operations.add_agent(
+            agent = operations.add_agent(
                 session,
                 colleague.username,
                 colleague.name,
@@ -155,12 +155,10 @@ class World:
                 colleague.queues,
                 now=now,
             )
-            await desk_operations.create_account(
-                session, colleague.username, PASSWORD, role=Role.AGENT, agent_id=agent.id
-            )
+            desk_operations.create_account(session, colleague.username, PASSWORD, role=Role.AGENT, agent_id=agent.id)
         for person in self.people:
-            company = await ticket_operations.company_named(session, person.company)
-            await ticket_operations.add_contact(
+            company = ticket_operations.company_named(session, person.company)
+            ticket_operations.add_contact(
                 session,
                 person.name,
                 company_id=company.id,
@@ -206,13 +204,11 @@ class World:
 
     # ---------------------------------------------------------------------------------------------- what can be seen
 
-    async def read(
-        self, query: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def read(self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read from the database, as an onlooker."""
         return await self.database.read(query, *args, **kwargs)
 
-    async def until(self, seen: Callable[[AsyncSession], Awaitable[T | None]], *, within: float = 20.0) -> T:
+    async def until(self, seen: Callable[[Session], T | None], *, within: float = 20.0) -> T:
         """Look into the database until `seen` gives something true.
 
         The onlooker may be another process than the service, so there is no event to await. Raises TimeoutError.
@@ -230,17 +226,17 @@ class World:
     async def call_from(self, number: str, *, within: float = 10.0) -> Call:
         """The newest call of a caller (E.164), once its row is there."""
 
-        async def seen(session: AsyncSession) -> Call | None:
+        def seen(session: Session) -> Call | None:
             newest = select(Call).where(Call.caller == number).order_by(Call.started_at.desc()).limit(1)
-            return (await session.scalars(newest)).one_or_none()
+            return (session.scalars(newest)).one_or_none()
 
         return await self.until(seen, within=within)
 
     async def call_until(self, call_id: str, seen: Callable[[Call], object], *, within: float = 30.0) -> Call:
         """A call's row, once `seen` is true of it."""
 
-        async def look(session: AsyncSession) -> Call | None:
-            call = await session.get_one(Call, call_id)
+        def look(session: Session) -> Call | None:
+            call = session.get_one(Call, call_id)
             return call if seen(call) else None
 
         return await self.until(look, within=within)
@@ -308,16 +304,16 @@ class ServiceProcess:
         return (self._world.folder / "service.log").read_text(errors="replace")
 
 
-async def _no_open_call(session: AsyncSession) -> bool:
-    return (await session.scalar(select(Call.id).where(Call.ended_at.is_(None)).limit(1))) is None
+def _no_open_call(session: Session) -> bool:
+    return (session.scalar(select(Call.id).where(Call.ended_at.is_(None)).limit(1))) is None
 
 
-async def _all_calls(session: AsyncSession) -> list[str]:
-    return [f"{c.caller} {c.phase} {c.outcome} {c.outcome_note}" for c in await session.scalars(select(Call))]
+def _all_calls(session: Session) -> list[str]:
+    return [f"{c.caller} {c.phase} {c.outcome} {c.outcome_note}" for c in session.scalars(select(Call))]
 
 
-async def _all_agents(session: AsyncSession) -> list[str]:
+def _all_agents(session: Session) -> list[str]:
     return [
         f"{a.username} {a.presence} {a.pause_reason} desk={a.desk_connected} phone={a.phone_reachable}"
-        for a in await session.scalars(select(Agent))
+        for a in session.scalars(select(Agent))
     ]

@@ -1,7 +1,7 @@
 """Calls offered to the agent: the form, the outcome, and steering."""
 
 from fastapi import APIRouter, Response
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from desk import operations, queries
 from desk.context import AgentId, CallOnMyPhone, DeskParts, MyCall, Person
@@ -112,12 +112,12 @@ async def _as_shown(desk: DeskParts, request: ServiceRequest) -> RequestView:
     return await desk.database.read(_request_view, request.id)
 
 
-async def _request_view(session: AsyncSession, request_id: int) -> RequestView:
-    request = await session.get(ServiceRequest, request_id)
+def _request_view(session: Session, request_id: int) -> RequestView:
+    request = session.get(ServiceRequest, request_id)
     if request is None:
         raise NotThere
     return queries.request_view(request)
 
 
-async def _contact(session: AsyncSession, contact_id: int) -> list[ContactView]:
-    return await queries.contact_views(session, [await session.get_one(Contact, contact_id)])
+def _contact(session: Session, contact_id: int) -> list[ContactView]:
+    return queries.contact_views(session, [session.get_one(Contact, contact_id)])

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Query
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from desk import queries
 from desk.context import DeskParts, Person
@@ -27,10 +27,10 @@ async def companies(_who: Person, desk: DeskParts) -> list[CompanyView]:
     return await desk.database.read(_companies)
 
 
-async def _contacts(session: AsyncSession, text: str) -> list[ContactView]:
-    return await queries.contact_views(session, await find_contacts(session, text, FOUND)) if text.strip() else []
+def _contacts(session: Session, text: str) -> list[ContactView]:
+    return queries.contact_views(session, find_contacts(session, text, FOUND)) if text.strip() else []
 
 
-async def _companies(session: AsyncSession) -> list[CompanyView]:
-    rows = await session.scalars(select(Company).order_by(Company.name))
+def _companies(session: Session) -> list[CompanyView]:
+    rows = session.scalars(select(Company).order_by(Company.name))
     return [CompanyView.model_validate(company) for company in rows]

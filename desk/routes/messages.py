@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from desk import queries
 from desk.context import DeskParts, Person
@@ -73,11 +73,11 @@ async def transcribe(message_id: str, _who: Person, desk: DeskParts) -> Response
     return Response(status_code=204)
 
 
-async def _message(session: AsyncSession, message_id: str) -> Message | None:
-    return await session.get(Message, message_id)
+def _message(session: Session, message_id: str) -> Message | None:
+    return session.get(Message, message_id)
 
 
-async def _mark_all(session: AsyncSession, ids: list[str], *, actor: str, now: datetime) -> None:
+def _mark_all(session: Session, ids: list[str], *, actor: str, now: datetime) -> None:
     for message_id in ids:
-        if await session.get(Message, message_id) is not None:
-            await mark_heard(session, message_id, actor=actor, now=now)
+        if session.get(Message, message_id) is not None:
+            mark_heard(session, message_id, actor=actor, now=now)

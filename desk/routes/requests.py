@@ -1,7 +1,7 @@
 """Service requests: one with its history, taking in charge, notes, closing."""
 
 from fastapi import APIRouter
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from desk import queries
 from desk.context import DeskParts, Person
@@ -59,8 +59,8 @@ async def close(request_id: int, form: CloseForm, who: Person, desk: DeskParts) 
     return await one(request_id, who, desk)
 
 
-async def _by_ticket(session: AsyncSession, ticket: str) -> RequestView:
-    request = await request_by_ticket(session, ticket)
+def _by_ticket(session: Session, ticket: str) -> RequestView:
+    request = request_by_ticket(session, ticket)
     if request is None:
         raise NotThere
     return queries.request_view(request)

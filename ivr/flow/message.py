@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from ivr import operations, phrases
 from ivr.ari import Hangup
@@ -203,9 +203,9 @@ def _speech(path: Path) -> float:
         return -1.0
 
 
-async def find_message(session: AsyncSession, message_id: str) -> Message | None:
+def find_message(session: Session, message_id: str) -> Message | None:
     """The row of a message."""
-    return await session.get(Message, message_id)
+    return session.get(Message, message_id)
 
 
 async def _tell_ticket(call: ActiveCall, request: Request) -> None:
@@ -247,8 +247,8 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
     await _file_kept(services, stored, kept, take=1)
 
 
-async def _begin_fallback(
-    session: AsyncSession,
+def _begin_fallback(
+    session: Session,
     recording: FallbackRecording,
     *,
     message_id: str,
@@ -256,13 +256,13 @@ async def _begin_fallback(
     caller: str | None,
     contact_id: int | None,
 ) -> Message:
-    stored = await session.get(Message, message_id)
+    stored = session.get(Message, message_id)
     if stored is not None:
         return stored
     # a call that we handed to the dialplan has its row; one that came while we were down has none yet
-    call_id = await session.scalar(select(Call.id).where(Call.channel_id == recording.unique_id))
+    call_id = session.scalar(select(Call.id).where(Call.channel_id == recording.unique_id))
     at = recording.recorded_at
-    stored = await messages.begin_message(
+    stored = messages.begin_message(
         session,
         message_id=message_id,
         call_id=call_id or message_id,
@@ -275,7 +275,7 @@ async def _begin_fallback(
     )
     if call_id is None:
         call_id = message_id
-        await operations.begin_call(
+        operations.begin_call(
             session,
             call_id=call_id,
             channel_id=recording.unique_id,
@@ -286,6 +286,6 @@ async def _begin_fallback(
             contact_id=contact_id,
             now=at,
         )
-        await operations.end_call(session, call_id, Outcome.FALLBACK, note="recorded by the dialplan", now=at)
-    await session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id))
+        operations.end_call(session, call_id, Outcome.FALLBACK, note="recorded by the dialplan", now=at)
+    session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id))
     return stored

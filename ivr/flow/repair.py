@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from ivr import queries
 from ivr.ari import NotFound
@@ -155,9 +155,9 @@ async def _say_goodbye(call: ActiveCall) -> Outcome:
     return Outcome.ANSWERED
 
 
-async def _call(session: AsyncSession, call_id: str) -> Call:
-    return await session.get_one(Call, call_id)
+def _call(session: Session, call_id: str) -> Call:
+    return session.get_one(Call, call_id)
 
 
-async def _offer(session: AsyncSession, offer_id: str) -> Offer | None:
-    return await session.get(Offer, offer_id)
+def _offer(session: Session, offer_id: str) -> Offer | None:
+    return session.get(Offer, offer_id)

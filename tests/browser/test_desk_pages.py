@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import HOSTILE, PASSWORD, DeskServer
 from ivr.models import Agent, OfferResult, Presence
@@ -210,8 +210,8 @@ async def test_a_transcript_that_was_given_up_is_asked_for_again(served: DeskSer
     await served.agent("giulia")
     await served.message("m1")
 
-    async def give_up(session: AsyncSession) -> None:
-        message = await session.get_one(Message, "m1")
+    def give_up(session: Session) -> None:
+        message = session.get_one(Message, "m1")
         message.transcript_state, message.transcript_error = TranscriptState.FAILED, "recogniser died"
 
     await served.database.run(give_up)
@@ -237,8 +237,7 @@ async def test_a_missed_call_pauses_says_why_and_one_click_comes_back(served: De
     await expect(banner).to_be_visible()
     await banner.get_by_role("button", name="Torna libero").click()
     await expect(banner).to_be_hidden()
-    async with served.database.session() as session:
-        assert (await session.get_one(Agent, giulia)).presence is Presence.FREE
+    assert (await served.database.read(Session.get_one, Agent, giulia)).presence is Presence.FREE
 
 
 async def test_who_calls_is_said_with_the_keyboard_alone(served: DeskServer, log_in: OpenPage) -> None:

@@ -28,7 +28,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite database with all tables and no rows."""
     file = tmp_path_factory.mktemp("migrated") / "empty.db"
-    asyncio.run(migrate(f"sqlite+aiosqlite:///{file}"))
+    migrate(f"sqlite:///{file}")
     return file
 
 
@@ -37,12 +37,12 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path, migrated_file
     """A fresh database with all tables, on either kind."""
     if request.param == "sqlite":
         shutil.copy(migrated_file, tmp_path / "fresh.db")
-        url = f"sqlite+aiosqlite:///{tmp_path}/fresh.db"
+        url = f"sqlite:///{tmp_path}/fresh.db"
     else:
         server: PostgresServer = request.getfixturevalue("postgres_server")
         template = "migrated"
         if not server.has_database(template):
-            await migrate(server.create_database(template))
+            await asyncio.to_thread(migrate, server.create_database(template))
         url = server.create_database(f"t_{tmp_path.name}"[:60], template)
     database = Database(url, patience=5)
     yield database

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +27,7 @@ Command = Callable[..., Result]
 def centralino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command on a fresh database; what is typed is a password."""
     monkeypatch.setenv("CENTRALINO_ASTERISK__PASSWORD", "una-password-di-prova")
-    monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite+aiosqlite:///{tmp_path}/centralino.db")
+    monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite:///{tmp_path}/centralino.db")
     monkeypatch.setenv("CENTRALINO_CONFIG", str(EXAMPLE))
     return lambda *words, typed="lunga-abbastanza\n": CliRunner().invoke(app, words, input=typed)
 
@@ -99,16 +99,21 @@ def test_two_contacts_of_one_company_are_found_and_nobody_twice(centralino: Comm
 
 def test_who_left_is_on_no_page_and_comes_back_off_duty(centralino: Command, tmp_path: Path) -> None:
     add(centralino, "anna", "PJSIP/101", "applicativi")
-    database = Database(f"sqlite+aiosqlite:///{tmp_path}/centralino.db")
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Database]:
+        database = Database(f"sqlite:///{tmp_path}/centralino.db")
+        yield database
+        await database.close()
 
     async def seen() -> dict[int, str]:
-        items = await database.read(agent_items)
-        await database.close()
+        async with opened() as database:
+            items = await database.read(agent_items)
         return {agent_id: item.presence for agent_id, item in items.items()}
 
     async def free() -> None:
-        await database.run(go_free, 1, now=datetime.now(UTC))
-        await database.close()
+        async with opened() as database:
+            await database.run(go_free, 1, now=datetime.now(UTC))
 
     asyncio.run(free())
     assert asyncio.run(seen()) == {1: "free"}

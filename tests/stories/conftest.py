@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.rig.audio import RATE, read_samples, seconds, similarity, write_samples
 from centralino.rig.desk import DeskClient
@@ -123,8 +123,8 @@ class OnDuty:
     async def presence(self) -> str:
         """As it is stored; the page shows it a moment later."""
 
-        async def look(session: AsyncSession) -> str:
-            return (await session.get_one(Agent, self.id)).presence
+        def look(session: Session) -> str:
+            return (session.get_one(Agent, self.id)).presence
 
         return await self._world.read(look)
 
@@ -210,8 +210,8 @@ async def until_recording(world: World, call: Call, take: int = 1) -> None:
 async def message_of(world: World, call: Call) -> Message:
     """The message left in a call, once it is filed or given up."""
 
-    async def done(session: AsyncSession) -> Message | None:
-        message = await session.scalar(select(Message).where(Message.call_id == call.id))
+    def done(session: Session) -> Message | None:
+        message = session.scalar(select(Message).where(Message.call_id == call.id))
         return message if message is not None and message.state is not MessageState.RECORDING else None
 
     return await world.until(done)
@@ -220,8 +220,8 @@ async def message_of(world: World, call: Call) -> Message:
 async def request_of(world: World, call: Call) -> Request:
     """The request a call's message became."""
 
-    async def opened(session: AsyncSession) -> Request | None:
-        return await session.scalar(
+    def opened(session: Session) -> Request | None:
+        return session.scalar(
             select(Request).join(Message, Message.request_id == Request.id).where(Message.call_id == call.id)
         )
 
@@ -243,8 +243,8 @@ async def nothing_left(world: World, service: Service | None = None) -> None:
         assert not service.switchboard.services.legs
 
 
-async def _open_offers(session: AsyncSession) -> list[str]:
-    return list(await session.scalars(select(Offer.id).where(Offer.ended_at.is_(None))))
+def _open_offers(session: Session) -> list[str]:
+    return list(session.scalars(select(Offer.id).where(Offer.ended_at.is_(None))))
 
 
 def is_music(heard: Path, world: World) -> bool:

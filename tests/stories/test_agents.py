@@ -2,7 +2,7 @@
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.rig.audio import similarity
 from centralino.rig.phone import Event
@@ -29,8 +29,8 @@ from tests.stories.conftest import (
 pytestmark = pytest.mark.story
 
 
-async def _offers(session: AsyncSession, call_id: str) -> list[tuple[int, OfferResult | None]]:
-    offers = await session.scalars(select(Offer).where(Offer.call_id == call_id).order_by(Offer.offered_at, Offer.id))
+def _offers(session: Session, call_id: str) -> list[tuple[int, OfferResult | None]]:
+    offers = session.scalars(select(Offer).where(Offer.call_id == call_id).order_by(Offer.offered_at, Offer.id))
     return [(offer.agent_id, offer.result) for offer in offers]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tomli_w
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.rig.audio import seconds, similarity
 from centralino.rig.phone import Event, Phone
@@ -43,8 +43,8 @@ async def until(seen: Callable[[], object], *, within: float = 15.0) -> None:
 async def newest_call(world: World, seen: Any = lambda row: True) -> Call:
     """The newest call, whoever the caller is, once `seen` is true of it."""
 
-    async def look(session: AsyncSession) -> Call | None:
-        row = (await session.scalars(select(Call).order_by(Call.started_at.desc()).limit(1))).one_or_none()
+    def look(session: Session) -> Call | None:
+        row = (session.scalars(select(Call).order_by(Call.started_at.desc()).limit(1))).one_or_none()
         return row if row is not None and seen(row) else None
 
     return await world.until(look, within=30)
@@ -53,9 +53,9 @@ async def newest_call(world: World, seen: Any = lambda row: True) -> Call:
 async def message_of(world: World, call_id: str) -> Message | None:
     """The message of a call."""
 
-    async def look(session: AsyncSession) -> Message | None:
-        call = await session.get_one(Call, call_id)
-        return await session.get(Message, call.message_id) if call.message_id else None
+    def look(session: Session) -> Message | None:
+        call = session.get_one(Call, call_id)
+        return session.get(Message, call.message_id) if call.message_id else None
 
     return await world.read(look)
 
@@ -65,8 +65,8 @@ async def request_of(world: World, message: Message | None) -> Request:
     assert message is not None
     assert message.request_id is not None
 
-    async def look(session: AsyncSession) -> Request:
-        return await session.get_one(Request, message.request_id)
+    def look(session: Session) -> Request:
+        return session.get_one(Request, message.request_id)
 
     return await world.read(look)
 
@@ -190,7 +190,7 @@ async def test_check_names_the_field_and_prints_no_secret(tmp_path: Path) -> Non
 
 async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     database, file = tmp_path / "newer.db", tmp_path / "centralino.toml"
-    settings = changed("storage.database", f"sqlite+aiosqlite:///{database}")
+    settings = changed("storage.database", f"sqlite:///{database}")
     file.write_text(tomli_w.dumps(settings), encoding="utf-8")
     code, text = await command("migrate", "--config", str(file))
     assert code == 0, text
@@ -269,7 +269,7 @@ async def test_withheld_number_is_asked_for_one_to_call_back(world: World, servi
 @contextlib.contextmanager
 def locked(world: World) -> Iterator[None]:
     """Another process writes and writes: nobody else can."""
-    path = world.settings.storage.database.removeprefix("sqlite+aiosqlite:///")
+    path = world.settings.storage.database.removeprefix("sqlite:///")
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
@@ -366,8 +366,8 @@ async def test_mail_server_refuses_for_now(world: World, service: Service) -> No
         call = await leave_and_hang_up(caller, world)
     request = await request_of(world, await message_of(world, call.id))
 
-    async def tried(session: AsyncSession) -> OutboxMail | None:
-        return await session.scalar(select(OutboxMail).where(OutboxMail.last_error.is_not(None)))
+    def tried(session: Session) -> OutboxMail | None:
+        return session.scalar(select(OutboxMail).where(OutboxMail.last_error.is_not(None)))
 
     mail = await world.until(tried)
     assert mail.state is DeliveryState.PENDING
@@ -381,8 +381,8 @@ async def test_mail_server_refuses_for_now(world: World, service: Service) -> No
         sent = await world.mail.wait_for(ROSSI.email or "", request.ticket or "")
         assert sent.recipients == [ROSSI.email]
 
-        async def is_sent(session: AsyncSession) -> bool:
-            return (await session.get_one(OutboxMail, mail.id)).state is DeliveryState.SENT
+        def is_sent(session: Session) -> bool:
+            return (session.get_one(OutboxMail, mail.id)).state is DeliveryState.SENT
 
         await world.until(is_sent)
         [notice] = (await desk.get(f"/api/requests/{request.id}"))["notices"]
@@ -390,9 +390,9 @@ async def test_mail_server_refuses_for_now(world: World, service: Service) -> No
     assert len(world.mail.messages) == 1
 
 
-async def due_now(session: AsyncSession) -> None:
+def due_now(session: Session) -> None:
     """All waiting mail is due."""
-    await session.execute(update(OutboxMail).values(next_attempt_at=utc_now()))
+    session.execute(update(OutboxMail).values(next_attempt_at=utc_now()))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.rig.audio import seconds, similarity
 from centralino.rig.desk import DeskClient
@@ -129,12 +129,12 @@ async def recording(world: World, call_id: str, *, take: int = 1) -> Path:
 async def filed(world: World, call_id: str) -> tuple[Message, Request]:
     """The message of a call and its request, once they are filed."""
 
-    async def seen(session: AsyncSession) -> tuple[Message, Request] | None:
-        call = await session.get_one(Call, call_id)
-        message = await session.get(Message, call.message_id) if call.message_id else None
+    def seen(session: Session) -> tuple[Message, Request] | None:
+        call = session.get_one(Call, call_id)
+        message = session.get(Message, call.message_id) if call.message_id else None
         if message is None or message.request_id is None:
             return None
-        return message, await session.get_one(Request, message.request_id)
+        return message, session.get_one(Request, message.request_id)
 
     return await world.until(seen)
 
@@ -142,8 +142,8 @@ async def filed(world: World, call_id: str) -> tuple[Message, Request]:
 async def agent_until(world: World, username: str, presence: Presence) -> Agent:
     """An agent's row, once it has a presence."""
 
-    async def seen(session: AsyncSession) -> Agent | None:
-        found = [a for a in await queries.agents(session) if a.username == username and a.presence is presence]
+    def seen(session: Session) -> Agent | None:
+        found = [a for a in queries.agents(session) if a.username == username and a.presence is presence]
         return found[0] if found else None
 
     return await world.until(seen)
@@ -170,9 +170,9 @@ async def adopted(desk: DeskClient, call_id: str, *, within: float = 15.0) -> No
 async def offers_of(world: World, call_id: str) -> list[OfferResult | None]:
     """What became of the offers of a call, the first one first."""
 
-    async def results(session: AsyncSession) -> list[OfferResult | None]:
-        call = await session.get_one(Call, call_id)
-        await session.refresh(call, ["offers"])
+    def results(session: Session) -> list[OfferResult | None]:
+        call = session.get_one(Call, call_id)
+        session.refresh(call, ["offers"])
         return [offer.result for offer in call.offers]
 
     return await world.read(results)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 import asterisk_conf
 from centralino.rig.audio import seconds, similarity
@@ -81,8 +81,8 @@ async def leave_message(caller: Phone, world: World, number: str) -> None:
 async def all_filed(world: World, count: int) -> list[tuple[Call, Message, Request]]:
     """Calls, messages and requests, the oldest first, once there are so many."""
 
-    async def seen(session: AsyncSession) -> list[tuple[Call, Message, Request]] | None:
-        rows = await session.execute(
+    def seen(session: Session) -> list[tuple[Call, Message, Request]] | None:
+        rows = session.execute(
             select(Call, Message, Request)
             .join(Message, Message.id == Call.message_id)
             .join(Request, Request.id == Message.request_id)
@@ -94,9 +94,9 @@ async def all_filed(world: World, count: int) -> list[tuple[Call, Message, Reque
     return await world.until(seen)
 
 
-async def counts(session: AsyncSession) -> tuple[int, ...]:
+def counts(session: Session) -> tuple[int, ...]:
     """How many calls, messages and requests there are."""
-    return tuple([await session.scalar(select(func.count()).select_from(t)) or 0 for t in (Call, Message, Request)])
+    return tuple([session.scalar(select(func.count()).select_from(t)) or 0 for t in (Call, Message, Request)])
 
 
 async def test_message_left_while_the_service_is_down(world: World) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.rig.audio import similarity
 from centralino.rig.phone import Event, Phone
@@ -39,8 +39,8 @@ from voicemail.models import Message, MessageState
 pytestmark = pytest.mark.story
 
 
-async def _result(session: AsyncSession, call_id: str) -> OfferResult | None:
-    return (await session.scalars(select(Offer.result).where(Offer.call_id == call_id))).one()
+def _result(session: Session, call_id: str) -> OfferResult | None:
+    return (session.scalars(select(Offer.result).where(Offer.call_id == call_id))).one()
 
 
 async def _in_the_greeting(world: World, caller: Phone) -> Call:
@@ -230,8 +230,8 @@ async def _after_asking_to_record_again(world: World, call: Call, caller: Phone)
     await world.until(lambda session: _take(session, call.id, 2))
 
 
-async def _take(session: AsyncSession, call_id: str, number: int) -> bool:
-    return await session.scalar(select(Message.take).where(Message.call_id == call_id)) == number
+def _take(session: Session, call_id: str, number: int) -> bool:
+    return session.scalar(select(Message.take).where(Message.call_id == call_id)) == number
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from centralino.rig.audio import seconds, similarity
 from centralino.rig.phone import Event
@@ -33,8 +33,8 @@ from voicemail.models import MessageState
 pytestmark = pytest.mark.story
 
 
-async def _requests(session: AsyncSession) -> list[Request]:
-    return list(await session.scalars(select(Request)))
+def _requests(session: Session) -> list[Request]:
+    return list(session.scalars(select(Request)))
 
 
 async def test_a_caller_hears_the_message_again_presses_wrong_keys_and_keeps_it(world: World, service: Service) -> None:
@@ -148,8 +148,8 @@ async def test_a_caller_who_withholds_the_number_keys_one_to_be_called_back_at(w
     await nothing_left(world, service)
 
 
-async def _the_call(session: AsyncSession) -> Call | None:
-    return (await session.scalars(select(Call))).one_or_none()
+def _the_call(session: Session) -> Call | None:
+    return (session.scalars(select(Call))).one_or_none()
 
 
 async def test_the_english_line_speaks_english(world: World, service: Service) -> None:

@@ -59,7 +59,7 @@ def test_values_of_a_wrong_kind_are_shown_but_for_secrets(
     settings["calls"]["calendars"]["edotto"]["holidays"] = "forse"
     settings["calls"]["queues"]["applicativi"] |= {"ring_seconds": "venti", "ring_agents": 1.5, "wrap_up_seconds": -1}
     settings["calls"]["lines"][1]["language"] = "de"
-    settings["storage"]["database"] = "sqlite:////var/lib/centralino/centralino.db"
+    settings["storage"]["database"] = "sqlite+aiosqlite:////var/lib/centralino/centralino.db"
     settings["listen"] = {"port": 70000}
     settings["transcription"]["models"] = "vosk"
     settings["smtp"] = {"host": 25, "port": "posta"}
@@ -74,7 +74,7 @@ def test_values_of_a_wrong_kind_are_shown_but_for_secrets(
         "smtp.host: must be a text in quotes, not 25",
         "smtp.port: must be a whole number, not 'posta'",
         "transcription.models: must be a section or table of its own",
-        "storage.database: must begin with sqlite+aiosqlite://// or postgresql+psycopg://: see docs/settings.md",
+        "storage.database: must begin with sqlite://// or postgresql+psycopg://: see docs/settings.md",
         "listen.port: must be 65535 or less, not 70000",
     ]
 
@@ -188,7 +188,7 @@ def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
 def test_check_tells_what_the_settings_point_to_and_is_not_there(tmp_path: Path, settings: dict[str, Any]) -> None:
     settings["asterisk"] |= {"recordings": str(tmp_path / "recording"), "fallback": str(tmp_path)}
     settings["transcription"]["models"] = {"it": str(tmp_path / "vosk-model-it")}
-    settings["storage"] = {"database": f"sqlite+aiosqlite:///{tmp_path}/x/centralino.db", "audio": str(tmp_path)}
+    settings["storage"] = {"database": f"sqlite:///{tmp_path}/x/centralino.db", "audio": str(tmp_path)}
     settings["calls"]["lines"][0] |= {"greeting": str(tmp_path / "{language}/benvenuto"), "notice": "custom/notice"}
     settings["calls"]["lines"][1]["notice"] = ""
     (tmp_path / "it").mkdir()
@@ -216,7 +216,7 @@ def test_what_this_user_may_not_look_into_is_told_and_stops_nothing(tmp_path: Pa
     closed.mkdir(mode=0o000)
     settings["asterisk"] |= {"recordings": f"{closed}/recording", "fallback": f"{closed}/fallback"}
     settings["transcription"]["models"] = {"it": f"{closed}/vosk-model-it"}
-    settings["storage"] = {"database": f"sqlite+aiosqlite:///{closed}/centralino.db", "audio": f"{closed}/audio"}
+    settings["storage"] = {"database": f"sqlite:///{closed}/centralino.db", "audio": f"{closed}/audio"}
     settings["calls"]["lines"][0]["greeting"] = f"{closed}/benvenuto"
     file = tmp_path / "centralino.toml"
     file.write_text(tomli_w.dumps(settings), encoding="utf-8")
@@ -237,7 +237,7 @@ def test_what_this_user_may_not_look_into_is_told_and_stops_nothing(tmp_path: Pa
 
 
 def test_a_database_that_cannot_be_opened_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite+aiosqlite:///{tmp_path}/no-such-folder/x.db")
+    monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite:///{tmp_path}/no-such-folder/x.db")
     result = CliRunner().invoke(app, ["agent", "list", "--config", str(EXAMPLE)])
     assert result.exit_code == 1
     assert "the database cannot be used: unable to open database file" in result.output
@@ -247,7 +247,7 @@ def test_a_database_that_cannot_be_opened_is_said_plainly(tmp_path: Path, monkey
 def test_an_address_that_is_taken_is_said_plainly_and_nothing_is_touched(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite+aiosqlite:///{tmp_path}/x.db")
+    monkeypatch.setenv("CENTRALINO_STORAGE__DATABASE", f"sqlite:///{tmp_path}/x.db")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         monkeypatch.setenv("CENTRALINO_LISTEN__PORT", str(port))

@@ -25,7 +25,7 @@ async def test_a_lost_asterisk_is_told(served: DeskServer) -> None:
 
 
 async def test_a_database_that_does_not_answer_is_told(served: DeskServer, tmp_path: Path) -> None:
-    away = Database(f"sqlite+aiosqlite:///{tmp_path}/no-such-folder/desk.db")
+    away = Database(f"sqlite:///{tmp_path}/no-such-folder/desk.db")
     served.app.state.desk = replace(served.app.state.desk, database=away)
     async with served.browser() as monitoring:
         answer = await monitoring.get("/health")

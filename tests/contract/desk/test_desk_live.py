@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy.orm import Session
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
@@ -192,8 +193,7 @@ async def test_the_agent_is_connected_while_a_page_is_open(served: DeskServer) -
     heard: asyncio.Queue[None] = asyncio.Queue()
 
     async def connected() -> bool:
-        async with served.database.session() as session:
-            return (await session.get_one(Agent, agent_id)).desk_connected
+        return (await served.database.read(Session.get_one, Agent, agent_id)).desk_connected
 
     async with page(served, "giulia") as (one, _):
         await one.until("agents", agent_id)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import PASSWORD, DeskServer
 from desk.models import DeskSession
@@ -21,9 +22,8 @@ async def test_a_log_in_gives_a_cookie_that_only_the_server_can_use(served: Desk
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
         token = page.cookies["centralino"]
-        async with served.database.session() as session:
-            assert await session.get(DeskSession, token) is None
-            assert await session.get(DeskSession, token_hash(token)) is not None
+        assert await served.database.read(Session.get, DeskSession, token) is None
+        assert await served.database.read(Session.get, DeskSession, token_hash(token)) is not None
         assert (await page.get("/session")).json()["username"] == "giulia"
 
 

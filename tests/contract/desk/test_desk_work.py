@@ -1,10 +1,12 @@
 """What an agent does with calls, requests and messages."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import HOSTILE, DeskServer
 from desk.models import DismissedPop
@@ -13,7 +15,14 @@ from tickets.models import OutboxMail, Phone, Request, Status
 
 pytestmark = pytest.mark.contract
 
+T = TypeVar("T")
+
 FORM = {"kind": "problem", "area": "credentials", "subject": "Password scaduta", "email": "t@asl.example.org"}
+
+
+def everything(session: Session, table: type[T]) -> Sequence[T]:
+    """All rows of a table."""
+    return session.scalars(select(table)).all()
 
 
 async def talking(served: DeskServer, agent_id: int, caller: str | None = "+390805551234") -> str:
@@ -37,10 +46,9 @@ async def test_a_request_is_registered_with_its_ticket_and_the_call_bound_to_it(
         again = await page.post(f"/calls/{call_id}/request", json=FORM)
         assert (again.status_code, again.json()["error"]) == (409, "already_bound")
         assert (await page.get(f"/requests/by-ticket/{request['ticket']}")).json()["id"] == request["id"]
-    async with served.database.session() as session:
-        assert (await session.get_one(Call, call_id)).request_id == request["id"]
-        mails = (await session.scalars(select(OutboxMail))).all()
-        assert [(mail.kind, mail.recipient) for mail in mails] == [("opened", "t@asl.example.org")]
+    assert (await served.database.read(Session.get_one, Call, call_id)).request_id == request["id"]
+    mails = await served.database.read(everything, OutboxMail)
+    assert [(mail.kind, mail.recipient) for mail in mails] == [("opened", "t@asl.example.org")]
 
 
 async def test_solved_on_the_spot_is_opened_and_closed_in_one(served: DeskServer) -> None:
@@ -88,10 +96,9 @@ async def test_who_calls_is_put_right_in_one_click_and_remembered(served: DeskSe
         assert (twice.status_code, twice.json()["error"]) == (409, "duplicate")
         found = await page.get("/contacts", params={"q": "vamo"})
         assert [contact["name"] for contact in found.json()] == ["Vito"]
-    async with served.database.session() as session:
-        numbers = (await session.scalars(select(Phone.e164).where(Phone.contact_id == teresa))).all()
-        assert list(numbers) == ["+390801112222", "+393331234567"]
-        assert (await session.get_one(Call, withheld)).contact_id == teresa
+    phones = await served.database.read(everything, Phone)
+    assert [phone.e164 for phone in phones if phone.contact_id == teresa] == ["+390801112222", "+393331234567"]
+    assert (await served.database.read(Session.get_one, Call, withheld)).contact_id == teresa
 
 
 async def test_a_draft_survives_and_a_dismissal_keeps_its_reason(served: DeskServer) -> None:
@@ -101,11 +108,10 @@ async def test_a_draft_survives_and_a_dismissal_keeps_its_reason(served: DeskSer
         draft = {"subject": "Non stamp", "kind": "problem", "email": "not yet an addr"}
         assert (await page.put(f"/calls/{call_id}/draft", json=draft)).status_code == 204
         assert (await page.post(f"/calls/{call_id}/dismiss", json={"reason": "test"})).status_code == 204
-    async with served.database.session() as session:
-        call = await session.get_one(Call, call_id)
-        assert call.draft is not None
-        assert call.draft["subject"] == "Non stamp"
-        assert (await session.get_one(DismissedPop, (call_id, giulia))).reason == "test"
+    call = await served.database.read(Session.get_one, Call, call_id)
+    assert call.draft is not None
+    assert call.draft["subject"] == "Non stamp"
+    assert (await served.database.read(Session.get_one, DismissedPop, (call_id, giulia))).reason == "test"
 
 
 async def test_another_agents_call_cannot_be_touched(served: DeskServer) -> None:
@@ -223,10 +229,11 @@ async def test_audio_can_be_read_from_any_place_and_listening_is_noted(served: D
 async def test_audio_comes_from_the_audio_folder_only(served: DeskServer, path: str) -> None:
     await served.agent("giulia")
     message = await served.message("m1", "buongiorno")
-    async with served.database.session() as session:
-        row = await session.merge(message)
-        row.audio = path
-        await session.commit()
+
+    def change(session: Session) -> None:
+        session.merge(message).audio = path
+
+    await served.database.run(change)
     async with served.browser("giulia") as page:
         assert (await page.get("/messages/m1/audio")).json()["error"] == "audio_missing"
 
@@ -266,5 +273,4 @@ async def test_bad_input_names_the_field_and_stores_nothing(
         answer = await page.post(f"/calls/{call_id}/request", json=FORM | change)
         assert answer.status_code == 422
         assert list(answer.json()["fields"]) == [field]
-    async with served.database.session() as session:
-        assert (await session.scalars(select(Request))).all() == []
+    assert await served.database.read(everything, Request) == []

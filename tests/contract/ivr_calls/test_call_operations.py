@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from ivr import operations, queries
 from ivr.config import Queue
@@ -21,10 +21,10 @@ QUEUES = {"edotto": Queue(), "secondo": Queue(), "insieme": Queue(ring_agents=2)
 async def on_duty(database: Database, username: str, *queues: str) -> int:
     """An agent who is free for calls, with page and phone."""
 
-    async def add(session: AsyncSession) -> int:
-        agent = await operations.add_agent(session, username, username, f"PJSIP/{username}", queues, now=NOW)
+    def add(session: Session) -> int:
+        agent = operations.add_agent(session, username, username, f"PJSIP/{username}", queues, now=NOW)
         agent.desk_connected = agent.phone_reachable = True
-        return (await operations.go_free(session, agent.id, now=NOW)).id
+        return (operations.go_free(session, agent.id, now=NOW)).id
 
     return await database.run(add)
 
@@ -33,8 +33,8 @@ async def waiting(database: Database, call_id: str, queue: str, *, after: float 
     """A call in the waiting line, `after` seconds later than others."""
     at = NOW + timedelta(seconds=after)
 
-    async def begin(session: AsyncSession) -> None:
-        await operations.begin_call(
+    def begin(session: Session) -> None:
+        operations.begin_call(
             session,
             call_id=call_id,
             channel_id=f"channel-{call_id}",
@@ -45,7 +45,7 @@ async def waiting(database: Database, call_id: str, queue: str, *, after: float 
             contact_id=None,
             now=at,
         )
-        await operations.join_queue(session, call_id, queue, priority=priority, choice=None, now=at)
+        operations.join_queue(session, call_id, queue, priority=priority, choice=None, now=at)
 
     await database.run(begin)
 
@@ -55,8 +55,8 @@ async def offers_for(database: Database, *calls: str) -> list[Offer]:
 
 
 async def agent(database: Database, agent_id: int) -> Agent:
-    async def look(session: AsyncSession) -> Agent:
-        return await session.get_one(Agent, agent_id)
+    def look(session: Session) -> Agent:
+        return session.get_one(Agent, agent_id)
 
     return await database.read(look)
 
@@ -176,8 +176,8 @@ async def test_many_calls_at_once_leave_no_agent_and_no_offer_behind(database: D
     await asyncio.gather(disturb(), *(one(number) for number in range(24)))
     assert {(await agent(database, one_of)).presence for one_of in agents} == {Presence.FREE}
 
-    async def left(session: AsyncSession) -> list[str]:
+    def left(session: Session) -> list[str]:
         unclosed = select(Offer.id).where(Offer.ended_at.is_(None))
-        return [*await session.scalars(unclosed), *[row.id for row in await queries.open_calls(session)]]
+        return [*session.scalars(unclosed), *[row.id for row in queries.open_calls(session)]]
 
     assert await database.read(left) == []

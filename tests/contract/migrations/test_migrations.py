@@ -8,7 +8,6 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy.ext.asyncio import create_async_engine
 
 import desk.models  # noqa: F401 - its tables
 import ivr.models  # noqa: F401 - its tables
@@ -23,18 +22,18 @@ pytestmark = pytest.mark.contract
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/empty.db"
+        return f"sqlite:///{tmp_path}/empty.db"
     made: str = request.getfixturevalue("postgres_server").create_database(f"empty_{tmp_path.name}"[:60])
     return made
 
 
-async def inside(url: str, action: Any) -> Any:
-    engine = create_async_engine(url)
+def inside(url: str, action: Any) -> Any:
+    engine = sa.create_engine(url)
     try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(action)
+        with engine.begin() as connection:
+            return action(connection)
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
 def differs(_context: Any, _column: Any, _other: Any, found: Any, meant: Any) -> bool | None:
@@ -47,17 +46,17 @@ def differs(_context: Any, _column: Any, _other: Any, found: Any, meant: Any) ->
 
 
 async def test_migrated_tables_are_those_of_the_models(url: str) -> None:
-    await migrate(url)
+    migrate(url)
 
     def compare(connection: sa.Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": differs})
         return list(compare_metadata(context, Base.metadata))
 
-    assert await inside(url, compare) == []
+    assert inside(url, compare) == []
 
 
 async def test_times_have_their_zone_in_postgresql_and_tickets_count_on_in_sqlite(url: str) -> None:
-    await migrate(url)
+    migrate(url)
 
     def look(connection: sa.Connection) -> None:
         columns = {column["name"]: column["type"] for column in sa.inspect(connection).get_columns("request")}
@@ -68,34 +67,34 @@ async def test_times_have_their_zone_in_postgresql_and_tickets_count_on_in_sqlit
             assert isinstance(columns["received_at"], sa.DateTime)
             assert columns["received_at"].timezone
 
-    await inside(url, look)
+    inside(url, look)
 
 
 async def test_migrating_again_changes_nothing_and_the_check_is_content(url: str) -> None:
     with pytest.raises(DatabaseBehind, match="at revision none"):
-        await check(url)
-    await migrate(url)
-    await migrate(url)
-    await check(url)
+        check(url)
+    migrate(url)
+    migrate(url)
+    check(url)
 
 
 async def test_services_that_start_together_migrate_once(url: str) -> None:
-    await asyncio.gather(*(migrate(url) for _ in range(4)))
-    await check(url)
+    await asyncio.gather(*(asyncio.to_thread(migrate, url) for _ in range(4)))
+    check(url)
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(url: str) -> None:
-    await migrate(url)
-    await inside(url, lambda c: c.execute(sa.text("UPDATE alembic_version SET version_num = 'ffff'")))
+    migrate(url)
+    inside(url, lambda c: c.execute(sa.text("UPDATE alembic_version SET version_num = 'ffff'")))
     for action in (migrate, check):
         with pytest.raises(DatabaseNewer, match="does not know its revision ffff"):
-            await action(url)
+            action(url)
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(url: str) -> None:
     # The last table of the first revision is in the way.
-    await inside(url, lambda c: c.execute(sa.text("CREATE TABLE offer (id INTEGER)")))
+    inside(url, lambda c: c.execute(sa.text("CREATE TABLE offer (id INTEGER)")))
     with pytest.raises(sa.exc.DBAPIError):
-        await migrate(url)
-    tables = await inside(url, lambda c: sa.inspect(c).get_table_names())
+        migrate(url)
+    tables = inside(url, lambda c: sa.inspect(c).get_table_names())
     assert tables == ["offer"]

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from typing import Any
 
+import aiosmtpd.smtp
 import pytest
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, Envelope
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from tickets import operations, outbox
 from tickets.database import Database
@@ -33,21 +34,21 @@ class Inbox:
         self.connections = 0
 
     async def handle_EHLO(  # noqa: N802
-        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
+        self, _server: SMTP, session: aiosmtpd.smtp.Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         self.connections += 1
         session.host_name = hostname
         return responses
 
     async def handle_RCPT(  # noqa: N802
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+        self, _server: SMTP, _session: aiosmtpd.smtp.Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         answer = self.answers.get(address, "250 ok")
         if answer.startswith("250"):
             envelope.rcpt_tos.append(address)
         return answer
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: SMTP, _session: aiosmtpd.smtp.Session, envelope: Envelope) -> str:  # noqa: N802
         if self.at_data.startswith("250"):
             self.envelopes.append(envelope)
         return self.at_data
@@ -84,11 +85,11 @@ async def opened(database: Database, notices: Notices, email: str, subject: str 
 
 
 async def look(database: Database, request_id: int) -> tuple[OutboxMail, list[tuple[str, Any]]]:
-    async def read(session: AsyncSession) -> tuple[OutboxMail, list[tuple[str, Any]]]:
-        mail = (await session.scalars(select(OutboxMail).where(OutboxMail.request_id == request_id))).first()
+    def read(session: Session) -> tuple[OutboxMail, list[tuple[str, Any]]]:
+        mail = (session.scalars(select(OutboxMail).where(OutboxMail.request_id == request_id))).first()
         assert mail is not None
         events = select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
-        later = (await session.scalars(events)).all()[1:]
+        later = (session.scalars(events)).all()[1:]
         return mail, [(event.kind, event.details.get("error")) for event in later]
 
     return await database.read(read)

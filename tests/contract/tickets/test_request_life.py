@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from tickets import operations, queries
 from tickets.database import Change, Database
@@ -47,13 +47,13 @@ class Detail(NamedTuple):
 
 
 async def detail(database: Database, request_id: int) -> Detail:
-    async def read(session: AsyncSession) -> Detail:
+    def read(session: Session) -> Detail:
         events = select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
         notices = select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id)
         return Detail(
-            await session.get_one(Request, request_id),
-            (await session.scalars(events)).all(),
-            (await session.scalars(notices)).all(),
+            session.get_one(Request, request_id),
+            (session.scalars(events)).all(),
+            (session.scalars(notices)).all(),
         )
 
     return await database.read(read)
@@ -103,10 +103,10 @@ async def test_a_request_by_phone_is_in_charge_of_the_agent_at_once(database: Da
 
 
 async def test_a_request_may_be_solved_on_the_spot_in_one_transaction(database: Database, notices: Notices) -> None:
-    async def solve(session: AsyncSession) -> Request:
+    def solve(session: Session) -> Request:
         fields: dict[str, Any] = {"channel": Channel.PHONE, "actor": "bruno", "email": "anna@asl.example"}
-        request = await operations.open_request(session, new(**fields), notices, now=NOW)
-        return await operations.close_request(
+        request = operations.open_request(session, new(**fields), notices, now=NOW)
+        return operations.close_request(
             session, request.id, notices, solution="Spiegato al telefono.", actor="bruno", now=NOW
         )
 
@@ -258,9 +258,9 @@ async def test_what_does_not_exist_is_said_so(database: Database, notices: Notic
 async def test_a_ticket_number_is_never_used_again(database: Database, notices: Notices) -> None:
     first = await opened(database, notices)
 
-    async def erase(session: AsyncSession) -> None:
-        await session.execute(delete(RequestEvent))
-        await session.execute(delete(Request))
+    def erase(session: Session) -> None:
+        session.execute(delete(RequestEvent))
+        session.execute(delete(Request))
 
     await database.run(erase)
     second = await opened(database, notices)

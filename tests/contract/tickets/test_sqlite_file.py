@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from tickets.database import Base, Database
 
@@ -17,20 +17,19 @@ pytestmark = pytest.mark.contract
 LOOK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM company').fetchone()"
 
 
-async def add(session: AsyncSession, name: str) -> None:
-    await session.execute(text("INSERT INTO company (name) VALUES (:name)"), {"name": name})
+def add(session: Session, name: str) -> None:
+    session.execute(text("INSERT INTO company (name) VALUES (:name)"), {"name": name})
 
 
 async def test_what_is_committed_is_there_for_others_that_come_and_go(tmp_path: Path) -> None:
     """Two connections of ours, as soon as two things are done at once; another process opens and closes meanwhile."""
     file = tmp_path / "centralino.db"
-    database = Database(f"sqlite+aiosqlite:///{file}")
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    database = Database(f"sqlite:///{file}")
+    Base.metadata.create_all(database.engine)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    async with database.session() as one, database.session() as other:
-        await one.execute(text("SELECT 1"))
-        await other.execute(text("SELECT 1"))
+    with database.engine.connect() as one, database.engine.connect() as other:
+        one.execute(text("SELECT 1"))
+        other.execute(text("SELECT 1"))
     for number in range(5):
         await database.run(add, f"ASL {number}")
         subprocess.run([sys.executable, "-c", LOOK, str(file)], check=True)  # noqa: ASYNC221 - a moment

@@ -11,9 +11,8 @@ from tickets.notices import Notices, NoticeSettings
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path}/test.db")
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    database = Database(f"sqlite:///{tmp_path}/test.db")
+    Base.metadata.create_all(database.engine)
     yield database
     await database.close()
 

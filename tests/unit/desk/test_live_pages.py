@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import CALLS
 from desk.live import MAX_UNSENT, Live
@@ -54,9 +55,8 @@ def now() -> datetime:
 
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[Live]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'live.db'}")
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    database = Database(f"sqlite:///{tmp_path / 'live.db'}")
+    Base.metadata.create_all(database.engine)
     async with Live(database, CALLS, DeskSettings(grace_seconds=0), timezone="Europe/Rome", now=now) as pages:
         yield pages
     await database.close()
@@ -177,8 +177,7 @@ async def test_an_agent_is_connected_until_the_last_page_is_gone(live: Live) -> 
     who = Who(me, 1, "sha", now() + timedelta(hours=1))
 
     async def connected() -> bool:
-        async with live.database.session() as session:
-            return (await session.get_one(Agent, agent.id)).desk_connected
+        return (await live.database.read(Session.get_one, Agent, agent.id)).desk_connected
 
     sockets = Socket(), Socket()
     pages = [asyncio.create_task(live.serve(socket, who)) for socket in sockets]

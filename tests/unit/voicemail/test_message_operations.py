@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from tickets import operations as tickets
 from tickets.database import Change, Database
@@ -52,9 +52,9 @@ async def get(database: Database, message_id: str = "m1") -> Message:
 
 
 async def events(database: Database, request: Request) -> list[str]:
-    async def kinds(session: AsyncSession) -> list[str]:
+    def kinds(session: Session) -> list[str]:
         query = select(RequestEvent.kind).where(RequestEvent.request_id == request.id).order_by(RequestEvent.id)
-        return list(await session.scalars(query))
+        return list(session.scalars(query))
 
     return await database.read(kinds)
 
@@ -174,8 +174,8 @@ async def test_the_contact_gets_the_notice_and_the_request_its_company(database:
     assert request is not None
     assert request.company_id == company.id
 
-    async def recipients(session: AsyncSession) -> list[str]:
-        return list(await session.scalars(select(OutboxMail.recipient)))
+    def recipients(session: Session) -> list[str]:
+        return list(session.scalars(select(OutboxMail.recipient)))
 
     assert await database.read(recipients) == ["maria@example.org"]
 
