@@ -18,7 +18,7 @@ from ivr.assignment import FreeAgent, WaitingCall, assign
 from ivr.config import Queue
 from ivr.errors import AgentRefused, PresenceRefused
 from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
-from tickets.database import UTCDateTime, announce
+from tickets.database import UTCDateTime, announce, execute
 from tickets.texts import clean_line
 
 WAITING = "waiting"
@@ -50,7 +50,8 @@ def begin_call(
     now: datetime,
 ) -> None:
     """Write the row of a call that has just reached the line. `caller` is E.164 where it could be read."""
-    session.execute(
+    execute(
+        session,
         _BEGIN,
         {
             "id": call_id,
@@ -79,7 +80,7 @@ _BOOKMARK = (
 def bookmark(session: Session, /, call_id: str, phase: Phase, **columns: Any) -> None:
     """Write that a call begins a step; `columns` are set with it. Does nothing to a call that has ended."""
     statement = _BOOKMARK.values(**columns) if columns else _BOOKMARK
-    session.execute(statement, {"of_call": call_id, "next_phase": phase})
+    execute(session, statement, {"of_call": call_id, "next_phase": phase})
     announce(session, "call", call_id)
 
 
@@ -102,7 +103,8 @@ _JOIN = (
 
 def join_queue(session: Session, call_id: str, queue: str, *, priority: int, choice: str | None, now: datetime) -> None:
     """Put a call into the waiting line; one that waited there before keeps its place."""
-    session.execute(
+    execute(
+        session,
         _JOIN,
         {"of_call": call_id, "next_queue": queue, "next_priority": priority, "next_choice": choice, "now": now},
     )
@@ -160,15 +162,15 @@ def make_offers(session: Session, held: Sequence[str], queues: Mapping[str, Queu
 
     Returns the new offers; their calls are in phase `ringing` and their agents in presence `ringing`.
     """
-    agents = [FreeAgent(row.id, row.queues, row.free_since or now) for row in session.execute(_FREE_AGENTS)]
+    agents = [FreeAgent(row.id, row.queues, row.free_since or now) for row in execute(session, _FREE_AGENTS)]
     if not agents:
         return []
     served = sorted({queue for agent in agents for queue in agent.queues})
-    waiting = (session.execute(_LINE, {"held": held, "queues": served})).all()
+    waiting = (execute(session, _LINE, {"held": held, "queues": served})).all()
     if not waiting:
         return []
     tried: dict[str, set[int]] = {}
-    for call_id, agent_id in session.execute(_TRIED, {"calls": [row.id for row in waiting]}):
+    for call_id, agent_id in execute(session, _TRIED, {"calls": [row.id for row in waiting]}).tuples():
         tried.setdefault(call_id, set()).add(agent_id)
     calls = [WaitingCall(row.id, row.queue, row.priority, row.queued_at, tried.get(row.id, ())) for row in waiting]
     offers = []
@@ -194,23 +196,25 @@ _CLAIM = (
     .execution_options(synchronize_session=False)
 )
 
+_OFFER = insert(Offer)
+
 
 def _claim(session: Session, agent_id: int, call_id: str, *, now: datetime) -> Offer | None:
-    claimed = session.execute(_CLAIM, {"of_agent": agent_id, "for_call": call_id, "now": now})
+    claimed = execute(session, _CLAIM, {"of_agent": agent_id, "for_call": call_id, "now": now})
     endpoint = claimed.scalar_one_or_none()
     if endpoint is None:
         return None
-    offer = Offer(
-        id=f"centralino-{uuid.uuid4().hex[:20]}",
-        call_id=call_id,
-        agent_id=agent_id,
-        endpoint=endpoint,
-        offered_at=now,
-    )
-    session.add(offer)
+    offer = {
+        "id": f"centralino-{uuid.uuid4().hex[:20]}",
+        "call_id": call_id,
+        "agent_id": agent_id,
+        "endpoint": endpoint,
+        "offered_at": now,
+    }
+    execute(session, _OFFER, offer)
     announce(session, "agent", agent_id)
     announce(session, "call", call_id)
-    return offer
+    return Offer(**offer)
 
 
 def end_offer(session: Session, offer_id: str, result: OfferResult, *, misses_before_pause: int, now: datetime) -> None:
@@ -277,16 +281,16 @@ _OFFER_ANSWERED = (
 def answer_offer(session: Session, offer: Offer, *, bridge_id: str, now: datetime) -> None:
     """An agent has answered: the call is `talking` and so is the agent."""
     talk = {"of_call": offer.call_id, "by_agent": offer.agent_id, "by_channel": offer.id, "in_bridge": bridge_id}
-    session.execute(_TALK, {**talk, "now": now})
-    session.execute(_AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
-    session.execute(_OFFER_ANSWERED, {"of_offer": offer.id, "now": now})
+    execute(session, _TALK, {**talk, "now": now})
+    execute(session, _AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
+    execute(session, _OFFER_ANSWERED, {"of_offer": offer.id, "now": now})
     announce(session, "agent", offer.agent_id)
     announce(session, "call", offer.call_id)
 
 
 def begin_consultation(session: Session, offer: Offer, *, now: datetime) -> None:
     """An agent who is asked has answered, and talks; the call stays with the one who asks."""
-    session.execute(_AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
+    execute(session, _AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
     announce(session, "agent", offer.agent_id)
     announce(session, "call", offer.call_id)
 
@@ -321,7 +325,7 @@ def end_call(
     now: datetime,
 ) -> bool:
     """Close a call's row with its outcome and let go of every agent it held; False when it was closed already."""
-    closed = session.execute(_END, {"of_call": call_id, "how": outcome, "why": note, "now": now})
+    closed = execute(session, _END, {"of_call": call_id, "how": outcome, "why": note, "now": now})
     if _rows(closed) != 1:
         return False
     announce(session, "call", call_id)

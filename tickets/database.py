@@ -13,7 +13,7 @@ import contextlib
 import enum
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
-from sqlalchemy import Connection, DateTime, Dialect, Engine, Enum, MetaData, event, types
+from sqlalchemy import Connection, CursorResult, DateTime, Dialect, Engine, Enum, Executable, MetaData, event, types
 from sqlalchemy import create_engine as sqlalchemy_engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -99,6 +99,16 @@ READERS = 4
 """Threads that read. More would not read faster: Python runs one at a time, except while a database works."""
 SERVER_WRITERS = 8
 """Threads that write to a server. SQLite knows one writer at a time: one thread is its queue, and a fair one."""
+
+
+def execute(session: Session, statement: Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
+    """Run a statement made once, on rows and not on objects; for the steps of every call.
+
+    It is what `session.execute` does, without what that does for objects: half the time of a short statement. Objects
+    that the session holds already are not told what it changed.
+    """
+    session.flush()
+    return session.connection().execute(statement, parameters)
 
 
 def create_engine(url: str, **options: Any) -> Engine:
