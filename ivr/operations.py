@@ -170,8 +170,8 @@ def make_offers(session: Session, held: Sequence[str], queues: Mapping[str, Queu
     if not waiting:
         return []
     tried: dict[str, set[int]] = {}
-    for call_id, agent_id in execute(session, _TRIED, {"calls": [row.id for row in waiting]}).tuples():
-        tried.setdefault(call_id, set()).add(agent_id)
+    for offer in execute(session, _TRIED, {"calls": [row.id for row in waiting]}):
+        tried.setdefault(offer.call_id, set()).add(offer.agent_id)
     calls = [WaitingCall(row.id, row.queue, row.priority, row.queued_at, tried.get(row.id, ())) for row in waiting]
     offers = []
     for assignment in assign(calls, agents, {name: queue.ring_agents for name, queue in queues.items()}):

@@ -39,6 +39,7 @@ class PhoneNumber:
         return self.e164 or self.digits
 
 
+@functools.lru_cache(maxsize=1024)  # a call asks several times
 def parse_phone_number(raw: str | None, region: str = "IT") -> PhoneNumber:
     """Read a number in any usual form (`00` or `+` prefix, slashes, blanks, `tel:`, an extension); never raises.
 

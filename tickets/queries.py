@@ -1,18 +1,22 @@
 """Reading: who is calling, which requests there are, one request with its history, the directory."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, or_, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session, selectinload
 
+from tickets.database import execute
 from tickets.models import CLOSED_STATUSES, Company, Contact, Phone, Request, RequestEvent
 from tickets.operations import PROMISE_MISSED, UNTAKEN
 from tickets.phone_numbers import parse_phone_number
 from tickets.texts import clean_line
 from tickets.ticket_numbers import read_ticket_number
+
+T = TypeVar("T", Company, Contact)
 
 
 class Confidence(enum.StrEnum):
@@ -42,11 +46,10 @@ class CallerMatch:
 
 # Made once, since it runs for every call. Far more people than these cannot be shown; exact numbers come first.
 _PHONES = (
-    select(Phone)
+    select(Phone.e164, Phone.contact_id, Phone.company_id)
     .where(or_(Phone.e164 == bindparam("number"), Phone.tail == bindparam("tail")))
     .order_by(case((Phone.e164 == bindparam("number"), 0), else_=1), Phone.id)
     .limit(50)
-    .options(joinedload(Phone.contact), joinedload(Phone.company))
 )
 
 
@@ -61,13 +64,17 @@ def identify_caller(session: Session, caller: str | None) -> CallerMatch:
         return CallerMatch(Confidence.WITHHELD, reason="withheld")
     if best is None:
         return CallerMatch(Confidence.UNKNOWN)
-    found = (session.scalars(_PHONES, {"number": best, "tail": number.tail})).all()
+    found = execute(session, _PHONES, {"number": best, "tail": number.tail}).all()
+    if not found:
+        return CallerMatch(Confidence.UNKNOWN, number=best)
+    people = _by_id(session, Contact, [phone.contact_id for phone in found])
+    owners = _by_id(session, Company, [phone.company_id for phone in found])
     exact = [phone for phone in found if phone.e164 == best]
     for phones, alone, shared, of_company in (
         (exact, "exact_number", "shared_number", "company_number"),
         (found, "number_ending", "number_ending", "company_number_ending"),
     ):
-        contacts = list({phone.contact_id: phone.contact for phone in phones if phone.contact is not None}.values())
+        contacts = list({id_: people[id_] for phone in phones if (id_ := phone.contact_id) in people}.values())
         if len(contacts) > 1:
             companies = {contact.company_id: contact.company for contact in contacts}
             company = contacts[0].company if len(companies) == 1 else None
@@ -75,10 +82,17 @@ def identify_caller(session: Session, caller: str | None) -> CallerMatch:
         if contacts:
             confidence = Confidence.KNOWN if phones is exact else Confidence.PROBABLE
             return CallerMatch(confidence, contacts, contacts[0].company, alone, best)
-        company = next((phone.company for phone in phones if phone.company is not None), None)
+        company = next((owners[phone.company_id] for phone in phones if phone.company_id in owners), None)
         if company is not None:
             return CallerMatch(Confidence.PROBABLE, [], company, of_company, best)
     return CallerMatch(Confidence.UNKNOWN, number=best)
+
+
+def _by_id(session: Session, table: type[T], ids: Iterable[int | None]) -> dict[int | None, T]:
+    wanted = {id_ for id_ in ids if id_ is not None}
+    if not wanted:
+        return {}
+    return {row.id: row for row in session.scalars(select(table).where(table.id.in_(wanted)))}
 
 
 def requests_of_caller(session: Session, match: CallerMatch, limit: int = 20) -> list[Request]:
