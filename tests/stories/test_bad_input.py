@@ -300,7 +300,7 @@ async def test_the_service_fails_at_the_pick_up_and_the_dialplan_takes_the_messa
 ) -> None:
     """Whatever goes wrong inside: the caller can leave a message, and no phone is left in silence."""
 
-    async def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("something nobody thought of")
 
     monkeypatch.setattr(operations, "answer_offer", fail)
