@@ -361,4 +361,4 @@ def _texts(session: Session) -> dict[str, str]:
 
 def _all_transcribed(session: Session) -> bool:
     open_states = (TranscriptState.WAITING, TranscriptState.RUNNING)
-    return (session.scalar(select(Message.id).where(Message.transcript_state.in_(open_states)).limit(1))) is None
+    return session.scalar(select(Message.id).where(Message.transcript_state.in_(open_states)).limit(1)) is None

@@ -129,7 +129,7 @@ def _used(process: psutil.Process) -> float:
 
 def _staff(session: Session, count: int, pages: bool) -> None:
     now = utc_now()
-    agents = (session.scalars(select(Agent).order_by(Agent.id))).all()
+    agents = session.scalars(select(Agent).order_by(Agent.id)).all()
     for index, agent in enumerate(agents):
         if index < count:
             operations.go_free(session, agent.id, now=now)
@@ -141,7 +141,7 @@ def _staff(session: Session, count: int, pages: bool) -> None:
 
 def _all_free(session: Session) -> bool:
     busy = (Presence.RINGING, Presence.TALKING, Presence.WRAP_UP)
-    return (session.scalar(select(Agent.id).where(Agent.presence.in_(busy)).limit(1))) is None
+    return session.scalar(select(Agent.id).where(Agent.presence.in_(busy)).limit(1)) is None
 
 
 def _filed(session: Session) -> int:
@@ -149,7 +149,7 @@ def _filed(session: Session) -> int:
 
 
 def _reachable(session: Session) -> bool:
-    return (session.scalar(select(Agent.id).where(Agent.phone_reachable.is_(False)).limit(1))) is None
+    return session.scalar(select(Agent.id).where(Agent.phone_reachable.is_(False)).limit(1)) is None
 
 
 def _calls() -> dict[str, Any]:

@@ -73,13 +73,11 @@ def roles(session: Session) -> dict[int, Role]:
 def who_has(session: Session, token: str, *, now: datetime) -> Who | None:
     """The person whose log-in cookie this is; None when it is unknown or over."""
     sha256 = token_hash(token)
-    row = (
-        session.execute(
-            select(Account, DeskSession.expires_at, Agent.name)
-            .join(DeskSession, DeskSession.account_id == Account.id)
-            .outerjoin(Agent, Agent.id == Account.agent_id)
-            .where(DeskSession.token_sha256 == sha256, DeskSession.expires_at > now)
-        )
+    row = session.execute(
+        select(Account, DeskSession.expires_at, Agent.name)
+        .join(DeskSession, DeskSession.account_id == Account.id)
+        .outerjoin(Agent, Agent.id == Account.agent_id)
+        .where(DeskSession.token_sha256 == sha256, DeskSession.expires_at > now)
     ).one_or_none()
     if row is None:
         return None
@@ -319,10 +317,8 @@ def request_page(session: Session, calls: CallsConfig, request_id: int, language
         select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
     )
     notices = session.scalars(select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id))
-    messages = (
-        session.execute(
-            select(Message.id, Message.line).where(Message.request_id == request_id).order_by(Message.started_at)
-        )
+    messages = session.execute(
+        select(Message.id, Message.line).where(Message.request_id == request_id).order_by(Message.started_at)
     ).all()
     return RequestDetail(
         **request_view(request).model_dump(),
@@ -340,13 +336,11 @@ def request_page(session: Session, calls: CallsConfig, request_id: int, language
 
 def message_page(session: Session, calls: CallsConfig, message_id: str, language: str) -> MessageDetail | None:
     """A message with its words."""
-    row = (
-        session.execute(
-            select(Message, Request, Contact)
-            .outerjoin(Request, Request.id == Message.request_id)
-            .outerjoin(Contact, Contact.id == Message.contact_id)
-            .where(Message.id == message_id)
-        )
+    row = session.execute(
+        select(Message, Request, Contact)
+        .outerjoin(Request, Request.id == Message.request_id)
+        .outerjoin(Contact, Contact.id == Message.contact_id)
+        .where(Message.id == message_id)
     ).one_or_none()
     if row is None:
         return None

@@ -166,7 +166,7 @@ def make_offers(session: Session, held: Sequence[str], queues: Mapping[str, Queu
     if not agents:
         return []
     served = sorted({queue for agent in agents for queue in agent.queues})
-    waiting = (execute(session, _LINE, {"held": held, "queues": served})).all()
+    waiting = execute(session, _LINE, {"held": held, "queues": served}).all()
     if not waiting:
         return []
     tried: dict[str, set[int]] = {}

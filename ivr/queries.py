@@ -38,7 +38,7 @@ def agents_on_duty(session: Session, queue: str) -> int:
 
 def open_calls(session: Session) -> Sequence[Call]:
     """Every call without an outcome, oldest first."""
-    return (session.scalars(select(Call).where(Call.ended_at.is_(None)).order_by(Call.started_at))).all()
+    return session.scalars(select(Call).where(Call.ended_at.is_(None)).order_by(Call.started_at)).all()
 
 
 def call(session: Session, call_id: str) -> Call | None:
@@ -48,28 +48,26 @@ def call(session: Session, call_id: str) -> Call | None:
 
 def call_on_channel(session: Session, channel_id: str) -> Call | None:
     """The call of a channel of Asterisk."""
-    return (session.scalars(select(Call).where(Call.channel_id == channel_id).limit(1))).one_or_none()
+    return session.scalars(select(Call).where(Call.channel_id == channel_id).limit(1)).one_or_none()
 
 
 def open_offers(session: Session, call_id: str) -> Sequence[Offer]:
     """The offers of a call that still ring."""
-    return (session.scalars(select(Offer).where(Offer.call_id == call_id, Offer.ended_at.is_(None)))).all()
+    return session.scalars(select(Offer).where(Offer.call_id == call_id, Offer.ended_at.is_(None))).all()
 
 
 def waiting_calls(session: Session) -> Sequence[Call]:
     """The waiting line, in the order it is served, with the calls that ring already."""
-    return (
-        session.scalars(
-            select(Call)
-            .where(Call.phase.in_((Phase.WAITING, Phase.RINGING)))
-            .order_by(Call.priority.desc(), Call.queued_at, Call.id)
-        )
+    return session.scalars(
+        select(Call)
+        .where(Call.phase.in_((Phase.WAITING, Phase.RINGING)))
+        .order_by(Call.priority.desc(), Call.queued_at, Call.id)
     ).all()
 
 
 def agents(session: Session) -> Sequence[Agent]:
     """All agents by name, without those who have left."""
-    return (session.scalars(select(Agent).where(NOT_LEFT).order_by(Agent.name))).all()
+    return session.scalars(select(Agent).where(NOT_LEFT).order_by(Agent.name)).all()
 
 
 def phones(session: Session) -> dict[str, bool]:
@@ -80,4 +78,4 @@ def phones(session: Session) -> dict[str, bool]:
 
 def attempts_since(session: Session, caller: str, since: datetime) -> int:
     """How many calls came from a number since a time."""
-    return (session.scalar(select(func.count()).where(Call.caller == caller, Call.started_at >= since))) or 0
+    return session.scalar(select(func.count()).where(Call.caller == caller, Call.started_at >= since)) or 0

@@ -182,4 +182,4 @@ def contacts(session: Session, text: str, limit: int = 20) -> Sequence[Contact]:
         query = query.where(or_(every_word, by_number))
     else:
         query = query.where(every_word)
-    return (session.scalars(query.order_by(Contact.name, Contact.id).limit(limit))).all()
+    return session.scalars(query.order_by(Contact.name, Contact.id).limit(limit)).all()

@@ -265,7 +265,7 @@ def lease_next(
         query = query.where(Message.language.in_(languages))
     if only is not None:
         query = query.where(Message.id.in_(only))
-    for message_id, attempts in (session.execute(query.with_for_update(skip_locked=True))).all():
+    for message_id, attempts in session.execute(query.with_for_update(skip_locked=True)).all():
         if attempts >= MOST_ATTEMPTS:
             # Its failures could not even be noted: each time the whole service went down with it.
             transcript_failed(session, message_id, "the service stopped at every attempt", now=now)

@@ -22,7 +22,7 @@ def message(session: Session, message_id: str) -> Message:
 def messages_recording(session: Session) -> Sequence[Message]:
     """Messages that have begun and were never filed: being recorded now, or left behind by a crash."""
     query = select(Message).where(Message.state == MessageState.RECORDING).order_by(Message.started_at)
-    return (session.scalars(query)).all()
+    return session.scalars(query).all()
 
 
 def messages_past_keeping(session: Session, before: datetime, limit: int = 500) -> Sequence[Message]:
@@ -36,13 +36,13 @@ def messages_past_keeping(session: Session, before: datetime, limit: int = 500) 
         )
         .limit(limit)
     )
-    return (session.scalars(query)).all()
+    return session.scalars(query).all()
 
 
 def ids_over(session: Session, ids: Collection[str]) -> Sequence[str]:
     """Which of these messages are no longer being recorded."""
     query = select(Message.id).where(Message.id.in_(ids), Message.state != MessageState.RECORDING)
-    return (session.scalars(query)).all()
+    return session.scalars(query).all()
 
 
 def transcript_due(now: datetime) -> ColumnElement[bool]:

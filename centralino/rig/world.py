@@ -228,7 +228,7 @@ class World:
 
         def seen(session: Session) -> Call | None:
             newest = select(Call).where(Call.caller == number).order_by(Call.started_at.desc()).limit(1)
-            return (session.scalars(newest)).one_or_none()
+            return session.scalars(newest).one_or_none()
 
         return await self.until(seen, within=within)
 
@@ -305,7 +305,7 @@ class ServiceProcess:
 
 
 def _no_open_call(session: Session) -> bool:
-    return (session.scalar(select(Call.id).where(Call.ended_at.is_(None)).limit(1))) is None
+    return session.scalar(select(Call.id).where(Call.ended_at.is_(None)).limit(1)) is None
 
 
 def _all_calls(session: Session) -> list[str]:

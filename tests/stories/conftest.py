@@ -124,7 +124,7 @@ class OnDuty:
         """As it is stored; the page shows it a moment later."""
 
         def look(session: Session) -> str:
-            return (session.get_one(Agent, self.id)).presence
+            return session.get_one(Agent, self.id).presence
 
         return await self._world.read(look)
 

@@ -44,7 +44,7 @@ async def newest_call(world: World, seen: Any = lambda row: True) -> Call:
     """The newest call, whoever the caller is, once `seen` is true of it."""
 
     def look(session: Session) -> Call | None:
-        row = (session.scalars(select(Call).order_by(Call.started_at.desc()).limit(1))).one_or_none()
+        row = session.scalars(select(Call).order_by(Call.started_at.desc()).limit(1)).one_or_none()
         return row if row is not None and seen(row) else None
 
     return await world.until(look, within=30)
@@ -382,7 +382,7 @@ async def test_mail_server_refuses_for_now(world: World, service: Service) -> No
         assert sent.recipients == [ROSSI.email]
 
         def is_sent(session: Session) -> bool:
-            return (session.get_one(OutboxMail, mail.id)).state is DeliveryState.SENT
+            return session.get_one(OutboxMail, mail.id).state is DeliveryState.SENT
 
         await world.until(is_sent)
         [notice] = (await desk.get(f"/api/requests/{request.id}"))["notices"]

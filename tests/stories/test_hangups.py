@@ -40,7 +40,7 @@ pytestmark = pytest.mark.story
 
 
 def _result(session: Session, call_id: str) -> OfferResult | None:
-    return (session.scalars(select(Offer.result).where(Offer.call_id == call_id))).one()
+    return session.scalars(select(Offer.result).where(Offer.call_id == call_id)).one()
 
 
 async def _in_the_greeting(world: World, caller: Phone) -> Call:

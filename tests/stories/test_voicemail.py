@@ -149,7 +149,7 @@ async def test_a_caller_who_withholds_the_number_keys_one_to_be_called_back_at(w
 
 
 def _the_call(session: Session) -> Call | None:
-    return (session.scalars(select(Call))).one_or_none()
+    return session.scalars(select(Call)).one_or_none()
 
 
 async def test_the_english_line_speaks_english(world: World, service: Service) -> None:

@@ -86,10 +86,10 @@ async def opened(database: Database, notices: Notices, email: str, subject: str 
 
 async def look(database: Database, request_id: int) -> tuple[OutboxMail, list[tuple[str, Any]]]:
     def read(session: Session) -> tuple[OutboxMail, list[tuple[str, Any]]]:
-        mail = (session.scalars(select(OutboxMail).where(OutboxMail.request_id == request_id))).first()
+        mail = session.scalars(select(OutboxMail).where(OutboxMail.request_id == request_id)).first()
         assert mail is not None
         events = select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
-        later = (session.scalars(events)).all()[1:]
+        later = session.scalars(events).all()[1:]
         return mail, [(event.kind, event.details.get("error")) for event in later]
 
     return await database.read(read)

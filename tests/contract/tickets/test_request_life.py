@@ -52,8 +52,8 @@ async def detail(database: Database, request_id: int) -> Detail:
         notices = select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id)
         return Detail(
             session.get_one(Request, request_id),
-            (session.scalars(events)).all(),
-            (session.scalars(notices)).all(),
+            session.scalars(events).all(),
+            session.scalars(notices).all(),
         )
 
     return await database.read(read)
