@@ -122,7 +122,8 @@ class Site(_Model):
     Recordings made over ARI always go to `recording` under Asterisk's spool directory; `fallback_spool` is where the
     dialplan itself records when the service does not answer, `message_seconds` at most, and until nothing was said for
     `message_silence_seconds`. `anonymous_calls` lets anybody call in without a trunk:
-    for demo and tests on the loopback address only.
+    for demo and tests on the loopback address only. `workers`: several share the calls, each with a Stasis application
+    of its own, whose name begins with `stasis_app` and a hyphen.
     """
 
     bind: IPv4Address = IPv4Address("127.0.0.1")
@@ -133,6 +134,7 @@ class Site(_Model):
     ari_username: Name = "centralino"
     ari_password: Secret
     stasis_app: Name = "centralino"
+    workers: bool = False
     language: Literal["it", "en"] = "it"
     fallback_spool: PlainPath = Path("/var/spool/asterisk/centralino-fallback")
     message_seconds: int = Field(default=180, ge=1)

@@ -32,7 +32,7 @@ from centralino.rig.world import PASSWORD, TIMEZONE, Colleague, Person, World, a
 from centralino.serve import Service, utc_now
 from centralino.terminal import terminal
 from ivr.models import Call, Outcome, Phase
-from tickets.database import Change
+from tickets.changes import Change
 from tickets.models import Request
 from voicemail.models import Message, TranscriptState
 

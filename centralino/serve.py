@@ -18,6 +18,7 @@ from centralino.migrate import migrate
 from centralino.settings import Settings, what_is_broken
 from desk.app import create_app
 from desk.live import Live
+from ivr.leases import BEAT_SECONDS
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
 from schedules.clock import Clock
@@ -62,13 +63,21 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await asyncio.to_thread(migrate, settings.storage.database)
         database = Database(settings.storage.database)
         stack.push_async_callback(database.close)
+        await stack.enter_async_context(database.hearing_others())
         notices = Notices(settings.notices)
         audio = AudioStore(settings.storage.audio)
         transcriber = await stack.enter_async_context(
             Transcriber(database, settings.storage.audio, settings.transcription)
         )
         live = await stack.enter_async_context(
-            Live(database, settings.calls, settings.desk, timezone=settings.notices.timezone, now=utc_now)
+            Live(
+                database,
+                settings.calls,
+                settings.desk,
+                worker=settings.asterisk.own_app,
+                timezone=settings.notices.timezone,
+                now=utc_now,
+            )
         )
         switchboard = Switchboard(
             settings.asterisk,
@@ -129,6 +138,7 @@ def set_timetable(clock: Clock, settings: Settings, database: Database, switchbo
             log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
             await database.run(mark_promise_missed, request.id, now=utc_now())
 
+    clock.every(BEAT_SECONDS, switchboard.beat, "leases")
     clock.every(1, switchboard.tick, "wrap-ups and waiting line")
     clock.every(2, deliver_mail, "outbox")
     clock.every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")

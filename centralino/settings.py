@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError
 from desk.settings import DeskSettings
 from ivr.config import CallsConfig, FieldPath, wrong_fields
 from ivr.prompts import Prompts, is_own_sound, own_sound
-from ivr.switchboard import AsteriskSettings
+from ivr.settings import AsteriskSettings
 from tickets.notices import NoticeSettings
 from tickets.outbox import SmtpSettings
 from voicemail.model_store import model_problem

@@ -28,7 +28,9 @@ from desk.settings import DeskSettings
 from desk.views import Me, Snapshot
 from ivr.config import CallsConfig
 from ivr.operations import set_desk_connected
-from tickets.database import Change, Database
+from ivr.tasks import Tasks
+from tickets.changes import Change
+from tickets.database import Database, announce
 
 log = structlog.get_logger()
 
@@ -36,6 +38,8 @@ MAX_UNSENT = 200
 """A browser with more unsent events than this gets a snapshot instead."""
 BURST_SECONDS = 0.05
 """Changes of a moment are told together; a pop does not wait for them."""
+POP_DUE, POP_SHOWN = "pop_due", "pop_shown"
+"""Changes between workers: a call is to be shown by another one, and it is shown."""
 POP_PATIENCE = 0.2
 """Seconds that `Live.pop` waits at most for the agent's browsers, since the phone rings only afterwards."""
 
@@ -121,11 +125,19 @@ class Live:
     """All connected browsers. Use as an async context manager, around the time they are served."""
 
     def __init__(
-        self, database: Database, calls: CallsConfig, settings: DeskSettings, *, timezone: str, now: Now
+        self,
+        database: Database,
+        calls: CallsConfig,
+        settings: DeskSettings,
+        *,
+        worker: str,
+        timezone: str,
+        now: Now,
     ) -> None:
         self.database = database
         self.calls = calls
         self.settings = settings
+        self.worker = worker
         self.timezone = timezone
         self.now = now
         self._browsers: set[_Browser] = set()
@@ -135,6 +147,9 @@ class Live:
         self._calm = asyncio.Event()
         self._calm.set()
         self._leaving: dict[int, asyncio.Task[None]] = {}
+        self._tasks = Tasks()
+        self._elsewhere: dict[str, asyncio.Future[None]] = {}
+        """Pops that another worker is asked to show, by agent and call."""
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -142,6 +157,7 @@ class Live:
         self._stack.callback(self.database.subscribe(self._hear))
         task = asyncio.create_task(self._work(), name="desk live events")
         self._stack.push_async_callback(_cancel, task)
+        self._stack.push_async_callback(self._tasks.end)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -264,7 +280,7 @@ class Live:
         leaving = self._leaving.pop(agent_id, None)
         if leaving is not None:
             leaving.cancel()
-        await self.database.run(set_desk_connected, agent_id, True, now=self.now())
+        await self.database.run(set_desk_connected, agent_id, self.worker, True, now=self.now())
 
     def _left(self, agent_id: int | None) -> None:
         if agent_id is None or agent_id in self._leaving or self._browsers_of(agent_id):
@@ -275,9 +291,9 @@ class Live:
         await asyncio.sleep(self.settings.grace_seconds)
         del self._leaving[agent_id]
         try:
-            await self.database.run(set_desk_connected, agent_id, False, now=self.now())
+            await self.database.run(set_desk_connected, agent_id, self.worker, False, now=self.now())
             if self._browsers_of(agent_id):  # came back while we wrote
-                await self.database.run(set_desk_connected, agent_id, True, now=self.now())
+                await self.database.run(set_desk_connected, agent_id, self.worker, True, now=self.now())
         except Exception:
             log.exception("could not note that an agent's pages are gone", agent_id=agent_id)
 
@@ -289,10 +305,12 @@ class Live:
     async def pop(self, agent_id: int, call_id: str) -> None:
         """Show a call to its agent, before the phone rings.
 
-        Returns once the agent's browsers have it written to their websockets, after 0.2 s at most. Only they get it.
+        Returns once the agent's browsers have it written to their websockets, after 0.2 s at most. Only they get it,
+        also those that are connected to another worker.
         """
         browsers = self._browsers_of(agent_id)
         if not browsers:
+            await self._pop_elsewhere(agent_id, call_id)
             return
         self._popping += 1
         self._calm.clear()
@@ -311,6 +329,29 @@ class Live:
             if not self._popping:
                 self._calm.set()
 
+    async def _pop_elsewhere(self, agent_id: int, call_id: str) -> None:
+        """Let the workers at which the agent's pages are open show a call."""
+        key = f"{agent_id}:{call_id}"
+        try:
+            async with asyncio.timeout(POP_PATIENCE):
+                if not await self.database.read(queries.desks_elsewhere, agent_id, self.worker):
+                    return
+                self._elsewhere[key] = shown = asyncio.get_running_loop().create_future()
+                await self.database.run(_announce, POP_DUE, key)
+                await shown
+        except TimeoutError:
+            log.warning("another worker takes its time to show a call", call_id=call_id, agent_id=agent_id)
+        except Exception:
+            log.exception("a call could not be shown by another worker", call_id=call_id, agent_id=agent_id)
+        finally:
+            self._elsewhere.pop(key, None)
+
+    async def _pop_for_other(self, key: str) -> None:
+        agent_id, _, call_id = key.partition(":")
+        if self._browsers_of(int(agent_id)):
+            await self.pop(int(agent_id), call_id)
+            await self.database.run(_announce, POP_SHOWN, key)
+
     def _read_pop(self, session: Session, agent_id: int, call_id: str) -> bytes | None:
         """A call as it is now for an agent it was offered to."""
         pops = queries.pops(session, self.calls, agent_id, now=self.now(), call_id=call_id)
@@ -321,6 +362,11 @@ class Live:
             browser.put("pops", call_id, shown)
 
     def _hear(self, changes: frozenset[Change]) -> None:
+        for change in changes:
+            if change.kind == POP_DUE:
+                self._tasks.spawn(self._pop_for_other(str(change.id)))
+            elif change.kind == POP_SHOWN and (shown := self._elsewhere.get(str(change.id))) and not shown.done():
+                shown.set_result(None)
         if changes and self._browsers:
             self._changes |= changes
             self._changed.set()
@@ -370,6 +416,10 @@ class Live:
             found = queries.message_items(session, self.calls, now=self.now(), ids=messages, request_ids=requests)
             news.note("messages", messages, found)
         return news
+
+
+def _announce(session: Session, kind: str, key: str) -> None:
+    announce(session, kind, key)
 
 
 def _json(view: BaseModel) -> bytes:

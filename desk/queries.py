@@ -108,6 +108,11 @@ def agent_items(session: Session, ids: Collection[int] | None = None) -> dict[in
     return {agent.id: AgentView.model_validate(agent) for agent in session.scalars(query)}
 
 
+def desks_elsewhere(session: Session, agent_id: int, worker: str) -> bool:
+    """Whether pages of an agent are open at another worker."""
+    return any(desk != worker for desk in session.scalar(select(Agent.desks).where(Agent.id == agent_id)) or ())
+
+
 def waiting_items(session: Session, calls: CallsConfig) -> dict[str, WaitingView]:
     """The waiting line in the order it is served."""
     line = waiting_calls(session)

@@ -128,6 +128,7 @@ class CallsInHand:
             operations.begin_call(
                 session,
                 call_id=call.id,
+                app=self.services.ari.app,
                 channel_id=call.leg.id,
                 line=number,
                 language=call.line.language,

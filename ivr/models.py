@@ -4,7 +4,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tickets.database import Base, UTCDateTime, enum_column
@@ -91,7 +91,10 @@ class Agent(Base):
     wrap_up_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     misses: Mapped[int] = mapped_column(default=0)
     """Offers missed in a row."""
+    desks: Mapped[list[str]] = mapped_column(JSON, default=list)
+    """The workers (by their Stasis application) at which pages of this agent are open."""
     desk_connected: Mapped[bool] = mapped_column(default=False)
+    """Whether there is such a worker; on its own, since every decision asks it."""
     phone_reachable: Mapped[bool] = mapped_column(default=False)
     call_id: Mapped[str | None] = mapped_column(String(32))
     """The call this agent is ringing for, talking in, or wrapping up; no foreign key, since calls point to agents."""
@@ -108,11 +111,14 @@ class Call(Base):
     __table_args__ = (
         Index("ix_call_phase_queued", "phase", "queued_at"),
         Index("ix_call_caller_started", "caller", "started_at"),
+        Index("ix_call_open", "app", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     channel_id: Mapped[str] = mapped_column(String(150), index=True)
     """Asterisk's id of the caller's channel."""
+    app: Mapped[str] = mapped_column(String(80))
+    """The Stasis application that holds the channel; whoever holds its lease serves the call."""
     line: Mapped[str] = mapped_column(String(40))
     """The dialled number."""
     caller: Mapped[str | None] = mapped_column(String(64))
@@ -147,6 +153,20 @@ class Call(Base):
     draft: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """The request form as the agent has filled it so far: it survives a reload of the page."""
     offers: Mapped[list["Offer"]] = relationship(back_populates="call", order_by="Offer.offered_at")
+
+
+class Lease(Base):
+    """A Stasis application in the hands of one worker, for as long as the worker renews it (see `ivr.leases`)."""
+
+    __tablename__ = "lease"
+
+    app: Mapped[str] = mapped_column(String(80), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(32))
+    """The worker: a random name that it gave itself when it started."""
+    beats: Mapped[int] = mapped_column()
+    """Raised by the holder each second."""
+    adopted: Mapped[bool] = mapped_column()
+    """Whether the application bears another worker's name, whose calls the holder has taken over."""
 
 
 class Offer(Base):

@@ -7,11 +7,11 @@ locks the row first, calls before agents (SQLite has one writer at a time and ig
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, String, bindparam, case, func, insert, select, update
+from sqlalchemy import CursorResult, String, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from ivr.assignment import FreeAgent, WaitingCall, assign
@@ -41,6 +41,7 @@ def begin_call(
     session: Session,
     *,
     call_id: str,
+    app: str,
     channel_id: str,
     line: str,
     language: str,
@@ -55,6 +56,7 @@ def begin_call(
         _BEGIN,
         {
             "id": call_id,
+            "app": app,
             "channel_id": channel_id,
             "line": line,
             "language": language,
@@ -136,7 +138,7 @@ _LINE = (
     select(Call.id, Call.queue, Call.priority, Call.queued_at)
     .where(
         Call.phase == Phase.WAITING,
-        Call.id.in_(bindparam("held", expanding=True)),
+        or_(Call.id.in_(bindparam("held", expanding=True)), Call.app.in_(bindparam("others", expanding=True))),
         Call.queue.in_(bindparam("queues", expanding=True)),
     )
     .order_by(Call.priority.desc(), Call.queued_at, Call.id)
@@ -155,10 +157,18 @@ _TRIED = select(Offer.call_id, Offer.agent_id).where(
 )
 
 
-def make_offers(session: Session, held: Sequence[str], queues: Mapping[str, Queue], *, now: datetime) -> list[Offer]:
+def make_offers(
+    session: Session,
+    held: Sequence[str],
+    queues: Mapping[str, Queue],
+    *,
+    others: Collection[str] = (),
+    now: datetime,
+) -> list[Offer]:
     """Match the head of the line with free agents and claim them: one decision, one transaction.
 
-    `held` are the calls that somebody serves: an offer to another one would be heard by nobody.
+    `held` are the waiting calls that the worker which decides serves itself, `others` the applications of other workers
+    that are alive: an offer to any other call would be heard by nobody.
 
     Returns the new offers; their calls are in phase `ringing` and their agents in presence `ringing`.
     """
@@ -166,7 +176,7 @@ def make_offers(session: Session, held: Sequence[str], queues: Mapping[str, Queu
     if not agents:
         return []
     served = sorted({queue for agent in agents for queue in agent.queues})
-    waiting = execute(session, _LINE, {"held": held, "queues": served}).all()
+    waiting = execute(session, _LINE, {"held": held, "others": list(others), "queues": served}).all()
     if not waiting:
         return []
     tried: dict[str, set[int]] = {}
@@ -523,15 +533,23 @@ def go_offline(session: Session, agent_id: int, *, now: datetime) -> Agent:
     return agent
 
 
-def set_desk_connected(session: Session, agent_id: int, connected: bool, *, now: datetime) -> None:
-    """Note whether the agent's page is open: without it no call is offered, since nobody would see the pop."""
+def set_desk_connected(session: Session, agent_id: int, app: str, connected: bool, *, now: datetime) -> None:
+    """Note whether pages of an agent are open at a worker: without any no call is offered, nobody would see the pop."""
     agent = _locked(session, agent_id)
+    if (app in agent.desks) is connected:
+        return
+    agent.desks = [*agent.desks, app] if connected else [other for other in agent.desks if other != app]
+    _desks_changed(session, agent)
+
+
+def _desks_changed(session: Session, agent: Agent) -> None:
+    connected = bool(agent.desks)
     if agent.desk_connected is not connected:
         agent.desk_connected = connected
-        announce(session, "agent", agent_id)
-        announce(session, FREE_AGENT, agent_id)
+        announce(session, "agent", agent.id)
+        announce(session, FREE_AGENT, agent.id)
         if connected:
-            announce(session, DESK_OPENED, agent_id)
+            announce(session, DESK_OPENED, agent.id)
 
 
 def set_phone_reachable(session: Session, endpoint: str, reachable: bool, *, now: datetime) -> None:
@@ -559,9 +577,12 @@ def finish_wrap_ups(session: Session, *, now: datetime) -> None:
         _after_call(session, agent, now=now)
 
 
-def forget_desks(session: Session) -> None:
-    """At start no browser is connected: those that are open come back within seconds."""
-    session.execute(update(Agent).values(desk_connected=False))
+def forget_desks(session: Session, app: str) -> None:
+    """No browser is connected to a worker that has just started, or is gone: those that were come back in seconds."""
+    for agent in session.scalars(select(Agent).where(Agent.desk_connected.is_(True)).with_for_update()):
+        if app in agent.desks:
+            agent.desks = [other for other in agent.desks if other != app]
+            _desks_changed(session, agent)
 
 
 def _locked(session: Session, agent_id: int) -> Agent:

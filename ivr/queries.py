@@ -1,6 +1,6 @@
 """What is read of calls and agents."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, func, or_, select
@@ -36,9 +36,30 @@ def agents_on_duty(session: Session, queue: str) -> int:
     return sum(queue in queues for (queues,) in rows)
 
 
-def open_calls(session: Session) -> Sequence[Call]:
-    """Every call without an outcome, oldest first."""
-    return session.scalars(select(Call).where(Call.ended_at.is_(None)).order_by(Call.started_at)).all()
+def open_calls(session: Session, app: str) -> Sequence[Call]:
+    """Every call of an application without an outcome, oldest first."""
+    open_ones = select(Call).where(Call.app == app, Call.ended_at.is_(None)).order_by(Call.started_at)
+    return session.scalars(open_ones).all()
+
+
+def open_call_ids(session: Session) -> set[str]:
+    """The ids of all calls without an outcome, whoever serves them."""
+    return set(session.scalars(select(Call.id).where(Call.ended_at.is_(None))))
+
+
+def calls_of_channels(session: Session, channel_ids: Collection[str]) -> dict[str, Call]:
+    """The open calls that channels of ours belong to: agents by their offer, and who talks or talked last."""
+    by_offer = select(Offer.id, Call).join(Call).where(Offer.id.in_(channel_ids), Call.ended_at.is_(None))
+    by_talk = select(Call.agent_channel_id, Call).where(Call.agent_channel_id.in_(channel_ids), Call.ended_at.is_(None))
+    found = [*session.execute(by_offer), *session.execute(by_talk)]
+    return {str(channel_id): row for channel_id, row in found}
+
+
+def offers_unheard(session: Session, apps: Collection[str]) -> Sequence[Offer]:
+    """Offers that still ring for calls of some applications: made by another worker, they may not have been heard."""
+    return session.scalars(
+        select(Offer).join(Call).where(Call.app.in_(apps), Call.phase == Phase.RINGING, Offer.ended_at.is_(None))
+    ).all()
 
 
 def call(session: Session, call_id: str) -> Call | None:

@@ -32,9 +32,9 @@ class Reconciler:
         Raises AriConnectionError when Asterisk is lost meanwhile.
         """
         async with self._one_at_a_time:
-            open_rows = await self.services.database.read(queries.open_calls)
+            open_rows = await self.services.database.read(queries.open_calls, self.services.ari.app)
             found = await repair.Found.look(self.services)
-            await repair.sweep(self.services, open_rows, found)
+            await repair.sweep(self.services, found)
             for row in open_rows:
                 if row.id not in self.calls:
                     await self._alone(self._take_up(row.id, found), call=row.id)
@@ -108,5 +108,5 @@ class Reconciler:
         """Messages whose call has ended but that were never filed (a crash in between): file them now."""
         for left in await self.services.database.read(messages_recording):
             row = await self.services.database.read(queries.call, left.call_id or "")
-            if row is not None and row.ended_at is not None:
+            if row is not None and row.app == self.services.ari.app and row.ended_at is not None:
                 await self._alone(message.file_recorded(self.services, left), message=left.id)

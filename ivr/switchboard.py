@@ -1,106 +1,43 @@
-"""The switchboard: Asterisk's events go to the calls, waiting calls to free agents, the desk's commands to a talk."""
+"""The switchboard: waiting calls go to free agents, the desk's commands to a talk, a dead worker's calls to us."""
 
 import asyncio
-import re
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from types import TracebackType
-from typing import Annotated, Self
-from urllib.parse import urlsplit
+from typing import Self
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from ivr import operations, queries
-from ivr.ari import Ari, AriConnectionError, Event, StasisStart
-from ivr.calls_in_hand import CallsInHand
+from ivr.application import Application
 from ivr.config import CallsConfig
 from ivr.errors import CommandRefused
 from ivr.flow import message
-from ivr.flow.call import Command, Screen, Services, Transcripts
-from ivr.flow.talk import quietly
+from ivr.flow.call import ActiveCall, Command, Screen, Services, Transcripts
+from ivr.leases import Leases
 from ivr.models import Offer, Phase
 from ivr.prompts import Prompts
-from ivr.reconciler import Reconciler
+from ivr.settings import AsteriskSettings
 from ivr.tasks import Tasks
-from tickets.database import Change, Database
+from tickets.changes import Change
+from tickets.database import Database
 from tickets.notices import Notices
 from voicemail.audio import AudioStore
-from voicemail.fallback import SETTLED_SECONDS, scan_fallback
-from voicemail.transcription import Folder
+from voicemail.fallback import scan_fallback
 
 log = structlog.get_logger()
 
-UNUSED_EVENTS = (
-    "ChannelVarset",
-    "ChannelDialplan",
-    "ChannelConnectedLine",
-    "ChannelCallerId",
-    "ChannelCreated",
-    "ChannelStateChange",
-    "ChannelEnteredBridge",
-    "ChannelLeftBridge",
-    "BridgeCreated",
-    "BridgeDestroyed",
-    "Dial",
-    "PlaybackStarted",
-    "PlaybackContinuing",
-    "RecordingStarted",
-)
-"""Asterisk is told not to send these: about half of all events of a call."""
 COMMAND_SECONDS = 60.0
 """An attended transfer may ring this long before the desk hears that nobody answers."""
-REPAIR_PAUSE_SECONDS = 1.0
-
-
-def _check_url(url: str) -> str:
-    # The address is not repeated in the error: somebody may have written a password into it.
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 80) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError("is no address of a web server: write it as http://127.0.0.1:8088")
-    return url
-
-
-def _check_name(name: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name) is None:
-        raise ValueError(f"{name!r} is no name for Asterisk: letters, digits, _ and -, 40 at most")
-    return name
-
-
-def _check_password(password: SecretStr) -> SecretStr:
-    if password.get_secret_value() in ("", "changeme", "secret", "password"):
-        raise ValueError("choose a password of your own (the same as in Asterisk's ari.conf)")
-    return password
-
-
-AsteriskName = Annotated[str, AfterValidator(_check_name)]
-
-
-class AsteriskSettings(BaseModel):
-    """Where Asterisk is. The folders are as this service sees them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: Annotated[str, AfterValidator(_check_url)] = "http://127.0.0.1:8088"
-    username: AsteriskName = "centralino"
-    password: Annotated[SecretStr, AfterValidator(_check_password)]
-    app: AsteriskName = "centralino"
-    """Name of the Stasis application."""
-    recordings: Folder = Path("/var/spool/asterisk/recording")
-    fallback: Folder = Path("/var/spool/asterisk/centralino-fallback")
-    """Where the dialplan leaves messages it recorded while the service was down."""
-    fallback_settled_seconds: float = Field(default=SETTLED_SECONDS, ge=0, le=3600)
-    """Such a message is filed when its file has not grown for so long."""
 
 
 class Switchboard:
-    """All calls of one worker. Use as `async with`; calls that are under way when it closes stay up in Asterisk."""
+    """All calls of one worker. Use as `async with`; calls that are under way when it closes stay up in Asterisk.
+
+    A worker has its own Stasis application, and besides those of workers that died, until their calls have ended.
+    """
 
     def __init__(
         self,
@@ -115,19 +52,9 @@ class Switchboard:
         notices: Notices,
         now: Callable[[], datetime],
     ) -> None:
-        self.asterisk = asterisk
-        self.config = config
-        self.ari = Ari(
-            asterisk.url,
-            asterisk.app,
-            asterisk.username,
-            asterisk.password.get_secret_value(),
-            on_event=self._on_event,
-            on_connected=self._on_connected,
-            on_disconnected=self._on_disconnected,
-        )
-        self.services = Services(
-            ari=self.ari,
+        self.asterisk, self.config, self.database, self.now = asterisk, config, database, now
+        self._share = partial(
+            Services,
             database=database,
             config=config,
             prompts=prompts,
@@ -136,25 +63,29 @@ class Switchboard:
             recordings=asterisk.recordings,
             transcripts=transcripts,
             notices=notices,
-            legs={},
             now=now,
         )
-        self._tasks = Tasks()
-        self.calls = CallsInHand(self.services, on_lost_sight=lambda: self._tasks.spawn(self._look_again()))
-        self._reconciler = Reconciler(self.calls)
         self._decision_due = asyncio.Event()
-        self._repaired = asyncio.Event()
-        self._connections = 0
+        self.own = self._application(asterisk.own_app)
+        self._adopted: dict[str, Application] = {}
+        self._leases = Leases(database)
+        self._others: frozenset[str] = frozenset()
+        """Applications of other workers that are alive."""
+        self._tasks = Tasks()
         self._stack = AsyncExitStack()
+
+    def _application(self, name: str) -> Application:
+        return Application(name, self.asterisk, self._share, self._decision_due.set)
 
     async def __aenter__(self) -> Self:
         """Connect to Asterisk and begin to take calls; does not wait for Asterisk to be there."""
-        await self.services.database.run(operations.forget_desks)
-        self._stack.callback(self.services.database.subscribe(self._on_change))
-        self._stack.push_async_callback(self.calls.leave)
+        await self._leases.claim(self.own.name)
+        await self.database.run(operations.forget_desks, self.own.name)
+        self._stack.callback(self.database.subscribe(self._on_change))
+        self._stack.push_async_callback(self._leave)
         self._stack.push_async_callback(self._tasks.end)
         self._tasks.spawn(self._decide())
-        await self._stack.enter_async_context(self.ari)
+        await self.own.open()
         return self
 
     async def __aexit__(
@@ -163,83 +94,78 @@ class Switchboard:
         """Let go: nobody is cut off, the next worker takes the calls over."""
         await self._stack.aclose()
 
+    async def _leave(self) -> None:
+        for application in self.applications:
+            await application.close()
+            await self._leases.release(application.name)
+
+    @property
+    def applications(self) -> list[Application]:
+        """Those in this worker's hands, its own first."""
+        return [self.own, *self._adopted.values()]
+
     @property
     def in_service(self) -> bool:
         """Whether calls are taken and agents rung: connected to Asterisk, and repaired."""
-        return self.ari.connected and self._repaired.is_set()
+        return self.own.in_service
 
     async def ready(self) -> None:
         """Wait until in service."""
-        await self._repaired.wait()
+        await self.own.ready()
 
-    # ------------------------------------------------------------------------------------------------- from Asterisk
+    def call(self, call_id: str) -> ActiveCall | None:
+        """The call of that id; None when it is not in this worker's hands."""
+        found = (application.calls.get(call_id) for application in self.applications)
+        return next((call for call in found if call is not None), None)
 
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, StasisStart):
-            self._on_stasis_start(event)
-        for channel_id in event.channel_ids:
-            leg = self.services.legs.get(channel_id)
-            if leg is not None:
-                leg.feed(event)
+    # ------------------------------------------------------------------------------------------------- other workers
 
-    def _on_stasis_start(self, event: StasisStart) -> None:
-        channel = event.channel
-        if event.replace_channel is not None and (leg := self.services.legs.pop(event.replace_channel.id, None)):
-            # the phone itself transferred the call: the same person now speaks from another channel
-            leg.id = channel.id
-            self.services.legs[channel.id] = leg
-        elif event.args[:1] == ["inbound"]:
-            number = event.args[1] if len(event.args) > 1 else ""
-            self.calls.begin(channel.id, number, channel.caller_number, channel.caller_name)
-        elif channel.id not in self.services.legs:
-            log.info("channel nobody waits for", channel=channel.id)
-            self._tasks.spawn(quietly(self.ari.channels.hangup(channel.id)))
-
-    def _on_connected(self) -> None:
-        self._connections += 1
-        self._tasks.spawn(self._repair())
-
-    def _on_disconnected(self) -> None:
-        """Calls go on in Asterisk without us; their coroutines end here and are begun again by the repair."""
-        self._repaired.clear()
-        self.calls.interrupt()
-
-    # -------------------------------------------------------------------------------------------------------- repair
-
-    async def _repair(self) -> None:
-        """Until it has succeeded no agent is rung, so it is tried again as long as this connection stands."""
-        connection = self._connections
-        while self.ari.connected and connection == self._connections:
-            try:
-                await self.calls.interrupted()
-                await self.ari.applications.filter_events(self.asterisk.app, disallowed=UNUSED_EVENTS)
-                await self.check_phones()
-                await self.reconcile()
-            except AriConnectionError as error:
-                log.warning("repair interrupted, it begins again", error=str(error))
-            except Exception:
-                log.exception("repair failed, it begins again")
+    async def beat(self) -> None:
+        """Tell the other workers that this one is alive, and take over the calls of one that is not; once a second."""
+        held = await self._leases.beat()
+        self._others = frozenset(held.others)
+        for name in held.lost:
+            await self._lose(name, doubled=name in held.doubled)
+        for name in held.free:
+            if name == self.own.name:  # whoever had the same name is gone
+                await self._leases.claim(name)
+                await self.own.open()
             else:
-                if self.ari.connected and connection == self._connections:
-                    self._repaired.set()
-                    self._decision_due.set()
-                return
-            await asyncio.sleep(REPAIR_PAUSE_SECONDS)
+                await self._adopt(name)
+        for application in [one for one in self._adopted.values() if one.in_service and not one.calls]:
+            log.info("the calls of another worker have ended", app=application.name)
+            await self._give_up(application)
+
+    async def _adopt(self, name: str) -> None:
+        if await self._leases.take_over(name):
+            log.warning("taking over the calls of a worker that is gone", app=name)
+            self._adopted[name] = application = self._application(name)
+            application.takes_calls = False
+            await self.database.run(operations.forget_desks, name)
+            await application.open()
+
+    async def _lose(self, name: str, *, doubled: bool) -> None:
+        """Another worker holds an application now: it took us for dead, or it is the one of that name, back again."""
+        if (application := self._adopted.pop(name, None)) is not None:
+            log.info("the worker is back, and has its calls again", app=name)
+            await application.close()
+        elif doubled:
+            log.error("another worker of the same name is running: give each its own (asterisk.worker)", app=name)
+            await self.own.close()
+        else:
+            log.warning("another worker took this one for dead: its calls are taken back", app=name)
+            await self._leases.claim(name)
+
+    async def _give_up(self, application: Application) -> None:
+        del self._adopted[application.name]
+        await application.close()
+        await self._leases.release(application.name)
 
     async def reconcile(self) -> None:
-        """Bring rows and channels together: at every (re)connect, and once a minute since something may be missed.
-
-        Raises AriConnectionError when Asterisk is lost meanwhile.
-        """
-        if self.ari.connected:
-            await self._reconciler.reconcile()
-            self._decision_due.set()
-
-    async def _look_again(self) -> None:
-        """A request was not answered in time though the connection stands: no reconnect will bring its call back."""
-        await asyncio.sleep(REPAIR_PAUSE_SECONDS)
-        with suppress(AriConnectionError):
-            await self.reconcile()
+        """Bring rows and channels together once more, since something may have been missed."""
+        for application in self.applications:
+            await application.reconcile()
+        self._decision_due.set()
 
     # -------------------------------------------------------------------------------------------------------- agents
 
@@ -248,55 +174,53 @@ class Switchboard:
         if kinds & {operations.WAITING, operations.FREE_AGENT}:
             self._decision_due.set()
         if operations.DESK_OPENED in kinds:
-            self._tasks.spawn(quietly(self.check_phones()))
+            self._tasks.spawn(self.check_phones())
 
     async def _decide(self) -> None:
         """The one place where calls and agents meet; woken whenever a call joins the line or an agent is free."""
         while True:
             await self._decision_due.wait()
             self._decision_due.clear()
-            waiting = self.calls.waiting()
-            if not waiting or not self._repaired.is_set():
+            serving = [application for application in self.applications if application.in_service]
+            waiting = [call_id for application in serving for call_id in application.calls.waiting()]
+            if not serving or not (waiting or self._others):
                 continue
             try:
-                offers = await self.services.database.run(
-                    operations.make_offers, waiting, self.config.queues, now=self.services.now()
+                offers = await self.database.run(
+                    operations.make_offers, waiting, self.config.queues, others=self._others, now=self.now()
                 )
+                self._hand_out(offers)
             except Exception:
                 log.exception("no decision possible")
                 await asyncio.sleep(1)
                 self._decision_due.set()
-                continue
-            by_call: dict[str, list[Offer]] = {}
-            for offer in offers:
-                by_call.setdefault(offer.call_id, []).append(offer)
-            for call_id, made in by_call.items():
-                if call := self.calls.get(call_id):
-                    call.offers.put(*made)
+
+    def _hand_out(self, offers: Sequence[Offer]) -> None:
+        """Give each call its offers, all of one decision at once."""
+        by_call: dict[str, list[Offer]] = {}
+        for offer in offers:
+            by_call.setdefault(offer.call_id, []).append(offer)
+        for call_id, made in by_call.items():
+            # In any other phase the call rings those whom it was transferred to by itself.
+            if (call := self.call(call_id)) and call.phase is Phase.WAITING:
+                call.hear_offers(made)
+
+    async def _hear_offers(self) -> None:
+        """Offers that another worker made for calls in our hands."""
+        apps = [application.name for application in self.applications]
+        unheard = await self.database.read(queries.offers_unheard, apps)
+        self._hand_out(unheard)
 
     async def tick(self) -> None:
         """Once a second: wrap-ups end, and a decision missed for any reason is made now."""
-        await self.services.database.run(operations.finish_wrap_ups, now=self.services.now())
-        if self.ari.connected:
-            self._decision_due.set()
+        await self.database.run(operations.finish_wrap_ups, now=self.now())
+        if self._others:
+            await self._hear_offers()
+        self._decision_due.set()
 
     async def check_phones(self) -> None:
-        """Compare every agent's phone with what Asterisk knows of it; run by the clock, and when a page is opened.
-
-        Subscribing to the phones instead would bring every event of every call a second time.
-        """
-        if not self.ari.connected:
-            return
-        online = {
-            f"{endpoint.technology}/{endpoint.resource}"
-            for endpoint in await self.ari.endpoints.list()
-            if endpoint.state == "online"
-        }
-        for phone, reachable in (await self.services.database.read(queries.phones)).items():
-            if reachable is not (phone in online):
-                await self.services.database.run(
-                    operations.set_phone_reachable, phone, phone in online, now=self.services.now()
-                )
+        """Compare every agent's phone with what Asterisk knows of it; run by the clock."""
+        await self.own.check_phones()
 
     # ------------------------------------------------------------------------------------------------------ fallback
 
@@ -307,7 +231,7 @@ class Switchboard:
         filed = 0
         for recording in recordings:
             try:
-                await message.file_fallback(self.services, recording)
+                await message.file_fallback(self.own.services, recording)
                 filed += 1
             except Exception:
                 # the others are filed all the same; this one is tried again next time
@@ -345,7 +269,7 @@ class Switchboard:
         await self._command(call_id, "cancel_transfer")
 
     async def _command(self, call_id: str, name: str, target: str = "") -> None:
-        call = self.calls.get(call_id)
+        call = self.call(call_id)
         if call is None or call.phase is not Phase.TALKING:
             raise CommandRefused("that call is not being talked on")
         command = Command(name, target, asyncio.get_running_loop().create_future())

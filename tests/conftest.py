@@ -1,6 +1,6 @@
 """What tests of several packages share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,9 @@ from pydantic import SecretStr
 
 from asterisk_conf.render import PhoneAccount
 from centralino.rig.asterisk import AsteriskServer
+from centralino.rig.errors import PostgresMissing
 from centralino.rig.mail import MailCatcher
+from centralino.rig.postgres import PostgresServer
 
 DESK_PHONES = ("101", "102", "103")
 BROWSER_PHONES = ("201", "202")
@@ -47,3 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("story") or item.get_closest_marker("contract"):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for the whole run; each test makes its own database in it."""
+    try:
+        server = PostgresServer()
+    except PostgresMissing as missing:
+        pytest.skip(str(missing))
+    with server:
+        yield server

@@ -13,9 +13,8 @@ import contextlib
 import enum
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -27,6 +26,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from tickets.changes import Change, Hints
 
 log = structlog.get_logger()
 
@@ -76,14 +77,6 @@ def enum_column(kind: type[E]) -> Enum:
     return Enum(
         kind, native_enum=False, create_constraint=False, length=32, values_callable=lambda k: [m.value for m in k]
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A hint that a row was committed: `kind` is the table's word (call, agent, request, message, outbox)."""
-
-    kind: str
-    id: int | str
 
 
 Listener = Callable[[frozenset[Change]], None]
@@ -148,11 +141,25 @@ class Database:
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="database-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")
         self._listeners: list[Listener] = []
+        self._hints = None if self.is_sqlite else Hints(self.engine.url, self._tell)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` after each commit that announced changes; returns a function that ends it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    @contextlib.asynccontextmanager
+    async def hearing_others(self) -> AsyncIterator[None]:
+        """Tell the listeners also what other processes on the same server commit (none can share an SQLite file)."""
+        if self._hints is None:
+            yield
+            return
+        listening = asyncio.create_task(self._hints.listen(), name="database hints")
+        try:
+            yield
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
     async def run(self, operation: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation(session, ...)` in one transaction and commit it.
@@ -168,8 +175,10 @@ class Database:
     def _run_once(self, loop: asyncio.AbstractEventLoop, operation: Callable[[Session], T]) -> T:
         with self._writing() as session:
             result = operation(session)
-            session.commit()
             changes = frozenset(session.info.get("changes", ()))
+            if changes and self._hints is not None:
+                self._hints.send(session, changes)
+            session.commit()
         if changes:
             loop.call_soon_threadsafe(self._tell, changes)
         return result

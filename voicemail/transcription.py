@@ -18,7 +18,8 @@ from typing import Annotated, Any, Self
 import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from tickets.database import Change, Database
+from tickets.changes import Change
+from tickets.database import Database
 from voicemail import operations, queries
 from voicemail.errors import ModelUnavailable, RecogniserFailed
 from voicemail.model_store import LOAD_PATIENCE, language_name, model_problem, recogniser_command

@@ -78,6 +78,7 @@ class AsteriskServer:
         phones: Sequence[PhoneAccount] = (),
         language: Literal["it", "en"] = "it",
         stasis_app: str = "centralino",
+        workers: bool = False,
         calls: int = 60,
         benchmarks: bool = False,
         sounds: Path = Path(asterisk_conf.__file__).parent / "sounds",
@@ -86,6 +87,7 @@ class AsteriskServer:
         self.ari_username = "centralino"
         self.ari_password = secrets.token_urlsafe(24)
         self._phones, self._language, self._app = list(phones), language, stasis_app
+        self._workers = workers
         self._calls, self._benchmarks, self._sounds = calls, benchmarks, sounds.resolve()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -243,6 +245,7 @@ class AsteriskServer:
             ari_username=self.ari_username,
             ari_password=SecretStr(self.ari_password),
             stasis_app=self._app,
+            workers=self._workers,
             language=self._language,
             fallback_spool=self.folder / "spool/fallback",
             phones=self._phones,

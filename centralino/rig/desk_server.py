@@ -118,7 +118,14 @@ class DeskServer:
         self._stack.push_async_callback(self.database.close)
         Base.metadata.create_all(self.database.engine)
         self.live = await self._stack.enter_async_context(
-            Live(self.database, CALLS, self.settings, timezone=self.notices.settings.timezone, now=self.now)
+            Live(
+                self.database,
+                CALLS,
+                self.settings,
+                worker="centralino",
+                timezone=self.notices.settings.timezone,
+                now=self.now,
+            )
         )
         self.app = create_app(
             self.database, self.live, self.control, self.notices, CALLS, self.audio, self.settings, now=self.now
@@ -249,6 +256,7 @@ def _waiting(session: Session, call_id: str, caller: str | None, choice: str | N
     begin_call(
         session,
         call_id=call_id,
+        app="centralino",
         channel_id=call_id,
         line=LINE,
         language="it",

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -92,20 +92,27 @@ class World:
     settings_extra: Mapping[str, Any] = field(default_factory=dict)
     concurrent_calls: int = 60
     benchmarks: bool = False
+    workers: Sequence[str] = ()
+    """Names of the workers that share the calls, each to be started with `process`; empty: one, without a name."""
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             phones = [PhoneAccount(name=c.extension, password=SecretStr(PASSWORD)) for c in self.colleagues]
             self.asterisk = await stack.enter_async_context(
                 AsteriskServer(
-                    self.folder / "asterisk", phones=phones, calls=self.concurrent_calls, benchmarks=self.benchmarks
+                    self.folder / "asterisk",
+                    phones=phones,
+                    workers=bool(self.workers),
+                    calls=self.concurrent_calls,
+                    benchmarks=self.benchmarks,
                 )
             )
             self.mail = await stack.enter_async_context(MailCatcher())
-            ports = PortRange(2)
+            ports = PortRange(2 + len(self.workers))
             stack.callback(ports.close)
+            self._port = ports.first + 1
             self.settings_file = self.folder / "centralino.toml"
-            self.settings_file.write_text(tomli_w.dumps(self._settings(ports.first + 1)), encoding="utf-8")
+            self.settings_file.write_text(tomli_w.dumps(self._settings(self._port)), encoding="utf-8")
             self.settings_file.chmod(0o600)
             self.settings: Settings = load(self.settings_file)
             await asyncio.to_thread(migrate, self.settings.storage.database)
@@ -177,9 +184,9 @@ class World:
             yield running
 
     @contextlib.asynccontextmanager
-    async def process(self) -> AsyncIterator["ServiceProcess"]:
-        """Run the service as a process of its own, which a test may kill and start again."""
-        process = ServiceProcess(self)
+    async def process(self, worker: str = "") -> AsyncIterator["ServiceProcess"]:
+        """Run the service, or one of its workers, as a process of its own, which a test may kill and start again."""
+        process = ServiceProcess(self, worker)
         try:
             yield process
         finally:
@@ -188,11 +195,19 @@ class World:
     @property
     def desk_url(self) -> str:
         """Where the desk is served."""
-        return f"http://{self.settings.listen.host}:{self.settings.listen.port}"
+        return self.desk_url_of("")
 
-    def desk(self, username: str) -> DeskClient:
+    def desk_url_of(self, worker: str) -> str:
+        """Where a worker serves the desk."""
+        return f"http://{self.settings.listen.host}:{self.port_of(worker)}"
+
+    def port_of(self, worker: str) -> int:
+        """The port of a worker's desk."""
+        return self._port + (self.workers.index(worker) + 1 if worker else 0)
+
+    def desk(self, username: str, worker: str = "") -> DeskClient:
         """A page of an agent, to be entered with `async with`."""
-        return DeskClient(self.desk_url, username, PASSWORD)
+        return DeskClient(self.desk_url_of(worker), username, PASSWORD)
 
     def phone(self, extension: str, **options: Any) -> Phone:
         """A colleague's phone, registered."""
@@ -259,21 +274,27 @@ class World:
 class ServiceProcess:
     """`centralino serve` as a child process."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, worker: str = "") -> None:
+        self._world, self.worker = world, worker
+        self._log = world.folder / f"service{worker}.log"
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start it and wait until its desk answers."""
-        with (self._world.folder / "service.log").open("ab") as output:
+        own = {
+            "CENTRALINO_ASTERISK__WORKER": self.worker,
+            "CENTRALINO_LISTEN__PORT": str(self._world.port_of(self.worker)),
+        }
+        with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "centralino", "serve", "--config", str(self._world.settings_file)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                env=os.environ | own,
             )
-        async with asyncio.timeout(30), httpx.AsyncClient(base_url=self._world.desk_url) as client:
+        async with asyncio.timeout(30), httpx.AsyncClient(base_url=self._world.desk_url_of(self.worker)) as client:
             while True:
                 if self._process.returncode is not None:
                     raise RuntimeError(f"the service ended: {self.log()[-2000:]}")
@@ -301,7 +322,7 @@ class ServiceProcess:
 
     def log(self) -> str:
         """What it has logged so far."""
-        return (self._world.folder / "service.log").read_text(errors="replace")
+        return self._log.read_text(errors="replace")
 
 
 def _no_open_call(session: Session) -> bool:

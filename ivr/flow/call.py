@@ -1,7 +1,7 @@
 """A call under way: its leg, its line, its row, and what it needs from around it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -53,9 +53,9 @@ class Services:
     """Asterisk's recording folder (a pathlib.Path), as this service sees it."""
     transcripts: Transcripts | None
     notices: Notices
-    legs: dict[str, Leg]
-    """Every channel in our hands by its id: events find their leg here."""
     now: Callable[[], datetime]
+    legs: dict[str, Leg] = field(default_factory=dict)
+    """Every channel in our hands by its id: events find their leg here."""
 
     def new_leg(self, channel_id: str) -> Leg:
         """A leg that receives its channel's events from now on."""
@@ -128,6 +128,7 @@ class ActiveCall:
     """Agents and outside numbers, ringing or talking."""
     offers: Inbox[Offer] = field(default_factory=Inbox)
     commands: Inbox[Command] = field(default_factory=Inbox)
+    _heard: set[str] = field(default_factory=set)
 
     @property
     def calendar(self) -> Calendar:
@@ -166,6 +167,12 @@ class ActiveCall:
         """Begin a step: the bookmark is on disk before the step acts."""
         self.phase = phase
         await self.services.database.run(operations.bookmark, self.id, phase, **columns)
+
+    def hear_offers(self, offers: Iterable[Offer]) -> None:
+        """Take offers that a decision made, each once."""
+        new = [offer for offer in offers if offer.id not in self._heard]
+        self._heard.update(offer.id for offer in new)
+        self.offers.put(*new)
 
     async def end_offer(self, offer: Offer, result: OfferResult) -> None:
         """An offer was not answered, or is needed no more: its agent goes on as that result asks."""

@@ -238,6 +238,7 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
     stored = await database.run(
         _begin_fallback,
         recording,
+        app=services.ari.app,
         message_id=message_id,
         line=line,
         caller=caller,
@@ -251,6 +252,7 @@ def _begin_fallback(
     session: Session,
     recording: FallbackRecording,
     *,
+    app: str,
     message_id: str,
     line: Line,
     caller: str | None,
@@ -278,6 +280,7 @@ def _begin_fallback(
         operations.begin_call(
             session,
             call_id=call_id,
+            app=app,
             channel_id=recording.unique_id,
             line=line.number,
             language=line.language,

@@ -15,7 +15,7 @@ from ivr import queries
 from ivr.ari import NotFound
 from ivr.flow import inbound, message
 from ivr.flow.call import ActiveCall, Services
-from ivr.flow.talk import OURS, TRANSFER_PRIORITY, Talk, bridge_of, quietly
+from ivr.flow.talk import OURS, TRANSFER_PRIORITY, Talk, bridge_of, is_of_other_app, quietly
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 
 log = structlog.get_logger()
@@ -70,17 +70,23 @@ def way_on(row: Call, found: Found) -> Way | None:
             return _begin_again
 
 
-async def sweep(services: Services, rows: Collection[Call], found: Found) -> None:
-    """Hang up phones that ring for nobody and remove bridges that join nobody, as a dead service left them.
+async def sweep(services: Services, found: Found) -> None:
+    """Hang up phones that ring for nobody and remove bridges that join nobody, as a dead worker left them.
 
-    `rows` are the open calls, those in hand among them: their bridges are named after them.
+    What belongs to an open call of another application is left to its own worker. The rows are read after Asterisk was
+    asked: a row is written before its channel or bridge is made.
     """
-    kept = {row.agent_channel_id for row in rows if way_on(row, found) is go_on_talking}
-    for channel_id in found.channels:
-        if channel_id.startswith(OURS) and channel_id not in kept and channel_id not in services.legs:
+    database, app = services.database, services.ari.app
+    channels = [channel_id for channel_id in found.channels if channel_id.startswith(OURS)]
+    calls = await database.read(queries.calls_of_channels, channels)
+    for channel_id in channels:
+        row = calls.get(channel_id)
+        if channel_id in services.legs or is_of_other_app(channel_id, app) or (row is not None and row.app != app):
+            continue
+        if row is None or row.agent_channel_id != channel_id or way_on(row, found) is not go_on_talking:
             log.info("orphan channel hung up", channel=channel_id)
             await quietly(services.ari.channels.hangup(channel_id))
-    bridges = {bridge_of(row.id) for row in rows}
+    bridges = {bridge_of(call_id) for call_id in await database.read(queries.open_call_ids)}
     for bridge_id in found.bridges:
         if bridge_id.startswith(OURS) and bridge_id not in bridges:
             await quietly(services.ari.bridges.destroy(bridge_id))

@@ -26,6 +26,8 @@ OUTSIDE_NUMBER = re.compile(r"\+?[0-9]{3,15}")
 AGENT_ID = re.compile(r"[0-9]{1,9}")
 OURS = "centralino-"
 """Every channel and bridge we make is named with this prefix."""
+OUTSIDE = f"{OURS}out-"
+"""So are channels to outside numbers; then the Stasis application, a dot, and a random part. No row knows them."""
 TRANSFER_PRIORITY = 100
 """A transferred caller has waited before: first in the new line."""
 
@@ -326,7 +328,7 @@ async def dial_out(call: ActiveCall, number: str) -> Leg:
     services = call.services
     if services.config.outbound_endpoint is None:
         raise CommandRefused("this site does not allow transfers to outside numbers")
-    leg = call.new_leg(f"centralino-out-{uuid.uuid4().hex[:16]}")
+    leg = call.new_leg(f"{OUTSIDE}{services.ari.app}.{uuid.uuid4().hex[:16]}")
     try:
         await services.ari.channels.originate(
             services.config.outbound_endpoint.format(number=number),
@@ -354,6 +356,11 @@ async def dial_out(call: ActiveCall, number: str) -> Leg:
 def bridge_of(call_id: str) -> str:
     """The name of a call's bridge."""
     return f"{OURS}{call_id}"
+
+
+def is_of_other_app(channel_id: str, app: str) -> bool:
+    """Whether a channel to an outside number was made by another application."""
+    return channel_id.startswith(OUTSIDE) and channel_id.removeprefix(OUTSIDE).partition(".")[0] != app
 
 
 def _check_target(call: ActiveCall, target: str) -> None:

@@ -2,26 +2,14 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from centralino.migrate import migrate
-from centralino.rig.errors import PostgresMissing
 from centralino.rig.postgres import PostgresServer
 from tickets.database import Database
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """One PostgreSQL server for the whole run; each test makes its own database in it."""
-    try:
-        server = PostgresServer()
-    except PostgresMissing as missing:
-        pytest.skip(str(missing))
-    with server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from centralino.rig.desk import DeskClient
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import Colleague, ServiceProcess, World
 from ivr import queries
+from ivr.application import Application
 from ivr.ari import AriTimeout
 from ivr.models import Agent, Call, OfferResult, Outcome, Phase, Presence
-from ivr.switchboard import Switchboard
 from tests.stories.conftest import (
     AMATO,
     ANNA,
@@ -577,7 +577,7 @@ async def test_the_connection_to_asterisk_is_cut(cabled: World, cable: Cable) ->
         await recorded.speak(MESSAGE)
 
         cable.pull()
-        await until(lambda: not service.switchboard.calls, within=5)
+        await until(lambda: not service.switchboard.own.calls, within=5)
         not_cut_off(caller, recorded, phone)
         cable.plugged = True
         await adopted(desk, call.id)
@@ -608,7 +608,7 @@ async def test_the_connection_to_asterisk_is_cut_with_a_caller_on_hold(cabled: W
         await desk.post(f"/api/calls/{call.id}/hold")
 
         cable.pull()
-        await until(lambda: not service.switchboard.calls, within=5)
+        await until(lambda: not service.switchboard.own.calls, within=5)
         not_cut_off(caller, phone)
         cable.plugged = True
         await phone.wait_for(Event.CLOSED, within=30)
@@ -626,14 +626,14 @@ async def test_the_connection_to_asterisk_is_cut_with_a_caller_on_hold(cabled: W
 
 async def test_a_repair_that_fails_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch, on_duty: Duty) -> None:
     """Without a repair no agent is rung; the connection stands, so nothing else would bring another one."""
-    check, failures = Switchboard.check_phones, [AriTimeout("no answer"), OSError("no database")]
+    check, failures = Application.check_phones, [AriTimeout("no answer"), OSError("no database")]
 
-    async def fail_at_first(switchboard: Switchboard) -> None:
+    async def fail_at_first(application: Application) -> None:
         if failures:
             raise failures.pop()
-        await check(switchboard)
+        await check(application)
 
-    monkeypatch.setattr(Switchboard, "check_phones", fail_at_first)
+    monkeypatch.setattr(Application, "check_phones", fail_at_first)
     async with world.serving() as service:
         anna = await on_duty(ANNA)
         async with world.caller(ROSSI.phone) as caller:

@@ -37,6 +37,7 @@ async def waiting(database: Database, call_id: str, queue: str, *, after: float 
         operations.begin_call(
             session,
             call_id=call_id,
+            app="centralino",
             channel_id=f"channel-{call_id}",
             line="800",
             language="it",
@@ -178,6 +179,6 @@ async def test_many_calls_at_once_leave_no_agent_and_no_offer_behind(database: D
 
     def left(session: Session) -> list[str]:
         unclosed = select(Offer.id).where(Offer.ended_at.is_(None))
-        return [*session.scalars(unclosed), *[row.id for row in queries.open_calls(session)]]
+        return [*session.scalars(unclosed), *[row.id for row in queries.open_calls(session, "centralino")]]
 
     assert await database.read(left) == []

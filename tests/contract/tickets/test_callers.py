@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tickets import operations, queries
-from tickets.database import Change, Database
+from tickets.changes import Change
+from tickets.database import Database
 from tickets.errors import DuplicateEntry, InvalidInput, NotFound
 from tickets.models import Channel, Contact, Kind
 from tickets.notices import Notices

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from centralino.rig.postgres import PostgresServer
-from tickets.database import Change, Database, announce
+from tickets.changes import Change
+from tickets.database import Database, announce
 from tickets.models import Company
 
 pytestmark = pytest.mark.contract

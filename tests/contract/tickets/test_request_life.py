@@ -10,7 +10,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from tickets import operations, queries
-from tickets.database import Change, Database
+from tickets.changes import Change
+from tickets.database import Database
 from tickets.errors import InvalidInput, NotFound, RequestChanged, RequestClosed, RequestTaken, TicketsError
 from tickets.models import Channel, Kind, OutboxMail, Request, RequestEvent, Status
 from tickets.notices import Notices

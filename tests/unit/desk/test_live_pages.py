@@ -18,7 +18,8 @@ from desk.settings import DeskSettings
 from desk.views import Me
 from ivr.models import Agent, PauseReason
 from ivr.operations import add_agent, go_free, pause
-from tickets.database import Base, Change, Database
+from tickets.changes import Change
+from tickets.database import Base, Database
 
 pytestmark = pytest.mark.unit
 
@@ -57,7 +58,9 @@ def now() -> datetime:
 async def live(tmp_path: Path) -> AsyncIterator[Live]:
     database = Database(f"sqlite:///{tmp_path / 'live.db'}")
     Base.metadata.create_all(database.engine)
-    async with Live(database, CALLS, DeskSettings(grace_seconds=0), timezone="Europe/Rome", now=now) as pages:
+    async with Live(
+        database, CALLS, DeskSettings(grace_seconds=0), worker="centralino", timezone="Europe/Rome", now=now
+    ) as pages:
         yield pages
     await database.close()
 

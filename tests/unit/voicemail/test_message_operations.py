@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tickets import operations as tickets
-from tickets.database import Change, Database
+from tickets.changes import Change
+from tickets.database import Database
 from tickets.models import Channel, Kind, OutboxMail, Request, RequestEvent, Status
 from tickets.notices import Notices
 from voicemail import operations, queries

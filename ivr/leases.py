@@ -1,0 +1,127 @@
+"""Who holds which Stasis application: leases that a worker renews, and another takes over when it does not.
+
+A lease is a row with a counter that its holder raises at each beat. Whether a holder is alive is judged by the clock
+of the one who looks: a counter that has not moved for `LEASE_SECONDS` is that of a dead worker. No two machines'
+clocks are ever compared. Taking over is a compare-and-set, so that only one can; the one who lost an application learns
+it at its next beat, and from Asterisk at once, where a new connection of the same application replaces the old.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from sqlalchemy import CursorResult, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ivr.models import Call, Lease
+from tickets.database import Database
+
+BEAT_SECONDS = 1.0
+LEASE_SECONDS = 3.0
+
+State = tuple[str, int] | None
+"""Holder and counter of a lease; None: there are open calls, but nobody holds their application."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one beat found of applications.
+
+    `lost` are no longer ours, `doubled` those among them that another worker holds under its own name: there are two of
+    one name. `free` are held by nobody who is alive, `others` by other workers.
+    """
+
+    lost: AbstractSet[str]
+    doubled: AbstractSet[str]
+    free: AbstractSet[str]
+    others: AbstractSet[str]
+
+
+class Leases:
+    """The applications that this worker holds. Call `beat` every `BEAT_SECONDS`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._holder = uuid.uuid4().hex
+        self._mine: set[str] = set()
+        self._seen: dict[str, tuple[State, float]] = {}
+        """Those of others, and when each was first seen as it is."""
+
+    async def claim(self, app: str) -> None:
+        """Hold an application, whoever held it: for the one named in this worker's own settings."""
+        await self.database.run(_claim, app, self._holder)
+        self._mine.add(app)
+
+    async def take_over(self, app: str) -> bool:
+        """Hold an application that a beat found free; False when another worker was faster or its holder came back."""
+        state, _ = self._seen[app]
+        try:
+            taken = await self.database.run(_take_over, app, self._holder, state)
+        except IntegrityError:  # another worker has made the lease that was missing
+            return False
+        if taken:
+            self._mine.add(app)
+        return taken
+
+    async def release(self, app: str) -> None:
+        """Hold an application no longer: its open calls are for anybody to take over, at once."""
+        self._mine.discard(app)
+        await self.database.run(_release, app, self._holder)
+
+    async def beat(self) -> Held:
+        """Renew every lease, and look at those of the others."""
+        states, doubled = await self.database.run(_renew, self._holder)
+        now = asyncio.get_running_loop().time()
+        kept = {app for app, state in states.items() if state is not None and state[0] == self._holder}
+        lost = self._mine - kept
+        self._mine &= kept
+        before, self._seen = self._seen, {}
+        for app in states.keys() - kept:
+            seen = before.get(app)
+            self._seen[app] = seen if seen is not None and seen[0] == states[app] else (states[app], now)
+        free = {app for app, (state, since) in self._seen.items() if state is None or now - since >= LEASE_SECONDS}
+        return Held(lost, lost & doubled, free, self._seen.keys() - free)
+
+
+def _renew(session: Session, holder: str) -> tuple[dict[str, State], set[str]]:
+    """Raise the counters of a holder's leases.
+
+    Returns the state of every lease, and None for open calls without one; and what others hold under their own name.
+    """
+    session.execute(
+        update(Lease)
+        .where(Lease.holder == holder)
+        .values(beats=Lease.beats + 1)
+        .execution_options(synchronize_session=False)
+    )
+    states: dict[str, State] = dict.fromkeys(
+        session.scalars(select(Call.app).where(Call.ended_at.is_(None)).distinct())
+    )
+    leases = session.execute(select(Lease.app, Lease.holder, Lease.beats, Lease.adopted)).all()
+    states |= {lease.app: (lease.holder, lease.beats) for lease in leases}
+    return states, {lease.app for lease in leases if not lease.adopted and lease.holder != holder}
+
+
+def _claim(session: Session, app: str, holder: str) -> None:
+    session.execute(delete(Lease).where(Lease.app == app))
+    session.execute(insert(Lease).values(app=app, holder=holder, beats=1, adopted=False))
+
+
+def _take_over(session: Session, app: str, holder: str, state: State) -> bool:
+    if state is None:
+        session.execute(insert(Lease).values(app=app, holder=holder, beats=1, adopted=True))
+        return True
+    taken = session.execute(
+        update(Lease)
+        .where(Lease.app == app, Lease.holder == state[0], Lease.beats == state[1])
+        .values(holder=holder, beats=Lease.beats + 1, adopted=True)
+        .execution_options(synchronize_session=False)
+    )
+    assert isinstance(taken, CursorResult)  # noqa: S101 - an UPDATE always gives one; narrows the type
+    return taken.rowcount == 1
+
+
+def _release(session: Session, app: str, holder: str) -> None:
+    session.execute(delete(Lease).where(Lease.app == app, Lease.holder == holder))

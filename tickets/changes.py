@@ -1,0 +1,67 @@
+"""What has changed, told to the other processes on one PostgreSQL server.
+
+Hints only (LISTEN and NOTIFY): while the connection is away they are lost, and everything goes on without them
+as fast as the clock looks again.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+import orjson
+import psycopg
+import structlog
+from sqlalchemy import URL, func, select
+from sqlalchemy.orm import Session
+
+log = structlog.get_logger()
+
+CHANNEL = "centralino"
+CHANGES_A_MESSAGE = 60
+"""PostgreSQL takes messages of 8,000 bytes; a change has at most about 100."""
+RECONNECT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A hint that a row was committed: `kind` is the table's word (call, agent, request, message, outbox)."""
+
+    kind: str
+    id: int | str
+
+
+class Hints:
+    """This process's voice and ear. `hear` is called with what other processes have changed."""
+
+    def __init__(self, url: URL, hear: Callable[[frozenset[Change]], None]) -> None:
+        self._address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._hear = hear
+        self._me = uuid.uuid4().hex[:12]
+
+    def send(self, session: Session, changes: Collection[Change]) -> None:
+        """Tell the others, when the session's transaction is committed."""
+        for part in _parts([[change.kind, change.id] for change in changes]):
+            session.execute(select(func.pg_notify(CHANNEL, orjson.dumps([self._me, part]).decode())))
+
+    async def listen(self) -> None:
+        """Hear the others, for ever."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(self._address, autocommit=True) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    async for message in connection.notifies():
+                        self._take(message.payload)
+            except psycopg.Error as error:
+                log.warning("hints of other workers are not heard, trying again", error=repr(error))
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _take(self, payload: str) -> None:
+        sender, changes = orjson.loads(payload)
+        if sender != self._me:
+            self._hear(frozenset(Change(kind, id_) for kind, id_ in changes))
+
+
+def _parts(items: list[list[int | str]]) -> Iterator[list[list[int | str]]]:
+    for start in range(0, len(items), CHANGES_A_MESSAGE):
+        yield items[start : start + CHANGES_A_MESSAGE]
