@@ -320,6 +320,23 @@ class ServiceProcess:
         self._process = None
         return code
 
+    async def in_service(self) -> None:
+        """Wait until it says that calls are taken and agents rung."""
+        address = self._world.desk_url_of(self.worker)
+        async with httpx.AsyncClient(base_url=address) as monitoring, asyncio.timeout(30):
+            while (await monitoring.get("/api/health")).status_code != 200:
+                await asyncio.sleep(0.05)
+
+    def freeze(self) -> None:
+        """Stop it in its tracks (SIGSTOP), as a machine that swaps or a hypervisor does."""
+        assert self._process is not None  # noqa: S101 - a programming error otherwise
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        assert self._process is not None  # noqa: S101 - a programming error otherwise
+        os.killpg(self._process.pid, signal.SIGCONT)
+
     def log(self) -> str:
         """What it has logged so far."""
         return self._log.read_text(errors="replace")

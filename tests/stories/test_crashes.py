@@ -52,20 +52,13 @@ async def until(seen: Callable[[], object], *, within: float = 15.0) -> None:
             await asyncio.sleep(0.02)
 
 
-async def in_service(world: World) -> None:
-    """The service says that calls are taken and agents rung."""
-    async with httpx.AsyncClient(base_url=world.desk_url) as monitoring, asyncio.timeout(30):
-        while (await monitoring.get("/api/health")).status_code != 200:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.05)
-
-
 class Connected(ServiceProcess):
     """The service as a process, which counts as started when it has Asterisk's calls in its hands."""
 
     async def start(self) -> None:
         """Start it and wait until it is in service."""
         await super().start()
-        await in_service(self._world)
+        await self.in_service()
 
 
 @pytest.fixture
@@ -492,7 +485,7 @@ async def test_asterisk_is_restarted_in_good_order(world: World, process: Servic
         for phone in (caller, anna.phone):
             if phone.events[-1].event is not Event.CLOSED:
                 await phone.hang_up()
-        await in_service(world)
+        await process.in_service()
         await at_work_again(anna)
         await talking(caller, anna, world)
         await caller.hang_up()
