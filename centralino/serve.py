@@ -21,7 +21,7 @@ from desk.live import Live
 from ivr.leases import BEAT_SECONDS
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
-from schedules.clock import Clock
+from schedules.clock import Clock, Job
 from tickets import outbox
 from tickets.database import Database
 from tickets.notices import Notices
@@ -138,15 +138,28 @@ def set_timetable(clock: Clock, settings: Settings, database: Database, switchbo
             log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
             await database.run(mark_promise_missed, request.id, now=utc_now())
 
+    def by_one(job: Job, name: str) -> Job:
+        """A job that only one of several workers is to do at a time."""
+
+        async def run() -> None:
+            async with database.alone(name) as mine:
+                if mine:
+                    await job()
+
+        return run
+
+    def every(seconds: float, job: Job, name: str) -> None:
+        clock.every(seconds, by_one(job, name), name)
+
     clock.every(BEAT_SECONDS, switchboard.beat, "leases")
     clock.every(1, switchboard.tick, "wrap-ups and waiting line")
     clock.every(2, deliver_mail, "outbox")
-    clock.every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
+    every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
     clock.every(3, switchboard.check_phones, "stale phones")
-    clock.every(20, watch_promises, "promises")
+    every(20, watch_promises, "promises")
     clock.every(30, live.close_ended, "log-ins that ended")
     clock.every(60, switchboard.reconcile, "calls without an owner")
-    clock.daily(3, 30, settings.notices.timezone, erase_expired, "retention")
+    clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
 
 
 class _Server(uvicorn.Server):

@@ -6,8 +6,9 @@ clocks are ever compared. Taking over is a compare-and-set, so that only one can
 it at its next beat, and from Asterisk at once, where a new connection of the same application replaces the old.
 """
 
-import asyncio
+import time
 import uuid
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -16,9 +17,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ivr.models import Call, Lease
-from tickets.database import Database
+from tickets.database import Database, announce
 
 BEAT_SECONDS = 1.0
+RELEASED = "lease_released"
+"""The change after which another worker can take over at once, without waiting for its next beat."""
 LEASE_SECONDS = 3.0
 
 State = tuple[str, int] | None
@@ -42,8 +45,8 @@ class Held:
 class Leases:
     """The applications that this worker holds. Call `beat` every `BEAT_SECONDS`."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self.database, self._clock = database, clock
         self._holder = uuid.uuid4().hex
         self._mine: set[str] = set()
         self._seen: dict[str, tuple[State, float]] = {}
@@ -73,7 +76,7 @@ class Leases:
     async def beat(self) -> Held:
         """Renew every lease, and look at those of the others."""
         states, doubled = await self.database.run(_renew, self._holder)
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         kept = {app for app, state in states.items() if state is not None and state[0] == self._holder}
         lost = self._mine - kept
         self._mine &= kept
@@ -125,3 +128,4 @@ def _take_over(session: Session, app: str, holder: str, state: State) -> bool:
 
 def _release(session: Session, app: str, holder: str) -> None:
     session.execute(delete(Lease).where(Lease.app == app, Lease.holder == holder))
+    announce(session, RELEASED, app)

@@ -169,6 +169,22 @@ class Lease(Base):
     """Whether the application bears another worker's name, whose calls the holder has taken over."""
 
 
+class CallCommand(Base):
+    """What a desk asks of a call that another worker serves; forgotten as soon as the desk has the answer."""
+
+    __tablename__ = "call_command"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"))
+    name: Mapped[str] = mapped_column(String(40))
+    """Such as hold or blind_transfer."""
+    target: Mapped[str] = mapped_column(String(80))
+    asked_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    answered_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    refused: Mapped[str | None] = mapped_column(Text)
+    """Why it was not possible; None: it was carried out."""
+
+
 class Offer(Base):
     """One agent's phone ringing for one call."""
 

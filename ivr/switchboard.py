@@ -16,10 +16,11 @@ from ivr.config import CallsConfig
 from ivr.errors import CommandRefused
 from ivr.flow import message
 from ivr.flow.call import ActiveCall, Command, Screen, Services, Transcripts
-from ivr.leases import Leases
+from ivr.leases import RELEASED, Leases
 from ivr.models import Offer, Phase
 from ivr.prompts import Prompts
 from ivr.settings import AsteriskSettings
+from ivr.steering import COMMAND_SECONDS, Steering
 from ivr.tasks import Tasks
 from tickets.changes import Change
 from tickets.database import Database
@@ -28,9 +29,6 @@ from voicemail.audio import AudioStore
 from voicemail.fallback import scan_fallback
 
 log = structlog.get_logger()
-
-COMMAND_SECONDS = 60.0
-"""An attended transfer may ring this long before the desk hears that nobody answers."""
 
 
 class Switchboard:
@@ -69,8 +67,10 @@ class Switchboard:
         self.own = self._application(asterisk.own_app)
         self._adopted: dict[str, Application] = {}
         self._leases = Leases(database)
+        self._one_beat = asyncio.Lock()
         self._others: frozenset[str] = frozenset()
         """Applications of other workers that are alive."""
+        self._steering = Steering(database, self._obey, now)
         self._tasks = Tasks()
         self._stack = AsyncExitStack()
 
@@ -81,9 +81,10 @@ class Switchboard:
         """Connect to Asterisk and begin to take calls; does not wait for Asterisk to be there."""
         await self._leases.claim(self.own.name)
         await self.database.run(operations.forget_desks, self.own.name)
-        self._stack.callback(self.database.subscribe(self._on_change))
         self._stack.push_async_callback(self._leave)
+        self._stack.callback(self.database.subscribe(self._on_change))
         self._stack.push_async_callback(self._tasks.end)
+        self._stack.push_async_callback(self._steering.end)
         self._tasks.spawn(self._decide())
         await self.own.open()
         return self
@@ -105,6 +106,10 @@ class Switchboard:
         return [self.own, *self._adopted.values()]
 
     @property
+    def _names(self) -> list[str]:
+        return [application.name for application in self.applications]
+
+    @property
     def in_service(self) -> bool:
         """Whether calls are taken and agents rung: connected to Asterisk, and repaired."""
         return self.own.in_service
@@ -121,20 +126,24 @@ class Switchboard:
     # ------------------------------------------------------------------------------------------------- other workers
 
     async def beat(self) -> None:
-        """Tell the other workers that this one is alive, and take over the calls of one that is not; once a second."""
-        held = await self._leases.beat()
-        self._others = frozenset(held.others)
-        for name in held.lost:
-            await self._lose(name, doubled=name in held.doubled)
-        for name in held.free:
-            if name == self.own.name:  # whoever had the same name is gone
-                await self._leases.claim(name)
-                await self.own.open()
-            else:
-                await self._adopt(name)
-        for application in [one for one in self._adopted.values() if one.in_service and not one.calls]:
-            log.info("the calls of another worker have ended", app=application.name)
-            await self._give_up(application)
+        """Tell the other workers that this one is alive, and take over the calls of one that is not.
+
+        Once a second, and whenever a worker leaves.
+        """
+        async with self._one_beat:
+            held = await self._leases.beat()
+            self._others = frozenset(held.others)
+            for name in held.lost:
+                await self._lose(name, doubled=name in held.doubled)
+            for name in held.free:
+                if name == self.own.name:  # whoever had the same name is gone
+                    await self._leases.claim(name)
+                    await self.own.open()
+                else:
+                    await self._adopt(name)
+            for application in [one for one in self._adopted.values() if one.in_service and not one.calls]:
+                log.info("the calls of another worker have ended", app=application.name)
+                await self._give_up(application)
 
     async def _adopt(self, name: str) -> None:
         if await self._leases.take_over(name):
@@ -173,6 +182,10 @@ class Switchboard:
         kinds = {change.kind for change in changes}
         if kinds & {operations.WAITING, operations.FREE_AGENT}:
             self._decision_due.set()
+        if RELEASED in kinds:
+            self._tasks.spawn(self.beat())
+        if self._steering.hear(changes):
+            self._tasks.spawn(self._obey_others())
         if operations.DESK_OPENED in kinds:
             self._tasks.spawn(self.check_phones())
 
@@ -207,15 +220,18 @@ class Switchboard:
 
     async def _hear_offers(self) -> None:
         """Offers that another worker made for calls in our hands."""
-        apps = [application.name for application in self.applications]
-        unheard = await self.database.read(queries.offers_unheard, apps)
-        self._hand_out(unheard)
+        self._hand_out(await self.database.read(queries.offers_unheard, self._names))
+
+    async def _obey_others(self) -> None:
+        """Commands that came to another worker's desk for calls in our hands."""
+        await self._steering.look(self._names)
 
     async def tick(self) -> None:
         """Once a second: wrap-ups end, and a decision missed for any reason is made now."""
         await self.database.run(operations.finish_wrap_ups, now=self.now())
         if self._others:
             await self._hear_offers()
+            await self._obey_others()
         self._decision_due.set()
 
     async def check_phones(self) -> None:
@@ -269,6 +285,12 @@ class Switchboard:
         await self._command(call_id, "cancel_transfer")
 
     async def _command(self, call_id: str, name: str, target: str = "") -> None:
+        if self.call(call_id) is None and self._others:
+            await self._steering.ask(call_id, name, target)
+        else:
+            await self._obey(call_id, name, target)
+
+    async def _obey(self, call_id: str, name: str, target: str) -> None:
         call = self.call(call_id)
         if call is None or call.phase is not Phase.TALKING:
             raise CommandRefused("that call is not being talked on")

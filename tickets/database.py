@@ -13,6 +13,7 @@ import contextlib
 import enum
 import os
 import sqlite3
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -20,7 +21,20 @@ from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
-from sqlalchemy import Connection, CursorResult, DateTime, Dialect, Engine, Enum, Executable, MetaData, event, types
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    DateTime,
+    Dialect,
+    Engine,
+    Enum,
+    Executable,
+    MetaData,
+    event,
+    func,
+    select,
+    types,
+)
 from sqlalchemy import create_engine as sqlalchemy_engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -199,6 +213,33 @@ class Database:
     def _read_once(self, query: Callable[[Session], T]) -> T:
         with self._reading() as session:
             return query(session)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, work: str) -> AsyncIterator[bool]:
+        """Hold some work while no other process on the same server does; False when one does (advisory locks).
+
+        A process that dies lets go of it with its connection. An SQLite file has one process, which is always alone.
+        """
+        if self.is_sqlite:
+            yield True
+            return
+        connection = await asyncio.to_thread(self._take_lock, zlib.crc32(work.encode()))
+        try:
+            yield connection is not None
+        finally:
+            if connection is not None:
+                await asyncio.to_thread(connection.close)
+
+    def _take_lock(self, key: int) -> Connection | None:
+        connection = self.engine.connect()
+        try:
+            if connection.scalar(select(func.pg_try_advisory_xact_lock(key))):
+                return connection  # the lock lasts as long as its transaction
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        return None
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
         try:

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -109,6 +110,28 @@ async def test_calls_are_shared_and_each_reaches_the_agent_wherever_the_page_is_
             if len(served) == 2:
                 break
         assert served == {UNO, DUE}
+    await world.until_quiet()
+
+
+async def test_a_call_is_steered_from_the_page_wherever_it_is_served(
+    world: World, workers: dict[str, ServiceProcess]
+) -> None:
+    """The page is open at one worker, the call may be with the other: hold, back, refused, and hang up work alike."""
+    served: set[str] = set()
+    while served != {UNO, DUE}:
+        async with on_duty(world, ANNA, UNO) as anna, world.caller(ROSSI.phone) as rossi:
+            talk = await talking(rossi, anna, world)
+            served.add(worker_of(talk))
+            path = f"/api/calls/{talk.id}"
+            await anna.desk.post(f"{path}/hold")
+            await anna.desk.until_item("pops", talk.id, lambda pop: pop["on_hold"])
+            await anna.desk.post(f"{path}/unhold")
+            await anna.desk.until_item("pops", talk.id, lambda pop: not pop["on_hold"])
+            with pytest.raises(httpx.HTTPStatusError, match="409"):
+                await anna.desk.post(f"{path}/transfer", {"target": "queue:nessuna"})
+            await anna.desk.post(f"{path}/hang-up")
+            await rossi.wait_for(Event.CLOSED)
+            assert await outcome_of(world, talk) is Outcome.ANSWERED
     await world.until_quiet()
 
 
