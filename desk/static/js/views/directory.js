@@ -1,5 +1,5 @@
 /** Choosing who is calling: someone from the directory, or a new person. */
-import { html, useEffect, useRef, useState } from "../lib.js";
+import { html, useEffect, useState } from "../lib.js";
 import { get } from "../api.js";
 import { t } from "../i18n.js";
 import { Act, Dialog, errorText, Field, Icon, toast } from "./ui.js";
@@ -12,8 +12,6 @@ export function ContactPicker({ number, onClose, onChosen }) {
   const [companies, setCompanies] = useState([]);
   const [person, setPerson] = useState({ name: "", user_code: "", email: "", company_id: "" });
   const [fields, setFields] = useState({});
-  const search = useRef(null);
-  useEffect(() => search.current?.focus(), []);
   useEffect(() => {
     if (text.trim().length < 2) return setFound([]);
     let current = true;
@@ -39,7 +37,7 @@ export function ContactPicker({ number, onClose, onChosen }) {
       ${number && html`<p class="muted">${t("caller.will_remember", { number })}</p>`}
       ${!adding && html`
         <${Field} label=${t("directory.search")}>${(id) => html`
-          <input id=${id} ref=${search} type="search" value=${text} maxlength="200" autocomplete="off"
+          <input id=${id} type="search" value=${text} maxlength="200" autocomplete="off" autofocus
             onInput=${(event) => setText(event.target.value)} />`}<//>
         <ul class="people" aria-live="polite">${found.map((contact) => html`
           <li key=${contact.id}><span class="who">${contact.name}</span>

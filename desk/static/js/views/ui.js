@@ -1,5 +1,5 @@
 /** Small parts that all views share. */
-import { html, signal, useEffect, useId, useRef, useState } from "../lib.js";
+import { html, signal, useEffect, useId, useLayoutEffect, useRef, useState } from "../lib.js";
 import { ApiError } from "../api.js";
 import { t } from "../i18n.js";
 
@@ -141,11 +141,11 @@ export function Menu({ label, children, class: kind = "", align = "start" }) {
   `;
 }
 
-/** A window over the page. @param {{title: string, onClose: () => void, children: any}} props */
+/** A window over the page; the keyboard begins at what is marked `autofocus`. @param {{title: string, onClose: () => void, children: any}} props */
 export function Dialog({ title, onClose, children }) {
   const ref = useRef(null);
   const id = useId();
-  useEffect(() => ref.current.showModal(), []);
+  useLayoutEffect(() => ref.current.showModal(), []);
   return html`
     <dialog ref=${ref} aria-labelledby=${id} onClose=${onClose}>
       <header><h2 id=${id}>${title}</h2>
