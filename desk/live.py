@@ -310,7 +310,8 @@ class Live:
         """
         browsers = self._browsers_of(agent_id)
         if not browsers:
-            await self._pop_elsewhere(agent_id, call_id)
+            if self.database.shared:
+                await self._pop_elsewhere(agent_id, call_id)
             return
         self._popping += 1
         self._calm.clear()

@@ -139,15 +139,16 @@ def create_engine(url: str, **options: Any) -> Engine:
 class Database:
     """One database: an SQLite file or a PostgreSQL server.
 
-    `url` is a SQLAlchemy one: `sqlite:///path` or `postgresql+psycopg://...`. Transactions that fail because the
-    database is locked or the connection was lost are run again, whole, for up to `patience` seconds.
+    `url` is a SQLAlchemy one: `sqlite:///path` or `postgresql+psycopg://...`; the latter may be `shared` by several
+    workers. Transactions that fail because the database is locked or the connection was lost are run again, whole, for
+    up to `patience` seconds.
     """
 
     def __init__(self, url: str, patience: float = 20.0) -> None:
         self.url = url
         self.patience = patience
-        self.is_sqlite = url.startswith("sqlite")
-        writers = 1 if self.is_sqlite else SERVER_WRITERS
+        self.shared = not url.startswith("sqlite")
+        writers = SERVER_WRITERS if self.shared else 1
         # No ping before use: it costs a round trip each time, and lost connections are met by running again.
         self.engine = create_engine(url, pool_size=writers + READERS)
         self._writing = sessionmaker(self.engine.execution_options(writes=True), expire_on_commit=False)
@@ -155,7 +156,7 @@ class Database:
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="database-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")
         self._listeners: list[Listener] = []
-        self._hints = None if self.is_sqlite else Hints(self.engine.url, self._tell)
+        self._hints = Hints(self.engine.url, self._tell) if self.shared else None
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` after each commit that announced changes; returns a function that ends it."""
@@ -220,7 +221,7 @@ class Database:
 
         A process that dies lets go of it with its connection. An SQLite file has one process, which is always alone.
         """
-        if self.is_sqlite:
+        if not self.shared:
             yield True
             return
         connection = await asyncio.to_thread(self._take_lock, zlib.crc32(work.encode()))
