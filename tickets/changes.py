@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import orjson
 import psycopg
 import structlog
-from sqlalchemy import URL, func, select
+from sqlalchemy import URL, String, cast, func, select
 from sqlalchemy.orm import Session
 
 log = structlog.get_logger()
@@ -39,10 +39,14 @@ class Hints:
         self._hear = hear
         self._me = uuid.uuid4().hex[:12]
 
-    def send(self, session: Session, changes: Collection[Change]) -> None:
-        """Tell the others, when the session's transaction is committed."""
-        for part in _parts([[change.kind, change.id] for change in changes]):
-            session.execute(select(func.pg_notify(CHANNEL, orjson.dumps([self._me, part]).decode())))
+    def send(self, session: Session, changes: Collection[Change]) -> str | None:
+        """Tell the others, once the transaction is committed; returns its number, or None when it wrote nothing."""
+        parts = _parts([[change.kind, change.id] for change in changes])
+        notices = [func.pg_notify(CHANNEL, orjson.dumps([self._me, part]).decode()) for part in parts]
+        # a text, since no driver has a type for it
+        number = cast(func.pg_current_xact_id_if_assigned(), String)
+        written: str | None = session.execute(select(number, *notices)).one()[0]
+        return written
 
     async def listen(self) -> None:
         """Hear the others, for ever."""

@@ -33,6 +33,7 @@ from sqlalchemy import (
     event,
     func,
     select,
+    text,
     types,
 )
 from sqlalchemy import create_engine as sqlalchemy_engine
@@ -179,24 +180,50 @@ class Database:
     async def run(self, operation: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation(session, ...)` in one transaction and commit it.
 
-        Raises whatever the operation raises (nothing is then stored), and `sqlalchemy.exc.OperationalError` when the
-        database stayed locked or away for longer than `patience` seconds. Who is cancelled while waiting for it does
-        not undo it: a transaction that has begun is brought to its end, and its changes are told.
+        Raises whatever the operation raises (nothing is then stored), `sqlalchemy.exc.OperationalError` when the
+        database stayed locked or away for longer than `patience` seconds, and `OutcomeUnknown`. Who is cancelled while
+        waiting for it does not undo it: a transaction that has begun is brought to its end, and its changes are told.
         """
         loop = asyncio.get_running_loop()
         work = partial(self._run_once, loop, lambda session: operation(session, *args, **kwargs))
-        return await self._patiently(lambda: loop.run_in_executor(self._writers, work))
+
+        async def once() -> T:
+            try:
+                return await loop.run_in_executor(self._writers, work)
+            except _CommitUnsure as unsure:
+                try:
+                    stored = await self._is_committed(unsure.number)
+                except TimeoutError:
+                    raise OutcomeUnknown(f"transaction {unsure.number} is still under way") from unsure.error
+                if not stored:
+                    raise unsure.error from None
+                self._tell(unsure.changes)
+                result: T = unsure.result
+                return result
+
+        return await self._patiently(once)
 
     def _run_once(self, loop: asyncio.AbstractEventLoop, operation: Callable[[Session], T]) -> T:
         with self._writing() as session:
             result = operation(session)
             changes = frozenset(session.info.get("changes", ()))
-            if changes and self._hints is not None:
-                self._hints.send(session, changes)
-            session.commit()
+            number = None if self._hints is None else self._hints.send(session, changes)
+            try:
+                session.commit()
+            except DBAPIError as error:
+                if number is not None and _is_passing(error):
+                    raise _CommitUnsure(number, result, changes, error) from error
+                raise
         if changes:
             loop.call_soon_threadsafe(self._tell, changes)
         return result
+
+    async def _is_committed(self, number: str) -> bool:
+        """Whether a transaction was stored whose commit was not answered; PostgreSQL remembers."""
+        async with asyncio.timeout(self.patience):
+            while (status := await self.read(_status, number)) == "in progress":  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+        return status == "committed"
 
     def _tell(self, changes: frozenset[Change]) -> None:
         for listener in tuple(self._listeners):
@@ -268,6 +295,23 @@ class Database:
         self._writers.shutdown()
         self._readers.shutdown()
         self.engine.dispose()
+
+
+class OutcomeUnknown(Exception):
+    """The connection was lost at a commit, and the server cannot tell how it ended: to repeat it might do it twice."""
+
+
+class _CommitUnsure(Exception):
+    """The connection was lost while a transaction was committed: nobody has told whether it was."""
+
+    def __init__(self, number: str, result: Any, changes: frozenset[Change], error: DBAPIError) -> None:
+        self.number, self.result, self.changes, self.error = number, result, changes, error
+
+
+def _status(session: Session, number: str) -> str | None:
+    query = text("SELECT pg_xact_status(CAST(:number AS xid8))")
+    status: str | None = session.scalar(query, {"number": number})
+    return status
 
 
 def _make_private(_dialect: Dialect, _record: Any, arguments: list[Any], options: dict[str, Any]) -> None:

@@ -1,10 +1,12 @@
 """The database's two verbs, on both databases."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self, cast
 
 import pytest
 from sqlalchemy import func, select, text
@@ -17,6 +19,52 @@ from tickets.database import Database, announce
 from tickets.models import Company
 
 pytestmark = pytest.mark.contract
+
+
+class CutAtCommit:
+    """Stands before a PostgreSQL server, and cuts the connection of the first commit: after it arrives, or before."""
+
+    def __init__(self, server_port: int, *, arrives: bool) -> None:
+        self._server_port, self._arrives = server_port, arrives
+        self.cuts = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+        back = asyncio.create_task(self._copy(up_reader, writer))
+        self._tasks |= {back, cast("asyncio.Task[None]", asyncio.current_task())}
+        try:
+            while data := await reader.read(65536):
+                if b"COMMIT" in data and self.cuts == 0:
+                    self.cuts += 1
+                    back.cancel()
+                    if self._arrives:
+                        up_writer.write(data)
+                        await up_reader.read(65536)
+                    return
+                up_writer.write(data)
+        finally:
+            back.cancel()
+            for one in (writer, up_writer):
+                one.close()
+                with contextlib.suppress(ConnectionError):
+                    await one.wait_closed()
+
+    @staticmethod
+    async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
 
 
 def add(session: Session, name: str) -> int:
@@ -144,6 +192,23 @@ async def test_lost_connections_are_replaced_without_the_caller_noticing(
     await asyncio.to_thread(postgres_server.restart)
     await database.run(add, "ASL Taranto")
     assert len(await database.read(names)) == 3
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["the commit arrives", "the commit is lost"])
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_connection_lost_at_the_commit_neither_loses_nor_repeats_the_work(
+    database: Database, arrives: bool
+) -> None:
+    async with CutAtCommit(database.engine.url.port or 0, arrives=arrives) as proxy:
+        url = database.engine.url.set(host="127.0.0.1", port=proxy.port, query={})
+        cut = Database(url.render_as_string(hide_password=False), patience=5)
+        heard: list[frozenset[Change]] = []
+        cut.subscribe(heard.append)
+        company_id = await cut.run(add, "ASL Bari")
+        assert proxy.cuts == 1
+        assert await cut.read(names) == ["ASL Bari"]
+        assert heard == [frozenset({Change("company", company_id)})]
+        await cut.close()
 
 
 async def test_an_error_of_the_database_is_not_tried_again(database: Database) -> None:
