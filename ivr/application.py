@@ -11,7 +11,6 @@ from ivr.ari import Ari, AriConnectionError, CallBroadcast, Event, StasisStart
 from ivr.calls_in_hand import CallsInHand
 from ivr.flow.call import Services
 from ivr.flow.talk import quietly
-from ivr.leases import LEASE_SECONDS
 from ivr.reconciler import Reconciler
 from ivr.settings import AsteriskSettings
 from ivr.tasks import Tasks
@@ -64,8 +63,6 @@ class Application:
             on_event=self._on_event,
             on_connected=self._on_connected,
             on_disconnected=self._on_disconnected,
-            # Whoever has the lease may connect again; the other one has learnt by then that it has it no longer.
-            step_down_seconds=LEASE_SECONDS,
         )
         self.services = share(self.ari)
         self._on_repaired = on_repaired

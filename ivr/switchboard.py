@@ -68,6 +68,7 @@ class Switchboard:
         self._adopted: dict[str, Application] = {}
         self._leases = Leases(database)
         self._one_beat = asyncio.Lock()
+        self._taken_back = False
         self._others: frozenset[str] = frozenset()
         """Applications of other workers that are alive."""
         self._steering = Steering(database, self._obey, now)
@@ -141,6 +142,9 @@ class Switchboard:
                     await self.own.open()
                 else:
                     await self._adopt(name)
+            if self._taken_back and self.own.name not in held.lost:
+                self._taken_back = False
+                self.own.ari.resume()
             for application in [one for one in self._adopted.values() if one.in_service and not one.calls]:
                 log.info("the calls of another worker have ended", app=application.name)
                 await self._give_up(application)
@@ -164,6 +168,8 @@ class Switchboard:
         else:
             log.warning("another worker took this one for dead: its calls are taken back", app=name)
             await self._leases.claim(name)
+            # At the next beat: by then Asterisk has told us that the other one had connected, if it had.
+            self._taken_back = True
 
     async def _give_up(self, application: Application) -> None:
         del self._adopted[application.name]

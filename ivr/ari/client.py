@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Mapping
@@ -50,7 +51,7 @@ class Ari:
 
     Events while there is no connection are lost for ever, and nothing is repeated afterwards: in `on_connected` read
     the state anew. When another connection takes over the same application, this one steps down: it closes, and tries
-    again only after `step_down_seconds`, so that two services do not fight.
+    again only after `step_down_seconds`, so that two services do not fight, or when told to `resume`.
 
     A silent server counts as lost after `ping_seconds` without an answer to a ping, which is sent as often.
     """
@@ -86,6 +87,7 @@ class Ari:
         self._up = asyncio.Event()
         self._why_down = "not connected yet"
         self._replaced = False
+        self._resumed = asyncio.Event()
 
         self.channels = operations.Channels(self.request, app)
         self.bridges = operations.Bridges(self.request)
@@ -119,6 +121,10 @@ class Ari:
                 await self._up.wait()
         except TimeoutError:
             raise AriTimeout(f"no connection to Asterisk within {timeout:g} s: {self._why_down}") from None
+
+    def resume(self) -> None:
+        """Connect again, where this one has stepped down: the application is its own again."""
+        self._resumed.set()
 
     async def request(self, method: str, path: str, query: Mapping[str, str] | None = None, body: object = None) -> str:
         """Make one request and return the body of its answer, JSON text or empty.
@@ -171,7 +177,8 @@ class Ari:
             # A connection that breaks at once is a failure, too: no tight loop.
             failures = 0 if loop.time() - started > _STABLE_SECONDS else failures + 1
             pause = min(self._first_pause * 2 ** min(failures, 16), self._longest_pause) * random.uniform(0.5, 1.0)  # noqa: S311
-            if self._replaced:
+            stepped_down = self._replaced
+            if stepped_down:
                 self._replaced, pause = False, self._step_down_seconds
                 self._why_down = "another service has taken over this application"
             log.warning(
@@ -181,7 +188,10 @@ class Ari:
                 why=self._why_down,
                 next_try_seconds=round(pause, 2),
             )
-            await asyncio.sleep(pause)
+            self._resumed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await (self._resumed.wait() if stepped_down else asyncio.sleep(pause))
 
     async def _connection(self) -> None:
         """Connect and read until it is over."""

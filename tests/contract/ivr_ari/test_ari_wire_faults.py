@@ -317,6 +317,9 @@ async def test_who_is_replaced_steps_down(fake: FakeAri) -> None:
         with pytest.raises(AriTimeout, match="another service has taken over"):
             await ari.wait_connected(0.3)
         assert len(fake.connections) == 1
+        ari.resume()
+        await client.until(lambda: client.ups == 2)
+        await ari.asterisk.ping()
 
 
 async def test_after_stepping_down_it_tries_again(fake: FakeAri) -> None:
