@@ -107,11 +107,11 @@ class Site:
     async def quiet(self) -> None:
         """Wait until no call is left and every agent is free again."""
         await self.world.until_quiet(within=30)
-        await self.world.until(_all_free)
+        await self.world.until(all_free)
 
     async def staff(self, count: int, *, pages: bool = True) -> None:
         """Let that many agents be free for calls and the others off duty; their pages count as open when `pages`."""
-        await self.world.database.run(_staff, count, pages)
+        await self.world.database.run(staff, count, pages)
         await asyncio.sleep(1.5)  # the service looks once a second
 
     async def filed(self) -> int:
@@ -127,7 +127,8 @@ def _used(process: psutil.Process) -> float:
     return 0.0
 
 
-def _staff(session: Session, count: int, pages: bool) -> None:
+def staff(session: Session, count: int, pages: bool) -> None:
+    """Let that many agents be free for calls, and note their pages as open when `pages`."""
     now = utc_now()
     agents = session.scalars(select(Agent).order_by(Agent.id)).all()
     for index, agent in enumerate(agents):
@@ -139,7 +140,8 @@ def _staff(session: Session, count: int, pages: bool) -> None:
         session.execute(update(Agent).values(desk_connected=True))
 
 
-def _all_free(session: Session) -> bool:
+def all_free(session: Session) -> bool:
+    """Whether no agent is in a call."""
     busy = (Presence.RINGING, Presence.TALKING, Presence.WRAP_UP)
     return session.scalar(select(Agent.id).where(Agent.presence.in_(busy)).limit(1)) is None
 
@@ -148,11 +150,13 @@ def _filed(session: Session) -> int:
     return session.scalar(select(func.count()).where(Message.state == MessageState.FILED)) or 0
 
 
-def _reachable(session: Session) -> bool:
+def reachable(session: Session) -> bool:
+    """Whether every agent's phone is known to be registered."""
     return session.scalar(select(Agent.id).where(Agent.phone_reachable.is_(False)).limit(1)) is None
 
 
-def _calls() -> dict[str, Any]:
+def site_calls() -> dict[str, Any]:
+    """The `calls` section of the settings."""
     silent = {"greeting": "", "notice": "", "closed_greeting": ""}
     waits = {"ring_seconds": 15, "announce_seconds": 3600, "wrap_up_seconds": 0, "misses_before_pause": 20}
     return {
@@ -169,13 +173,13 @@ def _calls() -> dict[str, Any]:
 async def open_site(folder: Path, names: Sequence[Colleague] = AGENTS) -> AsyncIterator[Site]:
     """Start everything: Asterisk, service, agents' phones."""
     async with contextlib.AsyncExitStack() as stack:
-        world = World(folder, _calls(), colleagues=names, concurrent_calls=160, benchmarks=True)
+        world = World(folder, site_calls(), colleagues=names, concurrent_calls=160, benchmarks=True)
         await stack.enter_async_context(world)
         await _prepare(world)
         agents = await stack.enter_async_context(Agents(world.asterisk, [colleague.extension for colleague in names]))
         process = await stack.enter_async_context(world.process())
         await process.start()
-        await world.until(_reachable)
+        await world.until(reachable)
         site = Site(world, agents)
         site.folder.mkdir()
         a_law(SPEECH, site.folder / SOUND, 5.0)

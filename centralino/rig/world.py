@@ -303,6 +303,11 @@ class ServiceProcess:
                     return
                 await asyncio.sleep(0.05)
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started, and not killed since."""
+        return self._process is not None
+
     async def kill(self) -> None:
         """Kill it, and its transcribers, as a crash would (SIGKILL)."""
         if self._process is None:
