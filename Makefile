@@ -36,6 +36,10 @@ bench: venv asterisk phones  ## Measure speed and load, side by side with Asteri
 	@setup/packages.sh $(LOAD)
 	.venv/bin/python -m benchmarks $(ARGS)
 
+chaos: venv asterisk phones  ## Kill workers under load, and tell what was lost
+	@setup/packages.sh $(LOAD) $(POSTGRESQL)
+	.venv/bin/python -m benchmarks.chaos $(ARGS)
+
 setup: venv asterisk phones  ## Only install what the other targets need
 	@setup/packages.sh $(BROWSER) $(POSTGRESQL) $(SOUND) $(LOAD)
 	@echo 'Centralino is set up: try make demo'
@@ -57,4 +61,4 @@ asterisk:
 phones:
 	@setup/packages.sh $(PHONES)
 
-.PHONY: help demo serve test lint bench setup lock clean venv asterisk phones
+.PHONY: help demo serve test lint bench chaos setup lock clean venv asterisk phones

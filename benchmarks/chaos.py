@@ -1,6 +1,10 @@
-"""`python -m benchmarks.chaos`: calls on a pool of workers of which one is killed every few seconds; what is lost."""
+"""`make chaos`: calls and messages on a pool of workers, of which something is killed every few seconds; what is lost.
+
+Killed are a worker (SIGKILL, and started anew), a recogniser, or a connection of the database (`pg_terminate_backend`).
+"""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import random
@@ -15,37 +19,53 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import psutil
 import typer
 from rich.table import Table
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from benchmarks import callers
 from benchmarks.agents import Agents
 from benchmarks.callers import SOUND, a_law
 from benchmarks.measure import percentile
-from benchmarks.site import AGENTS, DIRECT, SPEECH, all_free, reachable, site_calls, staff
+from benchmarks.site import AGENTS, DIRECT, MESSAGES, SPEECH, all_free, reachable, site_calls, staff
 from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import ServiceProcess, World
 from centralino.terminal import terminal
 from ivr.models import Agent, Call, Offer, Outcome, Presence
+from voicemail.models import Message, MessageState
 
 WORKERS = ("uno", "due")
 TALK_SECONDS = 8.0
 
 
+HARM = (
+    "dropped",
+    "cut_talks",
+    "lost_messages",
+    "without_outcome",
+    "without_row",
+    "stuck_agents",
+    "double_rings",
+    "left_in_asterisk",
+)
+
+
 @dataclass(slots=True)
 class Damage:
-    """What a run did: all but the first four fields must be zero."""
+    """What a run did; all `HARM` should be zero."""
 
     calls: int
-    kills: int = 0
+    messages: int
+    kills: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     adoption_seconds: list[float] = field(default_factory=list)
     """From each kill to the moment its last call was taken up."""
     dropped: int = 0
     """Calls that ended otherwise than the caller or the agent wanted it."""
     cut_talks: int = 0
+    lost_messages: int = 0
     without_outcome: int = 0
     without_row: int = 0
     stuck_agents: int = 0
@@ -81,60 +101,100 @@ async def pool(folder: Path, database: str) -> AsyncIterator[tuple[World, dict[s
 
 
 Kills = list[tuple[str, float]]
-"""Which worker was killed, and when (time.time())."""
+"""What was killed, and when (time.time())."""
 
 
-async def kill_in_turn(processes: dict[str, ServiceProcess], every: float, chosen: random.Random) -> Kills:
-    """Kill a random worker every so many seconds (SIGKILL), and start it anew; ends when cancelled. Never returns."""
-    kills: Kills = []
-    try:
+class Killer:
+    """Kills something every so many seconds, until it is told to stop."""
+
+    def __init__(self, world: World, processes: dict[str, ServiceProcess], every: float, seed: int) -> None:
+        self.world, self.processes, self.every = world, processes, every
+        self.kills: Kills = []
+        self._chosen = random.Random(seed)  # noqa: S311 - only what is killed when
+
+    async def run(self) -> None:
+        """Never returns."""
+        ways = {"worker": self._worker, "recogniser": self._recogniser, "database connection": self._connection}
         while True:
-            await asyncio.sleep(every)
-            name = chosen.choice(WORKERS)
-            kills.append((name, time.time()))
-            await processes[name].kill()
-            await processes[name].start()
-    except asyncio.CancelledError:
-        return kills
+            await asyncio.sleep(self.every)
+            what = self._chosen.choice(["worker", "worker", *ways])
+            self.kills.append((what, time.time()))
+            await ways[what]()
+
+    async def _worker(self) -> None:
+        process = self.processes[self._chosen.choice(WORKERS)]
+        await process.kill()
+        await process.start()
+
+    async def _recogniser(self) -> None:
+        workers = [psutil.Process(process.pid) for process in self.processes.values() if process.running]
+        if found := [child for worker in workers for child in worker.children()]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._chosen.choice(found).kill()
+
+    async def _connection(self) -> None:
+        await self.world.read(_kill_a_connection)
+
+
+def _kill_a_connection(session: Session) -> None:
+    one = (
+        "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1) AS one"
+    )
+    session.execute(text(one))
 
 
 async def run(folder: Path, *, count: int, rate: float, every: float, seed: int) -> Damage:
-    """One run: so many calls, so many a second, a kill every so many seconds."""
+    """One run: so many calls and a quarter as many messages, and a kill every so many seconds."""
+    messages = count // 4
     with PostgresServer() as server:
         async with pool(folder, server.create_database("chaos")) as (world, processes, _):
             work = folder / "callers"
             work.mkdir()
             a_law(SPEECH, work / SOUND, 5.0)
-            killing = asyncio.create_task(kill_in_turn(processes, every, random.Random(seed)))  # noqa: S311 - only which one
-            patience = count / rate + 120
-            called = await callers.call(
-                "route", DIRECT, world.asterisk.sip_port, work, count=count, rate=rate, patience=patience
+            killer = Killer(world, processes, every, seed)
+            killing = asyncio.create_task(killer.run())
+            port, patience = world.asterisk.sip_port, count / rate + 120
+            called, told = await asyncio.gather(
+                callers.call("route", DIRECT, port, work, count=count, rate=rate, patience=patience),
+                callers.call("message", MESSAGES, port, work, count=messages, rate=rate / 4, patience=patience),
             )
             killing.cancel()
-            kills = await killing
+            await asyncio.gather(killing, return_exceptions=True)
             for process in processes.values():
                 if not process.running:
                     await process.start()
             await world.until_quiet(within=60)
             await world.until(all_free)
-            damage = await world.read(_damage, called.sent.keys())
-            damage.calls, damage.kills, damage.dropped = count, len(kills), count - called.completed
+            await world.until(_none_recording, within=60)
+            damage = await world.read(_damage, [*called.sent, *told.sent])
+            damage.calls, damage.messages = count, messages
+            damage.kills = Counter(what for what, _ in killer.kills)
+            damage.dropped = count - called.completed + messages - told.completed
             damage.left_in_asterisk = len(await world.asterisk.channel_names())
-            damage.adoption_seconds = _adoptions(kills, [process.log() for process in processes.values()])
+            damage.adoption_seconds = _adoptions(killer.kills, [process.log() for process in processes.values()])
             return damage
+
+
+def _none_recording(session: Session) -> bool:
+    recording = select(Message.id).where(Message.state == MessageState.RECORDING)
+    return session.scalar(recording.limit(1)) is None
 
 
 def _damage(session: Session, numbers: Iterable[str]) -> Damage:
     rows = session.scalars(select(Call)).all()
     by_number = Counter(row.caller for row in rows)
     talk = timedelta(seconds=TALK_SECONDS - 0.5)
-    damage = Damage(0, outcomes=Counter(str(row.outcome) for row in rows))
+    damage = Damage(0, 0, outcomes=Counter(str(row.outcome) for row in rows))
     damage.without_outcome = sum(row.outcome is None for row in rows)
     damage.without_row = sum(by_number[number] != 1 for number in numbers)
     answered = [row for row in rows if row.outcome is Outcome.ANSWERED]
     damage.cut_talks = sum(
         row.answered_at is None or row.ended_at is None or row.ended_at - row.answered_at < talk for row in answered
     )
+    told = {row.id for row in rows if row.outcome in (Outcome.VOICEMAIL, Outcome.ABANDONED_MESSAGE)}
+    kept = select(Message.call_id).where(Message.state == MessageState.FILED, Message.seconds > 1)
+    damage.lost_messages = len(told - set(session.scalars(kept)))
     damage.stuck_agents = sum(agent.presence is not Presence.FREE for agent in session.scalars(select(Agent)))
     offers: dict[int, list[Offer]] = {}
     for offer in session.scalars(select(Offer).order_by(Offer.offered_at)):
@@ -148,7 +208,7 @@ def _damage(session: Session, numbers: Iterable[str]) -> Damage:
 
 
 def _adoptions(kills: Kills, logs: Sequence[str]) -> list[float]:
-    """How long after each kill the last of its calls was taken up, as far as that was before the next kill."""
+    """From the kill of a worker to the moment its last call was taken up, as far as that was before the next kill."""
     taken = sorted(
         datetime.fromisoformat(entry["timestamp"]).timestamp()
         for log in logs
@@ -157,8 +217,9 @@ def _adoptions(kills: Kills, logs: Sequence[str]) -> list[float]:
     )
     ends = [at for _, at in kills[1:]] + [float("inf")]
     found = []
-    for (_, began), end in zip(kills, ends, strict=True):
-        if within := [at for at in taken if began <= at < end]:
+    for (what, began), end in zip(kills, ends, strict=True):
+        within = [at for at in taken if began <= at < end]
+        if what == "worker" and within:
             found.append(within[-1] - began)
     return found
 
@@ -169,20 +230,20 @@ def main(
     every: Annotated[float, typer.Option(help="Seconds between two kills.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Which worker is killed when.")] = 1,
 ) -> None:
-    """Call a pool of two workers while one of them is killed every few seconds, and tell what was lost."""
+    """Call a pool of two workers while something of it is killed every few seconds, and tell what was lost."""
     console = terminal()
     with tempfile.TemporaryDirectory(prefix="centralino-chaos-") as folder:
         damage = asyncio.run(run(Path(folder), count=calls, rate=rate, every=every, seed=seed))
     table = Table("what", "count")
-    for name in ("calls", "kills", "dropped", "cut_talks", "without_outcome", "without_row", "stuck_agents"):
+    for name in ("calls", "messages", *HARM):
         table.add_row(name.replace("_", " "), str(getattr(damage, name)))
-    table.add_row("double rings", str(damage.double_rings))
-    table.add_row("left in Asterisk", str(damage.left_in_asterisk))
+    table.add_row("killed", ", ".join(f"{number} x {what}" for what, number in damage.kills.most_common()))
     table.add_row("outcomes", ", ".join(f"{name} {number}" for name, number in damage.outcomes.most_common()))
     if damage.adoption_seconds:
         p95 = percentile(damage.adoption_seconds, 95)
         table.add_row("taken up, p50 / p95", f"{statistics.median(damage.adoption_seconds):.2f} / {p95:.2f} s")
     console.print(table)
+    raise typer.Exit(any(getattr(damage, name) for name in HARM))
 
 
 if __name__ == "__main__":

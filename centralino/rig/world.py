@@ -308,6 +308,12 @@ class ServiceProcess:
         """Whether it has been started, and not killed since."""
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        assert self._process is not None  # noqa: S101 - a programming error otherwise
+        return self._process.pid
+
     async def kill(self) -> None:
         """Kill it, and its transcribers, as a crash would (SIGKILL)."""
         if self._process is None:
