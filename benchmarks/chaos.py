@@ -29,7 +29,7 @@ from benchmarks import callers
 from benchmarks.agents import Agents
 from benchmarks.callers import SOUND, a_law
 from benchmarks.measure import percentile
-from benchmarks.site import AGENTS, DIRECT, MESSAGES, SPEECH, all_free, reachable, site_calls, staff
+from benchmarks.site import AGENTS, DIRECT, MESSAGES, SPEECH, all_free, prepare, reachable, site_calls, staff
 from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import ServiceProcess, World
 from centralino.terminal import terminal
@@ -85,6 +85,7 @@ async def pool(folder: Path, database: str) -> AsyncIterator[tuple[World, dict[s
         benchmarks=True,
         workers=WORKERS,
     ) as world:
+        await prepare(world)
         names = [colleague.extension for colleague in AGENTS]
         async with Agents(world.asterisk, names, talk_seconds=TALK_SECONDS) as agents:
             processes = {name: ServiceProcess(world, name) for name in WORKERS}
@@ -192,9 +193,11 @@ def _damage(session: Session, numbers: Iterable[str]) -> Damage:
     damage.cut_talks = sum(
         row.answered_at is None or row.ended_at is None or row.ended_at - row.answered_at < talk for row in answered
     )
-    told = {row.id for row in rows if row.outcome in (Outcome.VOICEMAIL, Outcome.ABANDONED_MESSAGE)}
-    kept = select(Message.call_id).where(Message.state == MessageState.FILED, Message.seconds > 1)
-    damage.lost_messages = len(told - set(session.scalars(kept)))
+    messages = session.scalars(select(Message)).all()
+    filed = {message.call_id for message in messages if message.state is MessageState.FILED}
+    # empty: the caller hung up at the beep, which came late on account of a kill
+    damage.lost_messages = sum(message.state not in (MessageState.FILED, MessageState.EMPTY) for message in messages)
+    damage.lost_messages += sum(row.outcome is Outcome.VOICEMAIL and row.id not in filed for row in rows)
     damage.stuck_agents = sum(agent.presence is not Presence.FREE for agent in session.scalars(select(Agent)))
     offers: dict[int, list[Offer]] = {}
     for offer in session.scalars(select(Offer).order_by(Offer.offered_at)):

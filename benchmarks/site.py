@@ -175,7 +175,7 @@ async def open_site(folder: Path, names: Sequence[Colleague] = AGENTS) -> AsyncI
     async with contextlib.AsyncExitStack() as stack:
         world = World(folder, site_calls(), colleagues=names, concurrent_calls=160, benchmarks=True)
         await stack.enter_async_context(world)
-        await _prepare(world)
+        await prepare(world)
         agents = await stack.enter_async_context(Agents(world.asterisk, [colleague.extension for colleague in names]))
         process = await stack.enter_async_context(world.process())
         await process.start()
@@ -186,7 +186,7 @@ async def open_site(folder: Path, names: Sequence[Colleague] = AGENTS) -> AsyncI
         yield site
 
 
-async def _prepare(world: World) -> None:
+async def prepare(world: World) -> None:
     """Give Asterisk short prompts, a mailbox that does not fill up, and VoiceMail() with the words of Centralino."""
     sounds, asterisk = world.folder / "sounds", world.asterisk
     shutil.copytree(Path(asterisk_conf.__file__).parent / "sounds", sounds)
