@@ -172,6 +172,7 @@ async def run(folder: Path, *, count: int, rate: float, every: float, seed: int)
             damage.calls, damage.messages = count, messages
             damage.kills = Counter(what for what, _ in killer.kills)
             damage.dropped = count - called.completed + messages - told.completed
+            damage.lost_messages += len(list(world.asterisk.recording_spool.glob("*.wav")))  # on no ticket
             damage.left_in_asterisk = len(await world.asterisk.channel_names())
             damage.adoption_seconds = _adoptions(killer.kills, [process.log() for process in processes.values()])
             return damage
@@ -193,11 +194,8 @@ def _damage(session: Session, numbers: Iterable[str]) -> Damage:
     damage.cut_talks = sum(
         row.answered_at is None or row.ended_at is None or row.ended_at - row.answered_at < talk for row in answered
     )
-    messages = session.scalars(select(Message)).all()
-    filed = {message.call_id for message in messages if message.state is MessageState.FILED}
-    # empty: the caller hung up at the beep, which came late on account of a kill
-    damage.lost_messages = sum(message.state not in (MessageState.FILED, MessageState.EMPTY) for message in messages)
-    damage.lost_messages += sum(row.outcome is Outcome.VOICEMAIL and row.id not in filed for row in rows)
+    filed = set(session.scalars(select(Message.call_id).where(Message.state == MessageState.FILED)))
+    damage.lost_messages = sum(row.outcome is Outcome.VOICEMAIL and row.id not in filed for row in rows)
     damage.stuck_agents = sum(agent.presence is not Presence.FREE for agent in session.scalars(select(Agent)))
     offers: dict[int, list[Offer]] = {}
     for offer in session.scalars(select(Offer).order_by(Offer.offered_at)):
