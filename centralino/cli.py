@@ -12,6 +12,7 @@ from rich.table import Table
 import centralino
 from centralino import log
 from centralino.agent_command import agent_app
+from centralino.alarms_command import show_alarms
 from centralino.asterisk_command import write_asterisk_conf
 from centralino.command import ConfigOption, read_settings, run_in_loop
 from centralino.contact_command import contact_app
@@ -24,6 +25,7 @@ from centralino.settings import DEFAULT_FILE, what_is_broken, what_is_left_out
 from centralino.terminal import fail, terminal
 
 app = typer.Typer(no_args_is_help=True, help="The help-desk phone line as one service on Asterisk.")
+app.command("alarms")(show_alarms)
 app.command("asterisk-conf")(write_asterisk_conf)
 app.add_typer(agent_app, name="agent")
 app.add_typer(contact_app, name="contact")

@@ -23,6 +23,7 @@ from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
 from schedules.clock import Clock, Job
 from tickets import outbox
+from tickets.alarms import Alarms
 from tickets.database import Database
 from tickets.notices import Notices
 from tickets.operations import mark_promise_missed
@@ -51,6 +52,7 @@ class Service:
     database: Database
     switchboard: Switchboard
     notices: Notices
+    alarms: Alarms
     desk_url: str
 
 
@@ -65,6 +67,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(database.close)
         await stack.enter_async_context(database.hearing_others())
         notices = Notices(settings.notices)
+        alarms = Alarms(database, settings.alarms, notices, utc_now)
         audio = AudioStore(settings.storage.audio)
         transcriber = await stack.enter_async_context(
             Transcriber(database, settings.storage.audio, settings.transcription)
@@ -88,6 +91,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             audio=audio,
             transcripts=transcriber,
             notices=notices,
+            alarms=alarms,
             now=utc_now,
         )
         app = create_app(
@@ -105,7 +109,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
         set_timetable(clock, settings, database, switchboard, live)
-        yield Service(settings, database, switchboard, notices, desk_url)
+        yield Service(settings, database, switchboard, notices, alarms, desk_url)
 
 
 async def serve(settings: Settings) -> None:

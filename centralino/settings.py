@@ -22,6 +22,7 @@ from desk.settings import DeskSettings
 from ivr.config import CallsConfig, FieldPath, wrong_fields
 from ivr.prompts import Prompts, is_own_sound, own_sound
 from ivr.settings import AsteriskSettings
+from tickets.alarms import AlarmSettings
 from tickets.notices import NoticeSettings
 from tickets.outbox import SmtpSettings
 from voicemail.model_store import model_problem
@@ -89,6 +90,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     desk: DeskSettings = DeskSettings()
     listen: ListenSettings = ListenSettings()
+    alarms: AlarmSettings = AlarmSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -247,6 +249,8 @@ def what_is_left_out(settings: Settings) -> list[str]:
     left_out = []
     if settings.smtp is None:
         left_out.append("[smtp]: users get no mail; notices wait until there is a mail server")
+    if not settings.alarms.email:
+        left_out.append("alarms.email: alarms are told on the supervisors' pages and in the log, but not by mail")
     for language in sorted({line.language for line in settings.calls.lines} - settings.transcription.models.keys()):
         left_out.append(f"transcription.models.{language}: no model is named; messages are kept, but not transcribed")
     for index, line in enumerate(settings.calls.lines):

@@ -1,10 +1,10 @@
 """Live pages: each browser gets a snapshot, then numbered events.
 
-A page holds five lists: `agents`, `waiting`, `messages`, `requests`, `pops`. An event carries one item of one list as
-it is now, or null when it is no longer on the list, so that events may be merged: a browser that reads slowly has at
-most one unsent event per item, and one with too many of them gets a new snapshot instead. Numbers count per
-connection; a page that misses one asks for a snapshot (`{"type": "resync"}`). One websocket message is a JSON array of
-all that is due.
+A page holds six lists: `agents`, `waiting`, `messages`, `requests`, `pops`, and `alarms` (for supervisors only). An
+event carries one item of one list as it is now, or null when it is no longer on the list, so that events may be
+merged: a browser that reads slowly has at most one unsent event per item, and one with too many of them gets a new
+snapshot instead. Numbers count per connection; a page that misses one asks for a snapshot (`{"type": "resync"}`). One
+websocket message is a JSON array of all that is due.
 
 Changes of the database are heard through `Database.subscribe`. One task works them off: a burst is looked at once.
 """
@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from starlette.websockets import WebSocketDisconnect
 
 from desk import queries
+from desk.models import Role
 from desk.queries import Who
 from desk.settings import DeskSettings
 from desk.views import Me, Snapshot
@@ -115,6 +116,8 @@ class _News:
 
     items: list[tuple[str, int | str, bytes | None]] = field(default_factory=list)
     pops: list[tuple[int, str, bytes | None]] = field(default_factory=list)
+    alarms: list[tuple[int, bytes | None]] = field(default_factory=list)
+    """For supervisors."""
 
     def note(self, topic: str, ids: Iterable[int | str], found: Mapping[Any, BaseModel]) -> None:
         """Note what became of the items with these ids."""
@@ -268,6 +271,7 @@ class Live:
                 messages=list(queries.message_items(session, self.calls, now=now, everything=True).values()),
                 requests=list(queries.request_items(session).values()),
                 pops=list(mine.values()),
+                alarms=list(queries.alarm_items(session).values()) if me.role is Role.SUPERVISOR else [],
                 queues=sorted(self.calls.queues),
             )
         )
@@ -394,6 +398,10 @@ class Live:
                 browser.put(topic, item_id, item)
         for agent_id, call_id, shown in news.pops:
             self._put_pop(agent_id, call_id, shown)
+        for alarm_id, alarm in news.alarms:
+            for browser in self._browsers:
+                if browser.who.me.role is Role.SUPERVISOR:
+                    browser.put("alarms", alarm_id, alarm)
 
     def _read_news(self, session: Session, changes: set[Change], present: Container[int | None]) -> _News:
         """What became of the things that changed; of the pops only those of agents whose pages are open."""
@@ -416,6 +424,9 @@ class Live:
         if messages:
             found = queries.message_items(session, self.calls, now=self.now(), ids=messages, request_ids=requests)
             news.note("messages", messages, found)
+        if alarms := ids.get("alarm", set()):
+            open_ones = queries.alarm_items(session)
+            news.alarms = [(id_, _json(open_ones[id_]) if id_ in open_ones else None) for id_ in alarms]
         return news
 
 

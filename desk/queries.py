@@ -13,6 +13,7 @@ from desk.models import Account, DeskSession, DismissedPop, Role
 from desk.passwords import token_hash
 from desk.views import (
     AgentView,
+    AlarmView,
     CompanyView,
     ContactView,
     Draft,
@@ -32,6 +33,7 @@ from ivr.config import CallsConfig
 from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Phase, Presence
 from ivr.queries import attempts_since, waiting_calls
 from schedules.promises import explain, pickup_promise
+from tickets.alarms import open_alarms
 from tickets.models import CLOSED_STATUSES, Contact, OutboxMail, Phone, Request, RequestEvent
 from tickets.phone_numbers import shown_number
 from tickets.queries import CallerMatch, Confidence, identify_caller, requests_of_caller
@@ -188,6 +190,11 @@ def message_items(
         message.id: message_view(message, request, contact, calls)
         for message, request, contact in session.execute(query)
     }
+
+
+def alarm_items(session: Session) -> dict[int, AlarmView]:
+    """What supervisors have to look after, the oldest first."""
+    return {alarm.id: AlarmView.model_validate(alarm) for alarm in open_alarms(session)}
 
 
 def message_ids_of(session: Session, request_ids: Collection[int]) -> set[str]:

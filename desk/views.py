@@ -396,6 +396,16 @@ class LanguageForm(_Input):
     language: Language
 
 
+class AlarmView(_View):
+    """Something that supervisors have to look after."""
+
+    id: int
+    kind: str
+    subject: str
+    words: str
+    sounded_at: datetime
+
+
 class Snapshot(_View):
     """Everything a page shows at first; afterwards numbered events change single items."""
 
@@ -409,4 +419,6 @@ class Snapshot(_View):
     messages: list[MessageView]
     requests: list[RequestView]
     pops: list[Pop]
+    alarms: list[AlarmView]
+    """Only for supervisors."""
     queues: list[str]

@@ -22,6 +22,7 @@ from ivr.prompts import Prompts
 from ivr.settings import AsteriskSettings
 from ivr.steering import COMMAND_SECONDS, Steering
 from ivr.tasks import Tasks
+from tickets.alarms import Alarms
 from tickets.changes import Change
 from tickets.database import Database
 from tickets.notices import Notices
@@ -48,6 +49,7 @@ class Switchboard:
         audio: AudioStore,
         transcripts: Transcripts | None,
         notices: Notices,
+        alarms: Alarms,
         now: Callable[[], datetime],
     ) -> None:
         self.asterisk, self.config, self.database, self.now = asterisk, config, database, now
@@ -61,6 +63,7 @@ class Switchboard:
             recordings=asterisk.recordings,
             transcripts=transcripts,
             notices=notices,
+            alarms=alarms,
             now=now,
         )
         self._decision_due = asyncio.Event()

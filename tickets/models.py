@@ -4,7 +4,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tickets.database import Base, UTCDateTime, enum_column
@@ -160,6 +160,32 @@ class RequestEvent(Base):
     request: Mapped[Request] = relationship(back_populates="events")
 
 
+class Alarm(Base):
+    """Something that people have to look after, from when it was seen to when it was over (see `tickets.alarms`)."""
+
+    __tablename__ = "alarm"
+    __table_args__ = (
+        Index(
+            "ix_alarm_open",
+            "kind",
+            "subject",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    """A word for programs, such as disk_space."""
+    subject: Mapped[str] = mapped_column(String(200), default="")
+    """What it is about, where a kind may fail in many places: a call, a node ..."""
+    words: Mapped[str] = mapped_column(Text)
+    """What is wrong and what to do, for people."""
+    sounded_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
 class OutboxMail(Base):
     """A notice to send: written with the change it tells of, delivered later with retry."""
 
@@ -167,9 +193,10 @@ class OutboxMail(Base):
     __table_args__ = (Index("ix_outbox_mail_state_next", "state", "next_attempt_at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    request_id: Mapped[int] = mapped_column(ForeignKey("request.id"), index=True)
+    request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"), index=True)
+    """The request it tells of; None for an alarm."""
     kind: Mapped[str] = mapped_column(String(32))
-    """opened or closed."""
+    """opened, closed, alarm or alarm_over."""
     message_id: Mapped[str] = mapped_column(String(200), unique=True)
     """The mail's Message-ID: the same at every attempt, so that a receiver can drop a repeat."""
     sender: Mapped[str] = mapped_column(String(500))

@@ -14,7 +14,8 @@ from tickets.models import OutboxMail, Request
 from tickets.texts import clean_line, clean_text, header_text, is_email
 
 
-def _check_email(text: str) -> str:
+def check_email(text: str) -> str:
+    """The address as given. Raises ValueError when it is none."""
     if not is_email(text):
         raise ValueError(f"{text!r} is not a mail address such as helpdesk@example.org")
     return text
@@ -26,7 +27,7 @@ class NoticeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     desk_name: Annotated[str, AfterValidator(header_text)] = "Help Desk"
-    sender: Annotated[str, AfterValidator(_check_email)] = "helpdesk@localhost"
+    sender: Annotated[str, AfterValidator(check_email)] = "helpdesk@localhost"
     timezone: TimezoneName = "Europe/Rome"
 
 
@@ -77,13 +78,19 @@ class Notices:
         }
         subject = self._templates.get_template(f"{language}/{kind}.subject.txt.j2").render(words)
         body = self._templates.get_template(f"{language}/{kind}.body.txt.j2").render(words)
+        return self.mail(kind, request.email, clean_line(subject), body, request_id=request.id, now=now)
+
+    def mail(
+        self, kind: str, recipient: str, subject: str, body: str, *, request_id: int | None = None, now: datetime
+    ) -> OutboxMail:
+        """A mail from the desk, due at once."""
         return OutboxMail(
-            request_id=request.id,
+            request_id=request_id,
             kind=kind,
             message_id=f"<{uuid.uuid4().hex}@{self._domain}>",
             sender=self._from,
-            recipient=request.email,
-            subject=clean_line(subject)[:300],
+            recipient=recipient,
+            subject=subject[:300],
             body=body,
             created_at=now,
             next_attempt_at=now,

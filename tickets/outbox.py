@@ -165,7 +165,7 @@ def _record(session: Session, mail_id: int, refusal: str | None, for_good: bool,
         log.warning(
             "notice not delivered", mail=mail.id, email=mail.recipient, error=mail.last_error, state=mail.state.value
         )
-    if mail.state != DeliveryState.PENDING:
+    if mail.state != DeliveryState.PENDING and mail.request_id is not None:
         request = session.get_one(Request, mail.request_id)
         details = {"notice": mail.kind, "recipient": mail.recipient}
         if mail.last_error is not None:

@@ -1,7 +1,7 @@
 /** The page: log-in, the frame around the views, and what happens beside them. */
 import { effect, html, render, signal, useState } from "./lib.js";
 import { api, get, loggedOut, put } from "./api.js";
-import { clock, phone, secondsSince } from "./format.js";
+import { clock, phone, secondsSince, when } from "./format.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { connect, disconnect, retryNow } from "./live.js";
 import { connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, waitingLine } from "./store.js";
@@ -36,7 +36,7 @@ function Frame() {
     <div class=${`frame ${inCall ? "in-call" : ""}`}>
       <${Top} />
       <${Nav} view=${view} />
-      <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /></div>
+      <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /><${Alarms} /></div>
       <main id="main" tabindex="-1">
         ${view === "requests" ? html`<${Requests} id=${id ? Number(id) : null} />` : html`<${Messages} id=${view === "messages" && id ? id : null} />`}
       </main>
@@ -100,6 +100,13 @@ function ConnectionBanner() {
       <p><strong>${t("connection.lost_title")}</strong> ${t("connection.lost")}</p>
       <button type="button" class="quiet" onClick=${retryNow}>${t("connection.retry")}</button></div>
   `;
+}
+
+/** What supervisors have to look after; the server tells nobody else. */
+function Alarms() {
+  return [...lists.alarms.value.values()].map((alarm) => html`
+    <div key=${alarm.id} class="banner bad" role="alert"><${Icon} name="alert" />
+      <p><strong>${t("alarm.title")}</strong> ${alarm.words} <span class="small">${when(alarm.sounded_at)}</span></p></div>`);
 }
 
 // ---- beside the views -------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ export const lists = {
   messages: signal(new Map()),
   requests: signal(new Map()),
   pops: signal(new Map()),
+  alarms: signal(new Map()),
 };
 /** Counts events of a request, for pages that show one of them. */
 export const touched = signal({ topic: "", id: null, count: 0 });

@@ -7,14 +7,17 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from centralino.rig.desk_server import HOSTILE, DeskServer, withdraw
+from desk.models import Account, Role
 from desk.operations import set_password
 from ivr.models import Agent
+from tickets.alarms import Alarms, AlarmSettings
 
 pytestmark = pytest.mark.contract
 
@@ -257,3 +260,24 @@ async def test_a_new_password_closes_the_pages_of_the_old_one(served: DeskServer
         await hers.socket.wait_closed()
         assert hers.socket.close_code == 4401
         await his.nothing_of("pops")  # and is still served
+
+
+async def test_alarms_are_told_to_supervisors_and_to_nobody_else(served: DeskServer) -> None:
+    await served.agent("giulia")
+    await served.agent("paolo")
+    await served.database.run(_make_supervisor, "paolo")
+    alarms = Alarms(served.database, AlarmSettings(), served.notices, served.now)
+    async with page(served, "giulia") as (agent, _), page(served, "paolo") as (supervisor, snapshot):
+        assert snapshot["data"]["alarms"] == []
+        await alarms.sound("disk_space", "Make room.")
+        alarm = (await supervisor.until("alarms"))["data"]["item"]
+        assert alarm["words"] == "Make room."
+        async with page(served, "paolo") as (_, later):
+            assert [one["id"] for one in later["data"]["alarms"]] == [alarm["id"]]
+        await alarms.end("disk_space")
+        assert (await supervisor.until("alarms", alarm["id"]))["data"]["item"] is None
+        await agent.nothing_of("alarms")
+
+
+def _make_supervisor(session: Session, username: str) -> None:
+    session.execute(update(Account).where(Account.username == username).values(role=Role.SUPERVISOR))

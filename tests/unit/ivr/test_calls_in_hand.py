@@ -37,6 +37,7 @@ def services() -> Services:
         recordings=nothing,
         transcripts=None,
         notices=nothing,
+        alarms=nothing,
         legs={},
         now=nothing,
     )

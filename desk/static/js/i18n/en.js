@@ -14,6 +14,7 @@ export default {
   "login.enter": "Log in",
   "login.over": "Your log-in has expired: log in again.",
 
+  "alarm.title": "Alarm:",
   "connection.lost_title": "Connection lost.",
   "connection.lost": "What you see may be out of date. We keep trying; what you type stays here.",
   "connection.retry": "Try now",

@@ -14,6 +14,7 @@ export default {
   "login.enter": "Entra",
   "login.over": "Accesso scaduto: entra di nuovo.",
 
+  "alarm.title": "Allarme:",
   "connection.lost_title": "Connessione persa.",
   "connection.lost": "Quello che vedi potrebbe non essere aggiornato. Ci riproviamo da soli; quello che scrivi resta qui.",
   "connection.retry": "Riprova ora",
