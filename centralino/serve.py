@@ -113,7 +113,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; a second one does not wait for callers to be in a better moment."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,6 +124,12 @@ async def serve(settings: Settings) -> None:
         log.info("centralino is up", desk=running.desk_url, lines=[line.number for line in settings.calls.lines])
         await stop.wait()
         log.info("centralino is stopping: calls stay up in Asterisk")
+        stop.clear()
+        draining = asyncio.create_task(running.switchboard.drain())
+        told_again = asyncio.create_task(stop.wait())
+        await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, told_again):
+            task.cancel()
 
 
 def set_timetable(clock: Clock, settings: Settings, database: Database, switchboard: Switchboard, live: Live) -> None:

@@ -23,6 +23,8 @@ from tickets.queries import identify_caller
 
 log = structlog.get_logger()
 
+UNHEARD_HAND_OVER = frozenset({Phase.WAITING, Phase.TALKING, Phase.MESSAGE})
+"""Music, talk and recording go on in Asterisk while nobody serves the call."""
 FALLBACK_CONTEXT = "centralino-fallback"
 """The dialplan's context that records a message without us."""
 
@@ -52,6 +54,10 @@ class CallsInHand:
     def waiting(self) -> list[str]:
         """The ids of the calls that wait for an agent."""
         return [call.id for call in self._calls.values() if call.phase is Phase.WAITING]
+
+    def settled(self) -> bool:
+        """Whether every call may be handed over without its caller hearing anything of it."""
+        return all(call.phase in UNHEARD_HAND_OVER and not call.leg.hears_words for call in self._calls.values())
 
     # ---------------------------------------------------------------------------------------------------- begin, end
 

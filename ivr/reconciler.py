@@ -63,7 +63,7 @@ class Reconciler:
             self.calls.forget(call)
             await self._close_gone(call, row)
             return
-        if way is repair.wait_again:
+        if way in (repair.wait_again, repair.keep_waiting):
             await self.services.database.run(
                 operations.take_back,
                 row.id,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -30,6 +30,8 @@ from voicemail.audio import AudioStore
 from voicemail.fallback import scan_fallback
 
 log = structlog.get_logger()
+
+DRAIN_LOOK_SECONDS = 0.1
 
 
 class Switchboard:
@@ -72,6 +74,8 @@ class Switchboard:
         self._leases = Leases(database)
         self._one_beat = asyncio.Lock()
         self._taken_back = False
+        self.draining = False
+        """Whether this worker was told to stop, and takes no new calls."""
         self._others: frozenset[str] = frozenset()
         """Applications of other workers that are alive."""
         self._steering = Steering(database, self._obey, now)
@@ -98,6 +102,22 @@ class Switchboard:
     ) -> None:
         """Let go: nobody is cut off, the next worker takes the calls over."""
         await self._stack.aclose()
+
+    async def drain(self) -> None:
+        """Take no new calls, and wait until those in hand may be handed over without their callers hearing it.
+
+        Words are said to their end and a phone that rings is answered or given up, for `drain_seconds` at most. Alone,
+        nobody would take the new calls meanwhile: then this returns at once.
+        """
+        self.draining = True
+        for application in self.applications:
+            application.takes_calls = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.asterisk.drain_seconds):
+                while self._others and not all(  # noqa: ASYNC110 - nobody tells
+                    application.calls.settled() for application in self.applications
+                ):
+                    await asyncio.sleep(DRAIN_LOOK_SECONDS)
 
     async def _leave(self) -> None:
         for application in self.applications:
@@ -143,7 +163,7 @@ class Switchboard:
                 if name == self.own.name:  # whoever had the same name is gone
                     await self._leases.claim(name)
                     await self.own.open()
-                else:
+                elif not self.draining:
                     await self._adopt(name)
             if self._taken_back and self.own.name not in held.lost:
                 self._taken_back = False

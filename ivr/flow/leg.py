@@ -107,6 +107,11 @@ class Leg:
             if not future.done():
                 future.set_exception(Hangup(self.id, cause))
 
+    @property
+    def hears_words(self) -> bool:
+        """Whether words are being played to it."""
+        return bool(self._playbacks)
+
     # ------------------------------------------------------------------------------------------------------- verbs
 
     async def answer(self) -> None:

@@ -62,10 +62,10 @@ def way_on(row: Call, found: Found) -> Way | None:
             return _say_goodbye
         case Phase.MESSAGE:
             return _go_on_recording
-        case Phase.WAITING | Phase.RINGING:
-            return wait_again
+        case Phase.WAITING | Phase.RINGING if bridge_of(row.id) not in found.bridges:
+            return keep_waiting
         case _ if row.queue:
-            return wait_again
+            return wait_again  # an agent had just answered, or a transfer rang somebody
         case _:
             return _begin_again
 
@@ -147,6 +147,16 @@ async def wait_again(call: ActiveCall) -> Outcome:
     await call.leg.stop_left_playing()
     await quietly(call.services.ari.bridges.destroy(bridge_of(call.id)))
     await call.say("apology")
+    return await _wait(call)
+
+
+async def keep_waiting(call: ActiveCall) -> Outcome:
+    """Wait on in the same place: the caller has heard music all the time, and hears of nothing."""
+    await call.leg.stop_left_playing()
+    return await _wait(call)
+
+
+async def _wait(call: ActiveCall) -> Outcome:
     return await inbound.serve(call, call.queue or call.line.queue, call.priority, call.choice)
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from centralino.rig.audio import similarity
+from centralino.rig.audio import seconds, similarity
 from centralino.rig.phone import Event
 from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import Colleague, ServiceProcess, World
@@ -20,6 +20,7 @@ from tests.stories.conftest import (
     ANNA,
     BRUNO,
     CLOSED,
+    MENU,
     MESSAGE,
     ROSSI,
     STAFFED,
@@ -42,6 +43,7 @@ from tests.stories.test_crashes import (
     taken_up,
     talking,
 )
+from voicemail.models import Message
 
 pytestmark = pytest.mark.story
 
@@ -192,6 +194,80 @@ async def test_a_worker_is_stopped_and_its_calls_go_on_at_once(
     await world.until_quiet()
 
 
+async def test_a_new_version_is_put_in_under_load_and_nothing_is_lost(
+    world: World, workers: dict[str, ServiceProcess]
+) -> None:
+    """One worker after the other is stopped and started anew, while people talk, wait, and leave messages all along."""
+    async with (
+        on_duty(world, ANNA, UNO) as anna,
+        world.caller(ROSSI.phone) as rossi,
+        world.caller("+390999999999") as waits,
+        asyncio.TaskGroup() as leaving,
+    ):
+        talk = await talking(rossi, anna, world)
+        waiting = await calling(waits, world, STAFFED, Phase.WAITING)
+        deployed = asyncio.Event()
+        numbers = [f"+39080777000{number}" for number in range(3)]
+        left = [leaving.create_task(leave_messages(world, number, deployed)) for number in numbers]
+        for worker in workers.values():
+            assert await worker.terminate() == 0
+            await begin(worker)
+        not_cut_off(rossi, waits, anna.phone)
+        deployed.set()
+        await hear_each_other(rossi, anna.phone)
+        await rossi.hang_up()
+        await anna.phone.wait_for(Event.CLOSED)
+        await heard_each_other(rossi, anna.phone)
+        assert await outcome_of(world, talk) is Outcome.ANSWERED
+        async with on_duty(world, BRUNO, UNO) as bruno:
+            await answered_by(world, bruno, waiting)
+            await waits.hang_up()
+            await bruno.phone.wait_for(Event.CLOSED)
+            assert await outcome_of(world, waiting) is Outcome.ANSWERED
+    await world.until_quiet()
+    calls_made = {call_id for task in left for call_id in task.result()}
+    assert calls_made
+    assert await world.read(_filed_calls) == calls_made
+
+
+async def test_a_worker_that_is_to_stop_lets_callers_finish_first_and_takes_no_new_ones(
+    world: World, workers: dict[str, ServiceProcess]
+) -> None:
+    async with world.caller(ROSSI.phone) as rossi, world.caller(AMATO.phone) as amato:
+        in_menu = await calling(rossi, world, MENU, Phase.MENU)
+        first, second = (UNO, DUE) if worker_of(in_menu) == UNO else (DUE, UNO)
+        stopping = asyncio.create_task(workers[first].terminate())
+        await world.until(lambda _: "is stopping" in workers[first].log())
+        new = await calling(amato, world, STAFFED, Phase.WAITING)
+        assert worker_of(new) == second
+        assert not stopping.done()
+        await rossi.press("3")
+        await world.call_until(in_menu.id, lambda call: call.choice == "credentials")
+        assert await stopping == 0
+        await taken_up(workers[second], in_menu.id)
+        not_cut_off(rossi, amato)
+        assert (await world.call_until(in_menu.id, lambda call: call.phase is Phase.WAITING)).queue == "secondo"
+        await rossi.hang_up()
+        await amato.hang_up()
+    await world.until_quiet()
+
+
+async def leave_messages(world: World, number: str, over: asyncio.Event) -> list[str]:
+    """Leave one message after the other until it is over; returns the ids of the calls."""
+    made = []
+    async with world.caller(number) as caller:
+        while not over.is_set():
+            call = await dial(world, caller, CLOSED)
+            path = world.asterisk.recording_spool / f"{call.id}-1.wav"
+            await world.until(lambda _, path=path: path.exists(), within=40)  # type: ignore[misc]
+            await caller.speak(MESSAGE)
+            await asyncio.sleep(seconds(MESSAGE))  # that long they speak
+            await caller.hang_up()
+            await caller.wait_for(Event.CLOSED)
+            made.append(call.id)
+    return made
+
+
 async def test_a_worker_that_was_frozen_gives_way_and_serves_again(world: World) -> None:
     """Taken for dead, it comes back: its calls are its own again, and nobody was cut off."""
     async with (
@@ -219,6 +295,13 @@ async def test_a_worker_that_was_frozen_gives_way_and_serves_again(world: World)
             await amato.hang_up()
             assert await outcome_of(world, talk) is Outcome.ANSWERED
     await world.until_quiet()
+
+
+def _filed_calls(session: Session) -> set[str | None]:
+    """The calls whose message became a request; each is the only one of its call."""
+    filed = session.scalars(select(Message.call_id).where(Message.request_id.is_not(None))).all()
+    assert len(filed) == len(set(filed))
+    return set(filed)
 
 
 def _holders(session: Session) -> dict[str, bool]:
