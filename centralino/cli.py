@@ -22,11 +22,13 @@ from centralino.prompts_command import prompts_app
 from centralino.serve import CannotListen
 from centralino.serve import serve as run_service
 from centralino.settings import DEFAULT_FILE, what_is_broken, what_is_left_out
+from centralino.staffing_command import staffing_table
 from centralino.terminal import fail, terminal
 
 app = typer.Typer(no_args_is_help=True, help="The help-desk phone line as one service on Asterisk.")
 app.command("alarms")(show_alarms)
 app.command("asterisk-conf")(write_asterisk_conf)
+app.command("staffing")(staffing_table)
 app.add_typer(agent_app, name="agent")
 app.add_typer(contact_app, name="contact")
 app.add_typer(models_app, name="models")
