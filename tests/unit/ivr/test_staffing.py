@@ -38,10 +38,8 @@ def test_the_queues_own_rules_count_wrap_up_missed_calls_and_the_longest_wait() 
     assert run.messages > 0.02
     assert run.abandoned == 0
     at_once = queue.model_copy(update={"wrap_up_seconds": 0})
-    assert (
-        run.mean_wait_seconds
-        > 2 * run_once(Demand(60, 180, at_once, answer_seconds=6), 5, 20, 150, "1").mean_wait_seconds
-    )
+    plain = run_once(Demand(60, 180, at_once, answer_seconds=6), 5, 20, 150, "1")
+    assert run.mean_wait_seconds > 1.5 * plain.mean_wait_seconds
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_does_not() -> None:
