@@ -6,13 +6,14 @@ as fast as the clock looks again.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import psycopg
 import structlog
-from sqlalchemy import URL, String, cast, func, select
+from sqlalchemy import String, cast, func, select
 from sqlalchemy.orm import Session
 
 log = structlog.get_logger()
@@ -32,10 +33,13 @@ class Change:
 
 
 class Hints:
-    """This process's voice and ear. `hear` is called with what other processes have changed."""
+    """This process's voice and ear. `hear` is called with what other processes have changed.
 
-    def __init__(self, url: URL, hear: Callable[[frozenset[Change]], None]) -> None:
-        self._address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    `address` is what psycopg connects to, by the names of its parameters.
+    """
+
+    def __init__(self, address: Mapping[str, Any], hear: Callable[[frozenset[Change]], None]) -> None:
+        self._address = address
         self._hear = hear
         self._me = uuid.uuid4().hex[:12]
 
@@ -52,7 +56,7 @@ class Hints:
         """Hear the others, for ever."""
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._address, autocommit=True) as connection:
+                async with await psycopg.AsyncConnection.connect(**self._address, autocommit=True) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     async for message in connection.notifies():
                         self._take(message.payload)

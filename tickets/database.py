@@ -108,6 +108,15 @@ READERS = 4
 SERVER_WRITERS = 8
 """Threads that write to a server. SQLite knows one writer at a time: one thread is its queue, and a fair one."""
 
+SERVER_PATIENCE = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+"""How soon a server is given up that the network does not reach any more (libpq's names; s, but ms for the second)."""
+
 
 def execute(session: Session, statement: Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
     """Run a statement made once, on rows and not on objects; for the steps of every call.
@@ -151,13 +160,18 @@ class Database:
         self.shared = not url.startswith("sqlite")
         writers = SERVER_WRITERS if self.shared else 1
         # No ping before use: it costs a round trip each time, and lost connections are met by running again.
-        self.engine = create_engine(url, pool_size=writers + READERS)
+        address = SERVER_PATIENCE if self.shared else {}
+        self.engine = create_engine(url, pool_size=writers + READERS, connect_args=address)
         self._writing = sessionmaker(self.engine.execution_options(writes=True), expire_on_commit=False)
         self._reading = sessionmaker(self.engine, expire_on_commit=False)
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="database-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")
         self._listeners: list[Listener] = []
-        self._hints = Hints(self.engine.url, self._tell) if self.shared else None
+        self._hints = Hints(self._server_address(), self._tell) if self.shared else None
+
+    def _server_address(self) -> dict[str, Any]:
+        _, address = self.engine.dialect.create_connect_args(self.engine.url)
+        return {**SERVER_PATIENCE, **address}
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` after each commit that announced changes; returns a function that ends it."""

@@ -15,9 +15,14 @@ from centralino.rig.errors import PostgresMissing
 
 
 class PostgresServer:
-    """A cluster in a temporary folder, on a free port of 127.0.0.1, without passwords and without care for crashes."""
+    """A cluster in a temporary folder, on a free port of 127.0.0.1, without passwords.
 
-    def __init__(self) -> None:
+    It takes no care for crashes, unless it is `replicated`: then no commit is answered before its standby has it, once
+    there is one. A server that `follows` such a one is the standby.
+    """
+
+    def __init__(self, *, replicated: bool = False, follows: "PostgresServer | None" = None) -> None:
+        self._replicated, self._follows = replicated, follows
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
         on_path = shutil.which("initdb")
         if not found and on_path is None:
@@ -34,13 +39,15 @@ class PostgresServer:
 
     def __enter__(self) -> Self:
         try:
-            # Another locale than the tests' would only slow it down.
-            self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
-            options = (
-                f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self._folder} "
-                "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-            )
-            self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+            if self._follows is None:
+                # Another locale than the tests' would only slow it down.
+                self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+            else:
+                source = ("-h", "127.0.0.1", "-p", str(self._follows.port), "-U", "postgres")
+                self._run("pg_basebackup", *source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+            self.start()
+            if self._follows is not None:
+                self._follows.wait_for_standby()
         except BaseException:
             self.__exit__()
             raise
@@ -50,6 +57,27 @@ class PostgresServer:
         if (self._folder / "data" / "postmaster.pid").exists():
             self._run("pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the server, again after a `kill`."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self._folder} -c fsync=off"
+        if not self._replicated:
+            options += " -c synchronous_commit=off -c full_page_writes=off"
+        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def kill(self) -> None:
+        """Stop it as a crash would."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    def promote(self) -> None:
+        """Make a standby the server that is written to."""
+        self._run("pg_ctl", "-w", "promote")
+
+    def wait_for_standby(self) -> None:
+        """From now on answer no commit that the standby does not have."""
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
 
     def restart(self) -> None:
         """Stop the server, cutting all connections, and start it again."""
