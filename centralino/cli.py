@@ -19,7 +19,7 @@ from centralino.contact_command import contact_app
 from centralino.migrate import migrate
 from centralino.models_command import models_app
 from centralino.prompts_command import prompts_app
-from centralino.serve import CannotListen
+from centralino.serve import CannotListen, serve_pages
 from centralino.serve import serve as run_service
 from centralino.settings import DEFAULT_FILE, what_is_broken, what_is_left_out
 from centralino.staffing_command import staffing_table
@@ -48,6 +48,22 @@ def serve(
     settings = read_settings(config)
     try:
         run_in_loop(run_service(settings))
+    except CannotListen as error:
+        fail(str(error))
+
+
+@app.command()
+def desk(
+    config: ConfigOption = DEFAULT_FILE,
+    log_level: Annotated[LogLevel, typer.Option(case_sensitive=False, help="How much is logged.")] = "INFO",
+) -> None:
+    """Serve the desk's pages by themselves, beside workers that serve the calls."""
+    log.configure(log_level)
+    settings = read_settings(config)
+    if not settings.storage.database.startswith("postgresql") or not settings.asterisk.worker:
+        fail("the desk by itself needs PostgreSQL (storage.database) and a name of its own (asterisk.worker)")
+    try:
+        run_in_loop(serve_pages(settings))
     except CannotListen as error:
         fail(str(error))
 

@@ -18,6 +18,7 @@ from centralino.migrate import migrate
 from centralino.settings import Settings, what_is_broken
 from desk.app import create_app
 from desk.live import Live
+from ivr.elsewhere import SwitchboardElsewhere
 from ivr.leases import BEAT_SECONDS
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
@@ -112,12 +113,56 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         yield Service(settings, database, switchboard, notices, alarms, desk_url)
 
 
+@contextlib.asynccontextmanager
+async def pages(settings: Settings) -> AsyncIterator[str]:
+    """The desk by itself, beside workers that serve the calls; gives its address."""
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_listen(settings.listen.host, settings.listen.port))
+        await asyncio.to_thread(migrate, settings.storage.database)
+        database = Database(settings.storage.database)
+        stack.push_async_callback(database.close)
+        await stack.enter_async_context(database.hearing_others())
+        switchboard = SwitchboardElsewhere(settings.asterisk.own_app, database, utc_now)
+        live = await stack.enter_async_context(
+            Live(
+                database,
+                settings.calls,
+                settings.desk,
+                worker=switchboard.name,
+                timezone=settings.notices.timezone,
+                now=utc_now,
+            )
+        )
+        await stack.enter_async_context(switchboard)
+        app = create_app(
+            database,
+            live,
+            switchboard,
+            Notices(settings.notices),
+            settings.calls,
+            settings.storage.audio,
+            settings.desk,
+            now=utc_now,
+        )
+        desk_url = await stack.enter_async_context(_web(app, listener))
+        clock = await stack.enter_async_context(Clock())
+        clock.every(BEAT_SECONDS, switchboard.beat, "leases")
+        clock.every(5, live.tell_who_is_there, "whose pages are open")
+        clock.every(30, live.close_ended, "log-ins that ended")
+        yield desk_url
+
+
+async def serve_pages(settings: Settings) -> None:
+    """Run the desk by itself until SIGTERM or SIGINT."""
+    stop = _told_to_stop()
+    async with pages(settings) as desk_url:
+        log.info("the desk is up", desk=desk_url)
+        await stop.wait()
+
+
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; a second one does not wait for callers to be in a better moment."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = _told_to_stop()
     for text in what_is_broken(settings):
         log.warning("not as the settings say", what=text)
     async with service(settings) as running:
@@ -130,6 +175,14 @@ async def serve(settings: Settings) -> None:
         await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, told_again):
             task.cancel()
+
+
+def _told_to_stop() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
 
 
 def set_timetable(clock: Clock, settings: Settings, database: Database, switchboard: Switchboard, live: Live) -> None:
@@ -167,6 +220,7 @@ def set_timetable(clock: Clock, settings: Settings, database: Database, switchbo
     every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
     clock.every(3, switchboard.check_phones, "stale phones")
     every(20, watch_promises, "promises")
+    clock.every(5, live.tell_who_is_there, "whose pages are open")
     clock.every(30, live.close_ended, "log-ins that ended")
     clock.every(60, switchboard.reconcile, "calls without an owner")
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")

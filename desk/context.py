@@ -14,38 +14,21 @@ from desk.queries import Who
 from desk.settings import DeskSettings
 from desk.throttle import Throttle
 from ivr.config import CallsConfig
+from ivr.flow.call import CommandName
 from ivr.models import Call
 from tickets.database import Database
 from tickets.notices import Notices
 
 
 class CallControl(Protocol):
-    """Steering a call that is on an agent's phone. Each raises `ivr.errors.CommandRefused` when it is not possible."""
+    """Whoever serves the calls, here or in another process."""
 
     @property
     def in_service(self) -> bool:
         """Whether calls are taken and agents rung."""
 
-    async def hang_up(self, call_id: str) -> None:
-        """End the call."""
-
-    async def hold(self, call_id: str) -> None:
-        """Let the caller hear music."""
-
-    async def unhold(self, call_id: str) -> None:
-        """Talk on."""
-
-    async def blind_transfer(self, call_id: str, target: str) -> None:
-        """Send the caller to `agent:<id>`, `queue:<name>` or `number:<digits>`."""
-
-    async def start_attended_transfer(self, call_id: str, target: str) -> None:
-        """Talk to the target first, while the caller waits."""
-
-    async def complete_transfer(self, call_id: str) -> None:
-        """Connect the caller with the target and leave."""
-
-    async def cancel_transfer(self, call_id: str) -> None:
-        """Go back to the caller."""
+    async def command(self, call_id: str, name: CommandName, target: str = "") -> None:
+        """Steer a talk. Raises `ivr.errors.CommandRefused` when that is not possible."""
 
 
 @dataclass(frozen=True)

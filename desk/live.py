@@ -286,6 +286,16 @@ class Live:
             leaving.cancel()
         await self.database.run(set_desk_connected, agent_id, self.worker, True, now=self.now())
 
+    async def tell_who_is_there(self) -> None:
+        """Note again whose pages are open here, where others have forgotten it; run by the clock.
+
+        They do when this process was away for so long that it was taken for dead.
+        """
+        present = {browser.who.me.agent_id for browser in self._browsers} - {None}
+        if present:
+            for agent_id in await self.database.read(queries.desks_forgotten, present, self.worker):
+                await self._arrived(agent_id)
+
     def _left(self, agent_id: int | None) -> None:
         if agent_id is None or agent_id in self._leaving or self._browsers_of(agent_id):
             return

@@ -110,6 +110,12 @@ def agent_items(session: Session, ids: Collection[int] | None = None) -> dict[in
     return {agent.id: AgentView.model_validate(agent) for agent in session.scalars(query)}
 
 
+def desks_forgotten(session: Session, agent_ids: Collection[int | None], worker: str) -> list[int]:
+    """Those of the agents of whom it is not noted that their pages are open at a worker."""
+    rows = session.execute(select(Agent.id, Agent.desks).where(Agent.id.in_(agent_ids)))
+    return [agent_id for agent_id, desks in rows if worker not in desks]
+
+
 def desks_elsewhere(session: Session, agent_id: int, worker: str) -> bool:
     """Whether pages of an agent are open at another worker."""
     return any(desk != worker for desk in session.scalar(select(Agent.desks).where(Agent.id == agent_id)) or ())

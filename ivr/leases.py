@@ -24,6 +24,9 @@ RELEASED = "lease_released"
 """The change after which another worker can take over at once, without waiting for its next beat."""
 LEASE_SECONDS = 3.0
 
+PAGES = "pages:"
+"""What the name of a lease begins with that is no application, but a process that serves pages only."""
+
 State = tuple[str, int] | None
 """Holder and counter of a lease; None: there are open calls, but nobody holds their application."""
 

@@ -4,12 +4,14 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
 import structlog
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ivr.errors import CommandRefused
+from ivr.flow.call import CommandName
 from ivr.models import Call, CallCommand, Phase
 from ivr.tasks import Tasks
 from tickets.changes import Change
@@ -24,29 +26,19 @@ LOOK_SECONDS = 1.0
 """An answer of which no hint came is found by looking."""
 
 
-class Steering:
-    """Asks other workers, and obeys them: `obey` carries out a command for a call in this worker's hands."""
+class Asking:
+    """Asks other workers to steer their calls."""
 
-    def __init__(
-        self, database: Database, obey: Callable[[str, str, str], Awaitable[None]], now: Callable[[], datetime]
-    ) -> None:
-        self.database, self._obey, self.now = database, obey, now
-        self._tasks = Tasks()
-        self._obeying: set[str] = set()
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self.database, self.now = database, now
         self._answered = asyncio.Event()
 
-    async def end(self) -> None:
-        """Leave what is under way."""
-        await self._tasks.end()
-
-    def hear(self, changes: Collection[Change]) -> bool:
-        """Take hints; returns whether commands may be there to be obeyed."""
-        kinds = {change.kind for change in changes}
-        if ANSWERED in kinds:
+    def hear(self, changes: Collection[Change]) -> None:
+        """Take hints that an answer may be there."""
+        if any(change.kind == ANSWERED for change in changes):
             self._answered.set()
-        return ASKED in kinds
 
-    async def ask(self, call_id: str, name: str, target: str) -> None:
+    async def ask(self, call_id: str, name: CommandName, target: str) -> None:
         """Have whoever serves the call carry out a command. Raises CommandRefused as that worker does."""
         command_id = uuid.uuid4().hex
         await self.database.run(_ask, command_id, call_id, name, target, now=self.now())
@@ -66,6 +58,21 @@ class Steering:
         if answer.refused is not None:
             raise CommandRefused(answer.refused)
 
+
+class Obeying:
+    """Obeys other workers' desks: `obey` carries out a command for a call in this worker's hands."""
+
+    def __init__(
+        self, database: Database, obey: Callable[[str, CommandName, str], Awaitable[None]], now: Callable[[], datetime]
+    ) -> None:
+        self.database, self._obey, self.now = database, obey, now
+        self._tasks = Tasks()
+        self._obeying: set[str] = set()
+
+    async def end(self) -> None:
+        """Leave what is under way."""
+        await self._tasks.end()
+
     async def look(self, apps: Sequence[str]) -> None:
         """Obey what is asked for calls of these applications; each command once."""
         due = await self.database.read(_due, apps, since=self.now() - timedelta(seconds=COMMAND_SECONDS))
@@ -78,7 +85,7 @@ class Steering:
         try:
             refused = None
             try:
-                await self._obey(command.call_id, command.name, command.target)
+                await self._obey(command.call_id, cast("CommandName", command.name), command.target)
             except CommandRefused as error:
                 refused = str(error)
             await self.database.run(_give_answer, command.id, refused, now=self.now())

@@ -15,12 +15,12 @@ from ivr.application import Application
 from ivr.config import CallsConfig
 from ivr.errors import CommandRefused
 from ivr.flow import message
-from ivr.flow.call import ActiveCall, Command, Screen, Services, Transcripts
-from ivr.leases import RELEASED, Leases
+from ivr.flow.call import ActiveCall, Command, CommandName, Screen, Services, Transcripts
+from ivr.leases import PAGES, RELEASED, Leases
 from ivr.models import Offer, Phase
 from ivr.prompts import Prompts
 from ivr.settings import AsteriskSettings
-from ivr.steering import COMMAND_SECONDS, Steering
+from ivr.steering import ASKED, COMMAND_SECONDS, Asking, Obeying
 from ivr.tasks import Tasks
 from tickets.alarms import Alarms
 from tickets.changes import Change
@@ -77,8 +77,9 @@ class Switchboard:
         self.draining = False
         """Whether this worker was told to stop, and takes no new calls."""
         self._others: frozenset[str] = frozenset()
-        """Applications of other workers that are alive."""
-        self._steering = Steering(database, self._obey, now)
+        """Applications of other workers, and processes that serve pages, that are alive."""
+        self._asking = Asking(database, now)
+        self._obeying = Obeying(database, self._obey, now)
         self._tasks = Tasks()
         self._stack = AsyncExitStack()
 
@@ -92,7 +93,7 @@ class Switchboard:
         self._stack.push_async_callback(self._leave)
         self._stack.callback(self.database.subscribe(self._on_change))
         self._stack.push_async_callback(self._tasks.end)
-        self._stack.push_async_callback(self._steering.end)
+        self._stack.push_async_callback(self._obeying.end)
         self._tasks.spawn(self._decide())
         await self.own.open()
         return self
@@ -114,10 +115,15 @@ class Switchboard:
             application.takes_calls = False
         with suppress(TimeoutError):
             async with asyncio.timeout(self.asterisk.drain_seconds):
-                while self._others and not all(  # noqa: ASYNC110 - nobody tells
+                while self._has_colleagues and not all(  # noqa: ASYNC110 - nobody tells
                     application.calls.settled() for application in self.applications
                 ):
                     await asyncio.sleep(DRAIN_LOOK_SECONDS)
+
+    @property
+    def _has_colleagues(self) -> bool:
+        """Whether another worker would take calls."""
+        return any(not name.startswith(PAGES) for name in self._others)
 
     async def _leave(self) -> None:
         for application in self.applications:
@@ -163,6 +169,8 @@ class Switchboard:
                 if name == self.own.name:  # whoever had the same name is gone
                     await self._leases.claim(name)
                     await self.own.open()
+                elif name.startswith(PAGES):
+                    await self._forget_pages(name)
                 elif not self.draining:
                     await self._adopt(name)
             if self._taken_back and self.own.name not in held.lost:
@@ -179,6 +187,12 @@ class Switchboard:
             application.takes_calls = False
             await self.database.run(operations.forget_desks, name)
             await application.open()
+
+    async def _forget_pages(self, name: str) -> None:
+        """A process that serves pages only is gone: there are no calls to take over."""
+        if await self._leases.take_over(name):
+            await self.database.run(operations.forget_desks, name)
+            await self._leases.release(name)
 
     async def _lose(self, name: str, *, doubled: bool) -> None:
         """Another worker holds an application now: it took us for dead, or it is the one of that name, back again."""
@@ -213,7 +227,8 @@ class Switchboard:
             self._decision_due.set()
         if RELEASED in kinds:
             self._tasks.spawn(self.beat())
-        if self._steering.hear(changes):
+        self._asking.hear(changes)
+        if ASKED in kinds:
             self._tasks.spawn(self._obey_others())
         if operations.DESK_OPENED in kinds:
             self._tasks.spawn(self.check_phones())
@@ -253,7 +268,7 @@ class Switchboard:
 
     async def _obey_others(self) -> None:
         """Commands that came to another worker's desk for calls in our hands."""
-        await self._steering.look(self._names)
+        await self._obeying.look(self._names)
 
     async def tick(self) -> None:
         """Once a second: wrap-ups end, and a decision missed for any reason is made now."""
@@ -285,41 +300,14 @@ class Switchboard:
 
     # ------------------------------------------------------------------------------------------ steered from the desk
 
-    async def hang_up(self, call_id: str) -> None:
-        """End a talk. Raises CommandRefused when there is none."""
-        await self._command(call_id, "hang_up")
-
-    async def hold(self, call_id: str) -> None:
-        """Give the caller music."""
-        await self._command(call_id, "hold")
-
-    async def unhold(self, call_id: str) -> None:
-        """Go on talking."""
-        await self._command(call_id, "unhold")
-
-    async def blind_transfer(self, call_id: str, target: str) -> None:
-        """Send the caller to `agent:<id>`, `queue:<name>` or `number:<digits>`; the agent is free at once."""
-        await self._command(call_id, "blind_transfer", target)
-
-    async def start_attended_transfer(self, call_id: str, target: str) -> None:
-        """Call an agent or number and talk to them first, while the caller hears music."""
-        await self._command(call_id, "start_attended_transfer", target)
-
-    async def complete_transfer(self, call_id: str) -> None:
-        """Hand the caller over to the one consulted."""
-        await self._command(call_id, "complete_transfer")
-
-    async def cancel_transfer(self, call_id: str) -> None:
-        """Leave the one consulted and go back to the caller."""
-        await self._command(call_id, "cancel_transfer")
-
-    async def _command(self, call_id: str, name: str, target: str = "") -> None:
+    async def command(self, call_id: str, name: CommandName, target: str = "") -> None:
+        """Have a talk steered, also one that another worker serves. Raises CommandRefused when it is not possible."""
         if self.call(call_id) is None and self._others:
-            await self._steering.ask(call_id, name, target)
+            await self._asking.ask(call_id, name, target)
         else:
             await self._obey(call_id, name, target)
 
-    async def _obey(self, call_id: str, name: str, target: str) -> None:
+    async def _obey(self, call_id: str, name: CommandName, target: str) -> None:
         call = self.call(call_id)
         if call is None or call.phase is not Phase.TALKING:
             raise CommandRefused("that call is not being talked on")

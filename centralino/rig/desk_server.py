@@ -22,6 +22,7 @@ from desk.operations import create_account
 from desk.settings import DeskSettings
 from ivr.config import CallsConfig, Line, Queue
 from ivr.errors import CommandRefused
+from ivr.flow.call import CommandName
 from ivr.models import Agent, Call, Offer, OfferResult, Outcome, Phase, Presence
 from ivr.operations import add_agent, answer_offer, begin_call, end_call, join_queue
 from schedules.hours import Calendar
@@ -62,42 +63,15 @@ class Control:
     """Takes the desk's commands in place of a switchboard."""
 
     def __init__(self) -> None:
-        self.commands: list[tuple[str, ...]] = []
+        self.commands: list[tuple[CommandName, str, str]] = []
         self.refuse = False
         self.in_service = True
 
-    async def _take(self, *command: str) -> None:
+    async def command(self, call_id: str, name: CommandName, target: str = "") -> None:
+        """Note the command."""
         if self.refuse:
             raise CommandRefused("not now")
-        self.commands.append(command)
-
-    async def hang_up(self, call_id: str) -> None:
-        """Note the command."""
-        await self._take("hang_up", call_id)
-
-    async def hold(self, call_id: str) -> None:
-        """Note the command."""
-        await self._take("hold", call_id)
-
-    async def unhold(self, call_id: str) -> None:
-        """Note the command."""
-        await self._take("unhold", call_id)
-
-    async def blind_transfer(self, call_id: str, target: str) -> None:
-        """Note the command."""
-        await self._take("blind_transfer", call_id, target)
-
-    async def start_attended_transfer(self, call_id: str, target: str) -> None:
-        """Note the command."""
-        await self._take("start_attended_transfer", call_id, target)
-
-    async def complete_transfer(self, call_id: str) -> None:
-        """Note the command."""
-        await self._take("complete_transfer", call_id)
-
-    async def cancel_transfer(self, call_id: str) -> None:
-        """Note the command."""
-        await self._take("cancel_transfer", call_id)
+        self.commands.append((name, call_id, target))
 
 
 class DeskServer:

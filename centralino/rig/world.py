@@ -184,9 +184,9 @@ class World:
             yield running
 
     @contextlib.asynccontextmanager
-    async def process(self, worker: str = "") -> AsyncIterator["ServiceProcess"]:
+    async def process(self, worker: str = "", *, command: str = "serve") -> AsyncIterator["ServiceProcess"]:
         """Run the service, or one of its workers, as a process of its own, which a test may kill and start again."""
-        process = ServiceProcess(self, worker)
+        process = ServiceProcess(self, worker, command=command)
         try:
             yield process
         finally:
@@ -272,10 +272,10 @@ class World:
 
 
 class ServiceProcess:
-    """`centralino serve` as a child process."""
+    """`centralino serve`, or another command that serves, as a child process."""
 
-    def __init__(self, world: World, worker: str = "") -> None:
-        self._world, self.worker = world, worker
+    def __init__(self, world: World, worker: str = "", *, command: str = "serve") -> None:
+        self._world, self.worker, self._command = world, worker, command
         self._log = world.folder / f"service{worker}.log"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -287,7 +287,7 @@ class ServiceProcess:
         }
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "centralino", "serve", "--config", str(self._world.settings_file)),
+                *(sys.executable, "-m", "centralino", self._command, "--config", str(self._world.settings_file)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -66,21 +66,21 @@ async def identify(form: IdentifyForm, call: MyCall, desk: DeskParts) -> Contact
 @router.post("/hang-up", status_code=204)
 async def hang_up(call: CallOnMyPhone, desk: DeskParts) -> Response:
     """End the call."""
-    await desk.control.hang_up(call.id)
+    await desk.control.command(call.id, "hang_up")
     return Response(status_code=204)
 
 
 @router.post("/hold", status_code=204)
 async def hold(call: CallOnMyPhone, desk: DeskParts) -> Response:
     """Let the caller hear music."""
-    await desk.control.hold(call.id)
+    await desk.control.command(call.id, "hold")
     return Response(status_code=204)
 
 
 @router.post("/unhold", status_code=204)
 async def unhold(call: CallOnMyPhone, desk: DeskParts) -> Response:
     """Talk on."""
-    await desk.control.unhold(call.id)
+    await desk.control.command(call.id, "unhold")
     return Response(status_code=204)
 
 
@@ -88,23 +88,23 @@ async def unhold(call: CallOnMyPhone, desk: DeskParts) -> Response:
 async def transfer(form: TransferForm, call: CallOnMyPhone, desk: DeskParts) -> Response:
     """Send the caller to an agent, a queue or a number; `attended`: talk to them first."""
     if form.attended:
-        await desk.control.start_attended_transfer(call.id, form.target)
+        await desk.control.command(call.id, "start_attended_transfer", form.target)
     else:
-        await desk.control.blind_transfer(call.id, form.target)
+        await desk.control.command(call.id, "blind_transfer", form.target)
     return Response(status_code=204)
 
 
 @router.post("/transfer/complete", status_code=204)
 async def complete_transfer(call: CallOnMyPhone, desk: DeskParts) -> Response:
     """Connect the caller with the target of an attended transfer."""
-    await desk.control.complete_transfer(call.id)
+    await desk.control.command(call.id, "complete_transfer")
     return Response(status_code=204)
 
 
 @router.post("/transfer/cancel", status_code=204)
 async def cancel_transfer(call: CallOnMyPhone, desk: DeskParts) -> Response:
     """Go back to the caller."""
-    await desk.control.cancel_transfer(call.id)
+    await desk.control.command(call.id, "cancel_transfer")
     return Response(status_code=204)
 
 

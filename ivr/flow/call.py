@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from ivr import operations
 from ivr.ari import Ari
@@ -101,12 +101,26 @@ class Inbox(Generic[T]):
         return items
 
 
+CommandName = Literal[
+    "hang_up",
+    "hold",
+    "unhold",
+    "blind_transfer",
+    "start_attended_transfer",
+    "complete_transfer",
+    "cancel_transfer",
+]
+"""What a desk may ask of a talk: end it, give the caller music, go on talking; send the caller on (the agent is free at
+once); call somebody first while the caller hears music, hand over to them, or go back to the caller."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a desk asks of a call: `name` is hold, unhold, hang_up, blind_transfer ...; `done` carries the answer."""
+    """What a desk asks of a call; `done` carries the answer."""
 
-    name: str
+    name: CommandName
     target: str
+    """Of a transfer: `agent:<id>`, `queue:<name>` or `number:<digits>`."""
     done: "asyncio.Future[None]"
 
 

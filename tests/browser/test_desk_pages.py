@@ -64,7 +64,7 @@ async def test_a_call_is_answered_and_solved_on_the_spot(served: DeskServer, log
 
     async with page.expect_response("**/hang-up"):
         await panel.get_by_role("button", name="Riaggancia").click()
-    assert ("hang_up", call_id) in served.control.commands
+    assert ("hang_up", call_id, "") in served.control.commands
     await served.hang_up(call_id)
     await expect(page.locator(".call-panel")).to_be_hidden()
     await expect(page.get_by_role("button", name="Ho finito")).to_be_visible()

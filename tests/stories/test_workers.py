@@ -14,7 +14,7 @@ from centralino.rig.audio import seconds, similarity
 from centralino.rig.phone import Event
 from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import Colleague, ServiceProcess, World
-from ivr.models import Call, Lease, Outcome, Phase
+from ivr.models import Agent, Call, Lease, Outcome, Phase
 from tests.stories.conftest import (
     AMATO,
     ANNA,
@@ -132,6 +132,29 @@ async def test_a_call_is_steered_from_the_page_wherever_it_is_served(
             with pytest.raises(httpx.HTTPStatusError, match="409"):
                 await anna.desk.post(f"{path}/transfer", {"target": "queue:nessuna"})
             await anna.desk.post(f"{path}/hang-up")
+            await rossi.wait_for(Event.CLOSED)
+            assert await outcome_of(world, talk) is Outcome.ANSWERED
+    await world.until_quiet()
+
+
+async def test_a_desk_that_runs_apart_shows_and_steers_calls_and_is_forgotten_when_it_dies(world: World) -> None:
+    async with world.process(UNO) as uno, world.process(DUE, command="desk") as desk:
+        await begin(uno)
+        await begin(desk)
+        async with on_duty(world, ANNA, DUE) as anna, world.caller(ROSSI.phone) as rossi:
+            talk = await talking(rossi, anna, world)
+            pop = await anna.desk.until_item("pops", talk.id, lambda item: item["state"] == "talking")
+            assert pop["contacts"][0]["name"] == ROSSI.name
+            await anna.desk.post(f"/api/calls/{talk.id}/hold")
+            await anna.desk.until_item("pops", talk.id, lambda item: item["on_hold"])
+            await desk.kill()
+            await world.until(lambda session: not session.get_one(Agent, anna.id).desk_connected)
+            not_cut_off(rossi, anna.phone)
+            await begin(desk)
+            async with world.desk(ANNA.username, DUE) as again:
+                await again.post(f"/api/calls/{talk.id}/unhold")
+                await again.until_item("pops", talk.id, lambda item: not item["on_hold"])
+                await again.post(f"/api/calls/{talk.id}/hang-up")
             await rossi.wait_for(Event.CLOSED)
             assert await outcome_of(world, talk) is Outcome.ANSWERED
     await world.until_quiet()

@@ -151,13 +151,13 @@ async def test_the_call_is_steered_through_call_control(served: DeskServer) -> N
         refused = await page.post(f"/calls/{call_id}/hold", json={})
         assert (refused.status_code, refused.json()["error"]) == (409, "command_refused")
     assert served.control.commands == [
-        ("hold", call_id),
-        ("unhold", call_id),
+        ("hold", call_id, ""),
+        ("unhold", call_id, ""),
         ("blind_transfer", call_id, "queue:specialists"),
         ("start_attended_transfer", call_id, "number:+390805559999"),
-        ("cancel_transfer", call_id),
-        ("complete_transfer", call_id),
-        ("hang_up", call_id),
+        ("cancel_transfer", call_id, ""),
+        ("complete_transfer", call_id, ""),
+        ("hang_up", call_id, ""),
     ]
 
 
