@@ -1,6 +1,7 @@
 """`make chaos`: calls and messages on a pool of workers, of which something is killed every few seconds; what is lost.
 
-Killed are a worker (SIGKILL, and started anew), a recogniser, or a connection of the database (`pg_terminate_backend`).
+Killed are a worker (SIGKILL, and started anew), a recogniser, the desk that runs apart, a connection of the database
+(`pg_terminate_backend`), or every websocket of Asterisk's; or a worker is told to stop, as a deployment does it.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ from ivr.models import Agent, Call, Offer, Outcome, Presence
 from voicemail.models import Message, MessageState
 
 WORKERS = ("uno", "due")
+DESK = "desk"
 TALK_SECONDS = 8.0
 
 
@@ -83,12 +85,13 @@ async def pool(folder: Path, database: str) -> AsyncIterator[tuple[World, dict[s
         settings_extra={"storage": {"database": database}},
         concurrent_calls=200,
         benchmarks=True,
-        workers=WORKERS,
+        workers=(*WORKERS, DESK),
     ) as world:
         await prepare(world)
         names = [colleague.extension for colleague in AGENTS]
         async with Agents(world.asterisk, names, talk_seconds=TALK_SECONDS) as agents:
             processes = {name: ServiceProcess(world, name) for name in WORKERS}
+            processes[DESK] = ServiceProcess(world, DESK, command="desk")
             try:
                 for process in processes.values():
                     await process.start()
@@ -115,7 +118,14 @@ class Killer:
 
     async def run(self) -> None:
         """Never returns."""
-        ways = {"worker": self._worker, "recogniser": self._recogniser, "database connection": self._connection}
+        ways = {
+            "worker": self._worker,
+            "worker told to stop": self._stop,
+            "recogniser": self._recogniser,
+            "desk": self._desk,
+            "database connection": self._connection,
+            "websockets": self._websockets,
+        }
         while True:
             await asyncio.sleep(self.every)
             what = self._chosen.choice(["worker", "worker", *ways])
@@ -126,6 +136,18 @@ class Killer:
         process = self.processes[self._chosen.choice(WORKERS)]
         await process.kill()
         await process.start()
+
+    async def _stop(self) -> None:
+        process = self.processes[self._chosen.choice(WORKERS)]
+        await process.terminate()
+        await process.start()
+
+    async def _desk(self) -> None:
+        await self.processes[DESK].kill()
+        await self.processes[DESK].start()
+
+    async def _websockets(self) -> None:
+        await self.world.asterisk.cli("ari shutdown websocket sessions")
 
     async def _recogniser(self) -> None:
         workers = [psutil.Process(process.pid) for process in self.processes.values() if process.running]
