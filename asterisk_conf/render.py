@@ -20,6 +20,7 @@ INCLUDES = (
     "centralino-ari.conf",
     "centralino-http.conf",
     "centralino-modules.conf",
+    "centralino-cel.conf",
 )
 PRIVATE = (
     "asterisk.conf",
@@ -28,6 +29,8 @@ PRIVATE = (
     "rtp.conf",
     "musiconhold.conf",
     "cdr.conf",
+    "cel.conf",
+    "cel_custom.conf",
     "pjsip.conf",
     "http.conf",
     "ari.conf",
@@ -38,7 +41,6 @@ PRIVATE = (
 EMPTY = (
     "acl.conf",
     "ccss.conf",
-    "cel.conf",
     "features.conf",
     "manager.conf",
     "pjproject.conf",

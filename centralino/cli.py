@@ -16,6 +16,7 @@ from centralino.alarms_command import show_alarms
 from centralino.asterisk_command import write_asterisk_conf
 from centralino.command import ConfigOption, read_settings, run_in_loop
 from centralino.contact_command import contact_app
+from centralino.ledger_command import show_ledger
 from centralino.migrate import migrate
 from centralino.models_command import models_app
 from centralino.prompts_command import prompts_app
@@ -29,6 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="The help-desk phone line as one se
 app.command("alarms")(show_alarms)
 app.command("asterisk-conf")(write_asterisk_conf)
 app.command("staffing")(staffing_table)
+app.command("ledger")(show_ledger)
 app.add_typer(agent_app, name="agent")
 app.add_typer(contact_app, name="contact")
 app.add_typer(models_app, name="models")

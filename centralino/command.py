@@ -1,7 +1,7 @@
 """What the commands share: the settings file, and one transaction on the database it names."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
@@ -58,12 +58,18 @@ def run_operation(
 ) -> T:
     """Run `operation(session, ...)` in one transaction on the settings' database."""
 
-    async def once() -> T:
-        await asyncio.to_thread(migrate, settings.storage.database)
-        database = Database(settings.storage.database)
-        try:
-            return await database.run(operation, *args, **kwargs)
-        finally:
-            await database.close()
+    return run_in_loop(_on_database(settings, lambda database: database.run(operation, *args, **kwargs)))
 
-    return run_in_loop(once())
+
+def run_query(settings: Settings, query: Callable[[Session], T]) -> T:
+    """Run `query(session)`, which must not write, on one state of the settings' database; nobody waits for it."""
+    return run_in_loop(_on_database(settings, lambda database: database.read(query)))
+
+
+async def _on_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    await asyncio.to_thread(migrate, settings.storage.database)
+    database = Database(settings.storage.database)
+    try:
+        return await work(database)
+    finally:
+        await database.close()

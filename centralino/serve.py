@@ -20,6 +20,7 @@ from desk.app import create_app
 from desk.live import Live
 from ivr.elsewhere import SwitchboardElsewhere
 from ivr.leases import BEAT_SECONDS
+from ivr.ledger import Ledger
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
 from schedules.clock import Clock, Job
@@ -54,6 +55,7 @@ class Service:
     switchboard: Switchboard
     notices: Notices
     alarms: Alarms
+    ledger: Ledger
     desk_url: str
 
 
@@ -95,6 +97,14 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             alarms=alarms,
             now=utc_now,
         )
+        ledger = Ledger(
+            settings.asterisk.call_records,
+            settings.calls,
+            database=database,
+            ari=switchboard.own.ari,
+            alarms=alarms,
+            now=utc_now,
+        )
         app = create_app(
             database,
             live,
@@ -109,8 +119,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard, live)
-        yield Service(settings, database, switchboard, notices, alarms, desk_url)
+        set_timetable(clock, settings, database, switchboard, live, ledger)
+        yield Service(settings, database, switchboard, notices, alarms, ledger, desk_url)
 
 
 @contextlib.asynccontextmanager
@@ -185,7 +195,9 @@ def _told_to_stop() -> asyncio.Event:
     return stop
 
 
-def set_timetable(clock: Clock, settings: Settings, database: Database, switchboard: Switchboard, live: Live) -> None:
+def set_timetable(
+    clock: Clock, settings: Settings, database: Database, switchboard: Switchboard, live: Live, ledger: Ledger
+) -> None:
     """What runs by itself, and how often."""
 
     async def deliver_mail() -> None:
@@ -221,6 +233,8 @@ def set_timetable(clock: Clock, settings: Settings, database: Database, switchbo
     clock.every(3, switchboard.check_phones, "stale phones")
     every(20, watch_promises, "promises")
     clock.every(5, live.tell_who_is_there, "whose pages are open")
+    every(10, ledger.read, "Asterisk's records of calls")
+    every(120, ledger.compare, "ledger")
     clock.every(30, live.close_ended, "log-ins that ended")
     clock.every(60, switchboard.reconcile, "calls without an owner")
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")

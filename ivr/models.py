@@ -4,7 +4,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tickets.database import Base, UTCDateTime, enum_column
@@ -33,6 +33,8 @@ class Outcome(enum.StrEnum):
     ABANDONED_MESSAGE = "abandoned_message"
     FALLBACK = "fallback"
     """Recorded by the dialplan while the service was down."""
+    ABANDONED_FALLBACK = "abandoned_fallback"
+    """Hung up in the dialplan's greeting, or after its beep without a word: there is no message."""
     FAILED = "failed"
 
 
@@ -112,6 +114,12 @@ class Call(Base):
         Index("ix_call_phase_queued", "phase", "queued_at"),
         Index("ix_call_caller_started", "caller", "started_at"),
         Index("ix_call_open", "app", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),
+        Index(
+            "ix_call_without_outcome",
+            "ended_at",
+            sqlite_where=text("outcome IS NULL AND ended_at IS NOT NULL"),
+            postgresql_where=text("outcome IS NULL AND ended_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -153,6 +161,53 @@ class Call(Base):
     draft: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """The request form as the agent has filled it so far: it survives a reload of the page."""
     offers: Mapped[list["Offer"]] = relationship(back_populates="call", order_by="Offer.offered_at")
+
+
+class CallRecord(Base):
+    """One call from the telephone network as Asterisk's own records tell it (see `ivr.ledger`)."""
+
+    __tablename__ = "call_record"
+    __table_args__ = (
+        Index(
+            "ix_call_record_unsettled",
+            "started_at",
+            sqlite_where=text("settled_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+        ),
+    )
+
+    channel_id: Mapped[str] = mapped_column(String(150), primary_key=True)
+    """Asterisk's unique id of the caller's channel, by which the call's own row is found."""
+    line: Mapped[str] = mapped_column(String(40))
+    """The dialled number."""
+    caller: Mapped[str | None] = mapped_column(String(64))
+    """The caller's number as Asterisk knew it, kept only until the call has its own row."""
+    fallback: Mapped[bool] = mapped_column()
+    """Whether the dialplan had the call in hand."""
+    started_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    recording_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the dialplan began to record."""
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    end_unwritten: Mapped[bool] = mapped_column()
+    """Asterisk has no such channel any more and wrote no end: `ended_at` is when that was seen."""
+    settled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the ended call was compared with its row, or got one."""
+
+
+class CallRecordFile(Base):
+    """How far a file of Asterisk's records has been read."""
+
+    __tablename__ = "call_record_file"
+
+    path: Mapped[str] = mapped_column(String(500), primary_key=True)
+    offset: Mapped[int] = mapped_column(BigInteger)
+    """Bytes."""
+    tail: Mapped[str] = mapped_column(String(400))
+    """The last bytes read, in hexadecimal: by them the file is known again when it was renamed."""
+    unreadable: Mapped[int] = mapped_column()
+    """Lines so far that were no records."""
+    read_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    """When all that was there had been read."""
 
 
 class Lease(Base):

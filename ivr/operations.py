@@ -343,6 +343,16 @@ def end_call(
     return True
 
 
+def left_no_message(session: Session, call_id: str) -> None:
+    """What the dialplan recorded of a call holds nothing: the caller has hung up without a word."""
+    session.execute(
+        update(Call)
+        .where(Call.id == call_id, Call.outcome == Outcome.FALLBACK)
+        .values(outcome=Outcome.ABANDONED_FALLBACK)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def take_back(session: Session, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
     """Nobody has the call any more: its agents are let go, and it is out of the line until it joins again."""
     _release_agents(session, call_id, wrap_up_seconds=wrap_up_seconds, now=now)

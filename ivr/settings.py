@@ -61,6 +61,8 @@ class AsteriskSettings(BaseModel):
     """Where the dialplan leaves messages it recorded while the service was down."""
     fallback_settled_seconds: float = Field(default=SETTLED_SECONDS, ge=0, le=3600)
     """Such a message is filed when its file has not grown for so long."""
+    call_records: Folder | None = None
+    """The file of Asterisk's own records of calls (CEL); without it the ledger is not compared with them."""
 
     @property
     def own_app(self) -> str:

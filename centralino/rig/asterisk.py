@@ -135,6 +135,11 @@ class AsteriskServer:
         """The folder where the dialplan records messages when the service does not answer."""
         return self.site.fallback_spool
 
+    @property
+    def call_records(self) -> Path:
+        """The file of its own records of calls."""
+        return self.folder / "log/cel-custom/centralino.csv"
+
     def password_of(self, name: str) -> str:
         """Give the password of one of the phones. Raises KeyError when there is no such phone."""
         return {phone.name: phone.password.get_secret_value() for phone in self._phones}[name]
@@ -234,7 +239,7 @@ class AsteriskServer:
 
     def _describe(self, ports: PortRange, run: Path) -> Site:
         modules, data = _installation(self._program)
-        for name in ("etc", "var/keys", "spool/recording", "spool/fallback", "log/cdr-csv", "data"):
+        for name in ("etc", "var/keys", "spool/recording", "spool/fallback", "log/cel-custom", "data"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         _link_data(data, self._sounds, self.folder / "data")
         return Site(

@@ -135,6 +135,7 @@ class World:
                 "password": self.asterisk.ari_password,
                 "recordings": str(self.asterisk.recording_spool),
                 "fallback": str(self.asterisk.fallback_spool),
+                "call_records": str(self.asterisk.call_records),
             },
             "calls": dict(self.calls),
             "notices": {"desk_name": "Help Desk Edotto", "sender": "helpdesk@example.org"},

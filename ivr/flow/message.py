@@ -21,7 +21,7 @@ from voicemail import operations as messages
 from voicemail.audio import KeptAudio, read_samples, recording_path, remove_takes, speech_seconds
 from voicemail.errors import UnusableAudio
 from voicemail.fallback import FallbackRecording
-from voicemail.models import Message
+from voicemail.models import Message, MessageState
 
 log = structlog.get_logger()
 
@@ -231,7 +231,7 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
     """
     config, database = services.config, services.database
     line = config.line(recording.line) or config.lines[0]
-    message_id = uuid.uuid5(FALLBACK_NAMESPACE, recording.unique_id).hex
+    message_id = id_of_fallback(recording.unique_id)
     caller = parse_phone_number(recording.caller).best()
     match = await database.read(identify_caller, caller)
     contact = match.contacts[0] if len(match.contacts) == 1 else None
@@ -245,7 +245,13 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
         contact_id=contact.id if contact else None,
     )
     kept = await asyncio.to_thread(services.audio.keep, recording.path, message_id, recording.recorded_at)
-    await _file_kept(services, stored, kept, take=1)
+    if await _file_kept(services, stored, kept, take=1) is None:
+        await database.run(_note_empty, message_id)
+
+
+def id_of_fallback(unique_id: str) -> str:
+    """The id of the row (and of the message) of a call that only the dialplan had in hand; always the same."""
+    return uuid.uuid5(FALLBACK_NAMESPACE, unique_id).hex
 
 
 def _begin_fallback(
@@ -292,3 +298,10 @@ def _begin_fallback(
         operations.end_call(session, call_id, Outcome.FALLBACK, note="recorded by the dialplan", now=at)
     session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id))
     return stored
+
+
+def _note_empty(session: Session, message_id: str) -> None:
+    """Who said nothing after the dialplan's beep has left no message; what was lost is another matter."""
+    stored = session.get_one(Message, message_id)
+    if stored.state is MessageState.EMPTY and stored.call_id is not None:
+        operations.left_no_message(session, stored.call_id)

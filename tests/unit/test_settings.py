@@ -187,6 +187,7 @@ def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
 
 def test_check_tells_what_the_settings_point_to_and_is_not_there(tmp_path: Path, settings: dict[str, Any]) -> None:
     settings["asterisk"] |= {"recordings": str(tmp_path / "recording"), "fallback": str(tmp_path)}
+    settings["asterisk"]["call_records"] = str(tmp_path / "calls.csv")
     settings["transcription"]["models"] = {"it": str(tmp_path / "vosk-model-it")}
     settings["storage"] = {"database": f"sqlite:///{tmp_path}/x/centralino.db", "audio": str(tmp_path)}
     settings["calls"]["lines"][0] |= {"greeting": str(tmp_path / "{language}/benvenuto"), "notice": "custom/notice"}
@@ -202,6 +203,8 @@ def test_check_tells_what_the_settings_point_to_and_is_not_there(tmp_path: Path,
         "but not transcribed",
         f"asterisk.recordings: there is no folder {tmp_path}/recording that this user can see",
         f"storage.database: there is no folder {tmp_path}/x that this user can see",
+        f"asterisk.call_records: there is no file {tmp_path}/calls.csv that this user can read; Asterisk makes it "
+        "with a call",
         f"the sound {tmp_path}/it/benvenuto: there is no such file",
         "[smtp]: users get no mail; notices wait until there is a mail server",
         "alarms.email: alarms are told on the supervisors' pages and in the log, but not by mail",
@@ -216,6 +219,7 @@ def test_what_this_user_may_not_look_into_is_told_and_stops_nothing(tmp_path: Pa
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o000)
     settings["asterisk"] |= {"recordings": f"{closed}/recording", "fallback": f"{closed}/fallback"}
+    settings["asterisk"]["call_records"] = f"{closed}/calls.csv"
     settings["transcription"]["models"] = {"it": f"{closed}/vosk-model-it"}
     settings["storage"] = {"database": f"sqlite:///{closed}/centralino.db", "audio": f"{closed}/audio"}
     settings["calls"]["lines"][0]["greeting"] = f"{closed}/benvenuto"
@@ -234,6 +238,7 @@ def test_what_this_user_may_not_look_into_is_told_and_stops_nothing(tmp_path: Pa
         "asterisk.fallback",
         "storage.audio",
         "storage.database",
+        "asterisk.call_records",
     ]
 
 
