@@ -23,7 +23,7 @@ from typing import Annotated
 import psutil
 import typer
 from rich.table import Table
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from benchmarks import callers
@@ -34,7 +34,8 @@ from benchmarks.site import AGENTS, DIRECT, MESSAGES, SPEECH, all_free, prepare,
 from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import ServiceProcess, World
 from centralino.terminal import terminal
-from ivr.models import Agent, Call, Offer, Outcome, Presence
+from ivr import ledger
+from ivr.models import Agent, Call, CallRecord, Offer, Outcome, Presence
 from voicemail.models import Message, MessageState
 
 WORKERS = ("uno", "due")
@@ -48,6 +49,7 @@ HARM = (
     "lost_messages",
     "without_outcome",
     "without_row",
+    "ledger_differences",
     "stuck_agents",
     "double_rings",
     "left_in_asterisk",
@@ -70,6 +72,8 @@ class Damage:
     lost_messages: int = 0
     without_outcome: int = 0
     without_row: int = 0
+    ledger_differences: int = 0
+    """Calls on which our rows and Asterisk's own records do not agree, without an explanation."""
     stuck_agents: int = 0
     double_rings: int = 0
     left_in_asterisk: int = 0
@@ -190,6 +194,7 @@ async def run(folder: Path, *, count: int, rate: float, every: float, seed: int)
             await world.until_quiet(within=60)
             await world.until(all_free)
             await world.until(_none_recording, within=60)
+            await world.until(_ledger_complete, within=90)
             damage = await world.read(_damage, [*called.sent, *told.sent])
             damage.calls, damage.messages = count, messages
             damage.kills = Counter(what for what, _ in killer.kills)
@@ -198,6 +203,14 @@ async def run(folder: Path, *, count: int, rate: float, every: float, seed: int)
             damage.left_in_asterisk = len(await world.asterisk.channel_names())
             damage.adoption_seconds = _adoptions(killer.kills, [process.log() for process in processes.values()])
             return damage
+
+
+def _ledger_complete(session: Session) -> bool:
+    if session.scalar(select(CallRecord.channel_id).where(CallRecord.settled_at.is_(None)).limit(1)) is not None:
+        return False
+    last = session.scalar(select(func.max(Call.ended_at)))
+    read_at = ledger.known_records(session).read_at
+    return last is None or (read_at is not None and read_at > last + timedelta(seconds=ledger.SETTLE_SECONDS))
 
 
 def _none_recording(session: Session) -> bool:
@@ -212,6 +225,7 @@ def _damage(session: Session, numbers: Iterable[str]) -> Damage:
     damage = Damage(0, 0, outcomes=Counter(str(row.outcome) for row in rows))
     damage.without_outcome = sum(row.outcome is None for row in rows)
     damage.without_row = sum(by_number[number] != 1 for number in numbers)
+    damage.ledger_differences = sum(not found.explained for found in ledger.differences(session))
     answered = [row for row in rows if row.outcome is Outcome.ANSWERED]
     damage.cut_talks = sum(
         row.answered_at is None or row.ended_at is None or row.ended_at - row.answered_at < talk for row in answered
