@@ -17,6 +17,7 @@ from centralino.asterisk_command import write_asterisk_conf
 from centralino.command import ConfigOption, read_settings, run_in_loop
 from centralino.contact_command import contact_app
 from centralino.migrate import migrate
+from centralino.migrate_database_command import migrate_database
 from centralino.models_command import models_app
 from centralino.prompts_command import prompts_app
 from centralino.serve import CannotListen, serve_pages
@@ -28,6 +29,7 @@ from centralino.terminal import fail, terminal
 app = typer.Typer(no_args_is_help=True, help="The help-desk phone line as one service on Asterisk.")
 app.command("alarms")(show_alarms)
 app.command("asterisk-conf")(write_asterisk_conf)
+app.command("migrate-database")(migrate_database)
 app.command("staffing")(staffing_table)
 app.add_typer(agent_app, name="agent")
 app.add_typer(contact_app, name="contact")
@@ -102,7 +104,7 @@ def demo(
 
 
 @app.command("migrate")
-def migrate_database(config: ConfigOption = DEFAULT_FILE) -> None:
+def migrate_tables(config: ConfigOption = DEFAULT_FILE) -> None:
     """Bring the database to this version's tables (`serve` does the same when it starts)."""
     settings = read_settings(config)
     run_in_loop(asyncio.to_thread(migrate, settings.storage.database))
