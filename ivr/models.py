@@ -189,11 +189,12 @@ class Offer(Base):
     """One agent's phone ringing for one call."""
 
     __tablename__ = "offer"
+    __table_args__ = (Index("ix_offer_agent_offered", "agent_id", "offered_at"),)
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     """Also the id of the agent's channel."""
     call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
-    agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"), index=True)
+    agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"))
     endpoint: Mapped[str] = mapped_column(String(80))
     """The agent's phone at that time."""
     offered_at: Mapped[datetime] = mapped_column(UTCDateTime)
