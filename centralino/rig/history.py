@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 """When the history ends: a call a minute came before it."""
-AGENTS, COMPANIES, OPEN_REQUESTS = 20, 20, 20
+AGENTS, COMPANIES, OPEN_REQUESTS = 5, 20, 20
 
 _SERIES = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows) "
 _ROWS = (
