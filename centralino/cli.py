@@ -18,6 +18,7 @@ from centralino.command import ConfigOption, read_settings, run_in_loop
 from centralino.contact_command import contact_app
 from centralino.ledger_command import show_ledger
 from centralino.migrate import migrate
+from centralino.migrate_database_command import migrate_database
 from centralino.models_command import models_app
 from centralino.prompts_command import prompts_app
 from centralino.serve import CannotListen, serve_pages
@@ -29,6 +30,7 @@ from centralino.terminal import fail, terminal
 app = typer.Typer(no_args_is_help=True, help="The help-desk phone line as one service on Asterisk.")
 app.command("alarms")(show_alarms)
 app.command("asterisk-conf")(write_asterisk_conf)
+app.command("migrate-database")(migrate_database)
 app.command("staffing")(staffing_table)
 app.command("ledger")(show_ledger)
 app.add_typer(agent_app, name="agent")
@@ -104,7 +106,7 @@ def demo(
 
 
 @app.command("migrate")
-def migrate_database(config: ConfigOption = DEFAULT_FILE) -> None:
+def migrate_tables(config: ConfigOption = DEFAULT_FILE) -> None:
     """Bring the database to this version's tables (`serve` does the same when it starts)."""
     settings = read_settings(config)
     run_in_loop(asyncio.to_thread(migrate, settings.storage.database))

@@ -1,7 +1,8 @@
 """What the commands share: the settings file, and one transaction on the database it names."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
@@ -34,10 +35,11 @@ def read_settings(config: Path) -> Settings:
         fail(str(error))
 
 
-def run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; an error whose text tells a person what to do is said, and ends the command."""
+@contextlib.contextmanager
+def said_plainly() -> Iterator[None]:
+    """An error whose text tells a person what to do is said, and ends the command."""
     try:
-        return uvloop.run(coroutine)
+        yield
     except (DatabaseNewer, DatabaseBehind, DeskError, IvrError, TicketsError) as error:
         fail(str(error))
     except (DataError, IntegrityError) as error:
@@ -48,6 +50,12 @@ def run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
             "Look at storage.database in the settings: it must be Centralino's own. The folder of a file must exist "
             "and be this user's to write in; a server must run and let this user in."
         )
+
+
+def run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run to the end, with errors `said_plainly`."""
+    with said_plainly():
+        return uvloop.run(coroutine)
 
 
 def run_operation(

@@ -34,12 +34,30 @@ def migrate(url: str) -> None:
     All or nothing, in one transaction; services that start at the same time wait for each other. Raises
     `DatabaseNewer` without touching anything when the database knows changes that this version does not.
     """
-    _within(url, _upgrade)
+    _within(url, upgrade)
 
 
 def check(url: str) -> None:
     """Raise `DatabaseNewer` or `DatabaseBehind` unless the database has exactly this version's tables."""
-    _within(url, _check)
+    _within(url, check_tables)
+
+
+def upgrade(connection: Connection) -> None:
+    """As `migrate`, in the transaction that `connection` is in."""
+    config = _config(connection)
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    if _current(connection, config) != _head(config):
+        command.upgrade(config, "head")
+
+
+def check_tables(connection: Connection) -> None:
+    """As `check`, in the transaction that `connection` is in."""
+    config = _config(connection)
+    if (current := _current(connection, config)) != (head := _head(config)):
+        raise DatabaseBehind(
+            f"the database is at revision {current or 'none'}, this Centralino needs {head}: run `centralino migrate`"
+        )
 
 
 def write_revision(message: str) -> None:
@@ -57,7 +75,7 @@ def write_revision(message: str) -> None:
 
 
 def _within(url: str, action: Callable[[Connection], None]) -> None:
-    """Run `action` in one transaction that no other migration shares."""
+    """Run `action` in one transaction; on SQLite nobody else writes meanwhile."""
     engine = create_engine(url, poolclass=NullPool)
     try:
         with engine.connect() as connection:
@@ -65,8 +83,6 @@ def _within(url: str, action: Callable[[Connection], None]) -> None:
                 connection.exec_driver_sql("PRAGMA busy_timeout=20000")
                 connection.commit()
             with connection.execution_options(writes=True).begin():
-                if connection.dialect.name != "sqlite":
-                    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
                 action(connection)
     finally:
         engine.dispose()
@@ -79,20 +95,6 @@ def _config(connection: Connection) -> Config:
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection
     return config
-
-
-def _upgrade(connection: Connection) -> None:
-    config = _config(connection)
-    if _current(connection, config) != _head(config):
-        command.upgrade(config, "head")
-
-
-def _check(connection: Connection) -> None:
-    config = _config(connection)
-    if (current := _current(connection, config)) != (head := _head(config)):
-        raise DatabaseBehind(
-            f"the database is at revision {current or 'none'}, this Centralino needs {head}: run `centralino migrate`"
-        )
 
 
 def _head(config: Config) -> str | None:

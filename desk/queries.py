@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from desk.models import Account, DeskSession, DismissedPop, Role
@@ -34,7 +34,7 @@ from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Phase, Presenc
 from ivr.queries import attempts_since, waiting_calls
 from schedules.promises import explain, pickup_promise
 from tickets.alarms import open_alarms
-from tickets.models import CLOSED_STATUSES, Contact, OutboxMail, Phone, Request, RequestEvent
+from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Contact, OutboxMail, Phone, Request, RequestEvent
 from tickets.phone_numbers import shown_number
 from tickets.queries import CallerMatch, Confidence, identify_caller, requests_of_caller
 from voicemail.models import Message, MessageState
@@ -154,7 +154,7 @@ def request_items(session: Session, ids: Collection[int] | None = None) -> dict[
     """Open requests by id, those promised first before all others."""
     query = (
         select(Request)
-        .where(Request.status.not_in(CLOSED_STATUSES))
+        .where(Request.status.in_(OPEN_STATUSES))
         .order_by(Request.picked_up_at.is_not(None), Request.pickup_due_at.is_(None), Request.pickup_due_at, Request.id)
         .limit(OPEN_REQUESTS)
     )
@@ -173,25 +173,28 @@ def message_items(
     everything: bool = False,
 ) -> dict[str, MessageView]:
     """Messages that need someone: those whose request is open, and empty or lost ones nobody has heard."""
-    wanted: ColumnElement[bool] = or_(
-        Request.status.not_in(CLOSED_STATUSES),
-        and_(
-            Message.request_id.is_(None),
-            Message.state.in_((MessageState.EMPTY, MessageState.LOST)),
-            Message.heard_at.is_(None),
-            Message.started_at > now - UNHEARD_LIFE,
-        ),
+    of_open_request = Request.status.in_(OPEN_STATUSES)
+    unheard = and_(
+        Message.request_id.is_(None),
+        Message.state.in_((MessageState.EMPTY, MessageState.LOST)),
+        Message.heard_at.is_(None),
+        Message.started_at > now - UNHEARD_LIFE,
     )
     query = (
         select(Message, Request, Contact)
         .outerjoin(Request, Request.id == Message.request_id)
         .outerjoin(Contact, Contact.id == Message.contact_id)
-        .where(wanted)
         .order_by(Request.pickup_due_at, Message.started_at)
         .limit(OPEN_REQUESTS)
     )
-    if not everything:
-        query = query.where(or_(Message.id.in_(ids), Message.request_id.in_(request_ids)))
+    if everything:
+        # Two searches, each with its index: joined by OR they would look at every message there ever was.
+        with_request = select(Message.id).join(Request, Request.id == Message.request_id).where(of_open_request)
+        query = query.where(Message.id.in_(with_request.union_all(select(Message.id).where(unheard))))
+    else:
+        query = query.where(
+            or_(of_open_request, unheard), or_(Message.id.in_(ids), Message.request_id.in_(request_ids))
+        )
     return {
         message.id: message_view(message, request, contact, calls)
         for message, request, contact in session.execute(query)

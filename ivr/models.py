@@ -244,11 +244,16 @@ class Offer(Base):
     """One agent's phone ringing for one call."""
 
     __tablename__ = "offer"
+    __table_args__ = (
+        Index("ix_offer_agent_offered", "agent_id", "offered_at"),
+        # With the agent: SQLite might else search through all that an agent was ever offered.
+        Index("ix_offer_call_agent", "call_id", "agent_id"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     """Also the id of the agent's channel."""
-    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
-    agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"), index=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"))
+    agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"))
     endpoint: Mapped[str] = mapped_column(String(80))
     """The agent's phone at that time."""
     offered_at: Mapped[datetime] = mapped_column(UTCDateTime)

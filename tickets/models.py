@@ -41,6 +41,8 @@ class Status(enum.StrEnum):
 
 
 CLOSED_STATUSES = frozenset({Status.RESOLVED, Status.CLOSED, Status.CANCELLED})
+OPEN_STATUSES = frozenset(Status) - CLOSED_STATUSES
+"""For conditions: an index finds what is among some states, but not what is among none of them."""
 
 AREAS = ("application", "use", "training", "credentials", "change", "network")
 """Keys of the areas a request may belong to: application fault, use of the software, training, credentials, change,
@@ -100,8 +102,12 @@ class Request(Base):
 
     __tablename__ = "request"
     __table_args__ = (
-        Index("ix_request_contact_opened", "contact_id", "opened_at"),
+        # With the time of closing: whose open and whose latest closed ones are shown with every call.
+        Index("ix_request_contact_closed", "contact_id", "closed_at"),
+        Index("ix_request_company_closed", "company_id", "closed_at"),
+        Index("ix_request_phone_closed", "phone", "closed_at"),
         Index("ix_request_status_pickup", "status", "pickup_due_at"),
+        Index("ix_request_holder_status", "holder", "status"),
         # Without it SQLite gives the id of a deleted last row again, and with it the ticket number.
         {"sqlite_autoincrement": True},
     )
@@ -119,10 +125,10 @@ class Request(Base):
     solution: Mapped[str | None] = mapped_column(Text)
     language: Mapped[str] = mapped_column(String(5), default="it")
     contact_id: Mapped[int | None] = mapped_column(ForeignKey("contact.id"))
-    company_id: Mapped[int | None] = mapped_column(ForeignKey("company.id"), index=True)
+    company_id: Mapped[int | None] = mapped_column(ForeignKey("company.id"))
     email: Mapped[str | None] = mapped_column(String(254))
     """Where notices go: the contact's address, or one given for this request."""
-    phone: Mapped[str | None] = mapped_column(String(64), index=True)
+    phone: Mapped[str | None] = mapped_column(String(64))
     """The number to call back, E.164 where it could be read."""
     call_id: Mapped[str | None] = mapped_column(String(32), index=True)
     """The call it was opened from (`ivr.models.Call.id`); no foreign key, since `tickets` does not know calls."""
@@ -131,7 +137,7 @@ class Request(Base):
     opened_at: Mapped[datetime] = mapped_column(UTCDateTime)
     pickup_due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     picked_up_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    holder: Mapped[str | None] = mapped_column(String(64), index=True)
+    holder: Mapped[str | None] = mapped_column(String(64))
     """User name of the agent who has it in charge."""
     closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     version: Mapped[int] = mapped_column(default=1)

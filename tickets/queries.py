@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, exists, or_, select
+from sqlalchemy import Integer, Select, String, and_, bindparam, case, exists, or_, select, union
 from sqlalchemy.orm import Session, selectinload
 
 from tickets.database import execute
-from tickets.models import CLOSED_STATUSES, Company, Contact, Phone, Request, RequestEvent
+from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Company, Contact, Phone, Request, RequestEvent
 from tickets.operations import PROMISE_MISSED, UNTAKEN
 from tickets.phone_numbers import parse_phone_number
 from tickets.texts import clean_line
@@ -95,27 +95,42 @@ def _by_id(session: Session, table: type[T], ids: Iterable[int | None]) -> dict[
     return {row.id: row for row in session.scalars(select(table).where(table.id.in_(wanted)))}
 
 
+def _of_caller() -> Select[Request]:
+    """Made of small parts, each of which an index answers without reading all that somebody ever asked for."""
+    limit = bindparam("limit", type_=Integer)
+    parts: list[Select[int]] = []
+    for theirs in (
+        Request.contact_id.in_(bindparam("contacts", expanding=True)),
+        Request.company_id == bindparam("company", type_=Integer),
+        Request.phone == bindparam("number", type_=String),
+    ):
+        ids = select(Request.id).where(theirs)
+        latest_open = ids.where(Request.closed_at.is_(None)).order_by(Request.opened_at.desc(), Request.id.desc())
+        latest_closed = ids.where(Request.closed_at.is_not(None)).order_by(Request.closed_at.desc())
+        parts += [latest_open.limit(limit), latest_closed.limit(limit)]
+    closed = case((Request.status.in_(CLOSED_STATUSES), 1), else_=0)
+    return (
+        select(Request)
+        .where(Request.id.in_(union(*(select(part.subquery().c.id) for part in parts))))
+        .order_by(closed, Request.opened_at.desc(), Request.id.desc())
+        .limit(limit)
+    )
+
+
+_OF_CALLER = _of_caller()
+
+
 def requests_of_caller(session: Session, match: CallerMatch, limit: int = 20) -> list[Request]:
     """Requests of the people who may be calling, or called back at this number; open ones first, then the latest.
 
-    Where only the company is known, those of the company.
+    Where only the company is known, those of the company. Of closed ones those closed last are found.
     """
-    conditions: list[ColumnElement[bool]] = []
-    if match.contacts:
-        conditions.append(Request.contact_id.in_([contact.id for contact in match.contacts]))
-    elif match.company is not None:
-        conditions.append(Request.company_id == match.company.id)
-    if match.number is not None:
-        conditions.append(Request.phone == match.number)
-    if not conditions:
+    company = match.company.id if match.company is not None and not match.contacts else None
+    contacts = [contact.id for contact in match.contacts]
+    if not contacts and company is None and match.number is None:
         return []
-    found = session.scalars(
-        select(Request)
-        .where(or_(*conditions))
-        .order_by(case((Request.status.in_(CLOSED_STATUSES), 1), else_=0), Request.opened_at.desc(), Request.id.desc())
-        .limit(limit)
-    )
-    return list(found)
+    known = {"contacts": contacts, "company": company, "number": match.number, "limit": limit}
+    return list(session.scalars(_OF_CALLER, known))
 
 
 def request_by_ticket(session: Session, text: str) -> Request | None:
@@ -131,7 +146,7 @@ def open_requests(
     session: Session, *, holder: str | None = None, level: int | None = None, limit: int = 200
 ) -> list[Request]:
     """Open requests for the desk's list: those that wait for pickup first, by due time, then the others by age."""
-    query = select(Request).where(Request.status.not_in(CLOSED_STATUSES))
+    query = select(Request).where(Request.status.in_(OPEN_STATUSES))
     if holder is not None:
         query = query.where(Request.holder == holder)
     if level is not None:

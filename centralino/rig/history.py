@@ -1,0 +1,88 @@
+"""Years of work in a database: calls, requests, messages and mails that are over, as many as asked for, in seconds.
+
+For tests and measurements of what must not grow with the rows in the tables.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, text
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+"""When the history ends: a call a minute came before it."""
+AGENTS, COMPANIES, OPEN_REQUESTS = 5, 20, 20
+
+_SERIES = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows) "
+_ROWS = (
+    "INSERT INTO company (id, name) SELECT i, 'Azienda ' || i FROM n WHERE i <= :companies",
+    "INSERT INTO agent (id, username, name, endpoint, queues, presence, presence_since, misses, desks, desk_connected,"
+    " phone_reachable) SELECT i, 'agente' || i, 'Agente ' || i, 'PJSIP/' || i, '[\"desk\"]', 'offline', {now}, 0, '[]',"
+    " {false}, {true} FROM n WHERE i <= :agents",
+    "INSERT INTO contact (id, name, user_code, email, language, company_id) SELECT i, 'Utente ' || i, 'u' || i,"
+    " 'u' || i || '@asl.example', 'it', 1 + i % :companies FROM n WHERE i <= :contacts",
+    "INSERT INTO phone (contact_id, e164, tail, raw) SELECT i, '+39080' || (1000000 + i), '0' || (1000000 + i),"
+    " '080' || (1000000 + i) FROM n WHERE i <= :contacts",
+    # The numbers of the companies themselves, from which nobody in particular calls.
+    "INSERT INTO phone (company_id, e164, tail, raw) SELECT i, '+39099' || (1000000 + i), '9' || (1000000 + i),"
+    " '099' || (1000000 + i) FROM n WHERE i <= :companies",
+    "INSERT INTO request (id, ticket, kind, area, channel, level, status, subject, description, language, contact_id,"
+    " company_id, phone, call_id, received_at, opened_at, pickup_due_at, picked_up_at, holder, closed_at, version,"
+    " solution) SELECT i, 't' || i, 'problem', 'application', 'voicemail', 1,"
+    " CASE WHEN i > :rows - :open THEN 'queued' ELSE 'closed' END, 'Stampa', 'Non stampa.', 'it',"
+    " CASE WHEN i % 3 = 0 THEN NULL ELSE 1 + i % :contacts END, 1 + i % :companies,"
+    " '+39080' || (1000000 + 1 + i % :contacts), 'c' || i, {at}, {at}, {at},"
+    " CASE WHEN i > :rows - :open THEN NULL ELSE {at} END, CASE WHEN i > :rows - :open THEN NULL ELSE 'agente1' END,"
+    " CASE WHEN i > :rows - :open THEN NULL ELSE {at} END, 2, 'Fatto.' FROM n",
+    "INSERT INTO request_event (request_id, at, actor, kind, details, version)"
+    " SELECT i, {at}, 'system', 'opened', '{{}}', 1 FROM n",
+    "INSERT INTO request_event (request_id, at, actor, kind, details, version)"
+    " SELECT i, {at}, 'agente1', 'closed', '{{}}', 2 FROM n WHERE i <= :rows - :open",
+    "INSERT INTO outbox_mail (request_id, kind, message_id, sender, recipient, subject, body, state, attempts,"
+    " created_at, next_attempt_at, sent_at) SELECT i, 'opened', '<' || i || '@desk.example>', 'desk@desk.example',"
+    " 'u' || i || '@asl.example', 'Richiesta', 'Registrata.', 'sent', 1, {at}, {at}, {at} FROM n",
+    "INSERT INTO message (id, call_id, request_id, contact_id, line, language, caller, state, started_at, ended_at,"
+    " take, audio, seconds, speech_seconds, transcript_state, transcript, words, numbers, attempts, heard_at, heard_by)"
+    " SELECT 'm' || i, 'c' || i, CASE WHEN i % 10 = 0 THEN NULL ELSE i END, NULL, '0805551000', 'it',"
+    " '+39080' || (1000000 + 1 + i % :contacts), CASE WHEN i % 10 = 0 THEN 'empty' ELSE 'filed' END, {at}, {at}, 1,"
+    " CASE WHEN i > :rows - 1000 THEN 'm' || i || '.wav' END, 20, 15, 'done', 'Non stampa.', '[]', '[]', 1,"
+    " CASE WHEN i % 200 = 0 THEN NULL ELSE {at} END, 'agente1' FROM n",
+    "INSERT INTO call (id, channel_id, app, line, caller, contact_id, language, phase, outcome, queue, priority,"
+    " started_at, queued_at, answered_at, ended_at, agent_id, agent_channel_id, on_hold, consulting, request_id,"
+    " message_id) SELECT 'c' || i, 'channel-' || i, 'centralino', '0805551000',"
+    " '+39080' || (1000000 + 1 + i % :contacts), 1 + i % :contacts, 'it', 'ended',"
+    " CASE WHEN i % 2 = 0 THEN 'answered' ELSE 'voicemail' END, 'desk', 0, {at}, {at}, {at}, {at}, 1 + i % :agents,"
+    " 'o' || i, {false}, {false}, i, 'm' || i FROM n",
+    "INSERT INTO offer (id, call_id, agent_id, endpoint, offered_at, ended_at, result) SELECT 'o' || i, 'c' || i,"
+    " 1 + i % :agents, 'PJSIP/101', {at}, {at}, 'answered' FROM n",
+    "INSERT INTO dismissed_pop (call_id, agent_id, at, reason) SELECT 'c' || i, 1 + i % :agents, {at}, 'test' FROM n"
+    " WHERE i <= :contacts",
+)
+
+
+def fill_history(connection: Connection, rows: int) -> None:
+    """Fill an empty database with `rows` calls, offers, requests and messages, and a tenth as many contacts.
+
+    All calls are over, all requests closed but the last 20, all mails sent; call `c1` came first, `c<rows>` last. An
+    SQLite file knows afterwards as little of what is in its tables as one that has grown (nobody ran ANALYZE on it);
+    PostgreSQL knows it, as its autovacuum would have seen to.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    end = int(NOW.timestamp())
+    values = {"rows": rows, "agents": AGENTS, "companies": COMPANIES, "contacts": rows // 10, "open": OPEN_REQUESTS}
+    moment = "strftime('%Y-%m-%d %H:%M:%S.000000', {0}, 'unixepoch')" if sqlite else "to_timestamp({0})"
+    words = {
+        "at": moment.format(f"{end} - (:rows - i) * 60"),
+        "now": moment.format(end),
+        "true": "1" if sqlite else "true",
+        "false": "0" if sqlite else "false",
+    }
+    for statement in _ROWS:
+        table, _, select = statement.partition(" SELECT ")
+        wanted = text(
+            (f"{_SERIES}{table} SELECT {select}" if sqlite else f"{table} {_SERIES}SELECT {select}").format(**words)
+        )
+        connection.execute(wanted, {name: value for name, value in values.items() if f":{name}" in str(wanted)})
+    if not sqlite:
+        for table in ("company", "agent", "contact", "request"):
+            last = f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}"  # noqa: S608
+            connection.execute(text(last))
+        connection.execute(text("ANALYZE"))
