@@ -32,8 +32,8 @@ lint: venv  ## Check style and types
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 
-bench: venv asterisk phones  ## Measure speed and load, side by side with Asterisk's own queue and voicemail
-	@setup/packages.sh $(LOAD)
+bench: venv asterisk phones  ## Measure speed and load beside Asterisk's own queue and voicemail; more with ARGS="--help"
+	@setup/packages.sh $(LOAD) $(POSTGRESQL)
 	.venv/bin/python -m benchmarks $(ARGS)
 
 chaos: venv asterisk phones  ## Kill workers under load, and tell what was lost

@@ -1,6 +1,6 @@
 """The agents' phones: all of them on one UDP socket, registered, answering at once, and noting when each one rang.
 
-Just enough SIP for a benchmark on the loopback address. What they are sent is thrown away, or sent back (`echo`).
+Just enough SIP for a benchmark on the loopback address; what they say and hear is `Sound`'s.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.sound import Sound
 from centralino.rig.asterisk import AsteriskServer
 
 _SDP = """\
@@ -27,11 +28,15 @@ a=sendrecv\r
 """
 
 
+_RESEND_SECONDS, _RESENDS = 0.5, 10
+"""RFC 3261's T1; over UDP a message is sent again until it is answered (17.1.2.2, 13.3.1.4; here without doubling)."""
+
+
 class _Message:
     """One SIP message, read as far as needed."""
 
     def __init__(self, text: str) -> None:
-        head, _, _ = text.partition("\r\n\r\n")
+        head, _, self.body = text.partition("\r\n\r\n")
         self.first, *lines = head.split("\r\n")
         self.headers: dict[str, str] = {}
         self.vias: list[str] = []
@@ -45,24 +50,11 @@ class _Message:
         return self.headers.get(name, "")
 
 
-class _Sound(asyncio.DatagramProtocol):
-    """The one socket all agents hear on."""
-
-    echo = False
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        if self.echo:
-            self._transport.sendto(data, addr)
-
-
 class Agents(asyncio.DatagramProtocol):
     """The phones, as an async context manager; `rang` holds when (time.time()) each caller's call rang the first time.
 
-    The agent hangs up `talk_seconds` after the answer; that and `sound.echo` (say what is heard) may be changed at any
-    time.
+    The agent hangs up `talk_seconds` after the answer; that may be changed at any time, and counts for calls answered
+    from then on.
     """
 
     def __init__(self, asterisk: AsteriskServer, names: Sequence[str], *, talk_seconds: float = 1.0) -> None:
@@ -73,13 +65,11 @@ class Agents(asyncio.DatagramProtocol):
         self._replies: dict[str, bytes] = {}
         self._registering: dict[str, asyncio.Future[_Message]] = {}
         self._hanging_up: dict[str, asyncio.TimerHandle] = {}
+        self._insisting: dict[str, asyncio.TimerHandle] = {}
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._sound_transport, self.sound = await self._loop.create_datagram_endpoint(
-            _Sound, local_addr=("127.0.0.1", 0)
-        )
-        self._sound_port: int = self._sound_transport.get_extra_info("sockname")[1]
+        self.sound = Sound()
         signals = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         signals.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**21)
         signals.bind(("127.0.0.1", 0))
@@ -92,10 +82,10 @@ class Agents(asyncio.DatagramProtocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for timer in self._hanging_up.values():
+        for timer in (*self._hanging_up.values(), *self._insisting.values()):
             timer.cancel()
         self._transport.close()
-        self._sound_transport.close()
+        self.sound.close()
 
     # ------------------------------------------------------------------------------------------------- registration
 
@@ -142,17 +132,20 @@ class Agents(asyncio.DatagramProtocol):
             waiting = self._registering.get(call_id)
             if waiting is not None and not waiting.done():
                 waiting.set_result(message)
+            elif waiting is None:  # the answer to our BYE
+                self._over(call_id)
             return
         match message.first.partition(" ")[0]:
             case "INVITE":
                 self._invited(message, call_id, at)
             case "ACK":
                 if call_id in self._invites and call_id not in self._hanging_up:
+                    self._calm(call_id)
                     self._hanging_up[call_id] = self._loop.call_later(self.talk_seconds, self._hang_up, call_id)
+                    self.sound.begin(call_id, _sound_of(self._invites[call_id]))
             case "BYE":
                 self._answer(message, "200 OK")
-                if call_id in self._hanging_up:
-                    self._hanging_up[call_id].cancel()
+                self._over(call_id)
             case _:
                 self._answer(message, "200 OK")
 
@@ -161,7 +154,7 @@ class Agents(asyncio.DatagramProtocol):
         if known is not None and known["cseq"] == message["cseq"]:  # sent again: our answer was lost
             self._transport.sendto(self._replies[call_id], ("127.0.0.1", self._asterisk.sip_port))
             return
-        sdp = _SDP.format(port=self._sound_port)
+        sdp = _SDP.format(port=self.sound.agent_port)
         if known is not None:  # Asterisk tells the phone who is on the line now
             self._answer(message, "200 OK", sdp)
             return
@@ -171,6 +164,29 @@ class Agents(asyncio.DatagramProtocol):
         self._invites[call_id] = message
         self._answer(message, "180 Ringing")
         self._replies[call_id] = self._answer(message, "200 OK", sdp)
+        self._insist(call_id, self._replies[call_id])
+
+    def _insist(self, call_id: str, data: bytes, left: int = _RESENDS) -> None:
+        """Send it again and again, beginning in a moment, until `_calm` or `_over`."""
+
+        def again() -> None:
+            self._transport.sendto(data, ("127.0.0.1", self._asterisk.sip_port))
+            self._insist(call_id, data, left - 1)
+
+        if left:
+            self._insisting[call_id] = self._loop.call_later(_RESEND_SECONDS, again)
+
+    def _calm(self, call_id: str) -> None:
+        if (timer := self._insisting.pop(call_id, None)) is not None:
+            timer.cancel()
+
+    def _over(self, call_id: str) -> None:
+        self._calm(call_id)
+        self.sound.end(call_id)
+        if (timer := self._hanging_up.pop(call_id, None)) is not None:
+            timer.cancel()
+        self._invites.pop(call_id, None)
+        self._replies.pop(call_id, None)
 
     def _answer(self, message: _Message, status: str, body: str = "") -> bytes:
         vias = "".join(f"Via: {via}\r\n" for via in message.vias)
@@ -186,17 +202,26 @@ class Agents(asyncio.DatagramProtocol):
         invite = self._invites[call_id]
         found = re.search(r"<([^>]+)>", invite["contact"])
         target = found[1] if found else f"sip:127.0.0.1:{self._asterisk.sip_port}"
-        self._send(
+        self.sound.end(call_id)
+        bye = self._send(
             f"BYE {target} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP 127.0.0.1:{self._port};branch=z9hG4bK{secrets.token_hex(8)}\r\n"
             f"From: {invite['to']};tag=bench\r\nTo: {invite['from']}\r\nCall-ID: {call_id}\r\nCSeq: 1 BYE\r\n"
             "Max-Forwards: 70\r\n"
         )
+        self._insist(call_id, bye)
 
     def _send(self, head: str, body: str = "") -> bytes:
         data = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
         self._transport.sendto(data, ("127.0.0.1", self._asterisk.sip_port))
         return data
+
+
+def _sound_of(invite: _Message) -> tuple[str, int]:
+    """Where the other side hears: address and port of its SDP (RFC 8866)."""
+    address = re.search(r"^c=IN IP4 (\S+)", invite.body, re.M)
+    port = re.search(r"^m=audio (\d+)", invite.body, re.M)
+    return (address[1] if address else "127.0.0.1", int(port[1]) if port else 9)
 
 
 def _md5(text: str) -> str:

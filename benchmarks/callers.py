@@ -5,6 +5,7 @@ import contextlib
 import csv
 import itertools
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,13 @@ class Called:
     sent: dict[str, float] = field(default_factory=dict)
     hung_up: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def rate(self) -> float:
+        """Calls a second, as they were really begun; 0 of fewer than two."""
+        moments = self.sent.values()
+        span = max(moments, default=0.0) - min(moments, default=0.0)
+        return (len(moments) - 1) / span if span else 0.0
+
 
 def a_law(speech: Path, target: Path, seconds: float) -> Path:
     """Write the beginning of a WAV as the bare A-law that SIPp sends."""
@@ -56,8 +64,15 @@ async def call(
     rate: float,
     together: int = 1000,
     patience: float = 60.0,
+    longest: float = 40.0,
+    numbers: Sequence[str] | None = None,
+    sound_port: int | None = None,
 ) -> Called:
     """Call a number `count` times, `rate` a second, at most `together` at once; each call has a caller of its own.
+
+    A call that lasts longer than `longest` (s) has failed; all are given up `patience` (s) after the first. `numbers`
+    are the callers' (E.164), at least `count` of them; None: numbers that nobody has used. With a `sound_port` somebody
+    else hears and speaks for them there (`sound`); None: SIPp does.
 
     Raises SippMissing, and RuntimeError when SIPp itself fails.
     """
@@ -67,17 +82,27 @@ async def call(
     run = next(_numbers)
     work = folder / f"sipp-{run}"
     work.mkdir(parents=True)
-    callers = [f"+39080{run:03d}{index:04d}" for index in range(1, count + 1)]
+    callers = list(numbers or (f"+39080{run:03d}{index:04d}" for index in range(1, count + 1)))[:count]
+    text = (SCENARIOS / f"{scenario}.xml").read_text()
+    (work / "scenario.xml").write_text(text if sound_port is None else _elsewhere(text, sound_port))
     (work / "callers.csv").write_text("SEQUENTIAL\n" + "".join(f"{caller};\n" for caller in callers))
     (work / SOUND).symlink_to(folder / SOUND)
     with contextlib.closing(PortRange(60)) as ports:
         process = await asyncio.create_subprocess_exec(
-            *(program, "-sf", str(SCENARIOS / f"{scenario}.xml"), f"127.0.0.1:{sip_port}", "-s", number),
+            *(program, "-sf", "scenario.xml", f"127.0.0.1:{sip_port}", "-s", number),
             *("-inf", "callers.csv", "-r", str(rate), "-m", str(count), "-l", str(together)),
             *("-i", "127.0.0.1", "-p", str(ports.first + 1), "-mi", "127.0.0.1", "-mp", str(ports.first + 10)),
             *("-cid_str", "%u-bench@127.0.0.1", "-trace_shortmsg", "-shortmessage_file", "messages.csv"),
             *("-trace_stat", "-stf", "statistics.csv", "-trace_err", "-error_file", "errors.log"),
-            *("-nostdin", "-recv_timeout", "40000", "-timeout", str(int(patience)), "-buff_size", "2000000"),
+            *(
+                "-nostdin",
+                "-recv_timeout",
+                str(int(longest * 1000)),
+                "-timeout",
+                str(int(patience)),
+                "-buff_size",
+                "2000000",
+            ),
             cwd=work,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -97,6 +122,12 @@ async def call(
     called = Called(count, _completed(work / "statistics.csv"))
     _read_times(work / "messages.csv", callers, called)
     return called
+
+
+def _elsewhere(scenario: str, sound_port: int) -> str:
+    """The same scenario without SIPp's sound: it is at another port."""
+    lines = [line for line in scenario.splitlines() if "rtp_stream=" not in line]
+    return "\n".join(lines).replace("[rtpstream_audio_port]", str(sound_port))
 
 
 def _completed(statistics: Path) -> int:

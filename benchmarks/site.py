@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,22 @@ import asterisk_conf
 from benchmarks.agents import Agents
 from benchmarks.callers import SOUND, a_law
 from centralino.rig.asterisk import AsteriskServer
-from centralino.rig.world import Colleague, World, always_open
+from centralino.rig.world import Colleague, ServiceProcess, World, always_open
 from centralino.serve import utc_now
 from ivr import operations
 from ivr.models import Agent, Presence
 from voicemail.models import Message, MessageState
 
-DIRECT, MESSAGES = "800", "801"
-"""Centralino's lines: straight to an agent, straight to a message."""
-QUEUE, VOICEMAIL = "900", "904"
-"""Asterisk's own."""
+DIRECT, MESSAGES, WAITING, TALKING = "800", "801", "802", "803"
+"""Centralino's lines: straight to an agent, straight to a message, to a queue that nobody serves, to an agent apart."""
+QUEUE, VOICEMAIL, QUEUE_WAITING, QUEUE_TALKING = "900", "904", "905", "906"
+"""Asterisk's own, the same."""
 SPEECH = Path(__file__).parents[1] / "centralino/rig/speech/festival-063.wav"
 SHORT = ("no-agents", "leave-message")
 """Prompts that are as short as the beep here, for both: their length would only cost time."""
 AGENTS = tuple(Colleague(f"agent{n}", f"Agent {n}", str(100 + n), ("diretta",)) for n in range(64))
+NATIVE_QUEUES = {"diretta": "bench", "attesa": "attesa", "tenuta": "tenuta"}
+"""Our queues, and those of Asterisk's own that have the same agents."""
 
 _VOICEMAIL_CONF = """\
 [general]
@@ -57,6 +59,9 @@ class Cpu:
     def __sub__(self, other: "Cpu") -> "Cpu":
         return Cpu(self.asterisk - other.asterisk, self.service - other.service, self.recognisers - other.recognisers)
 
+    def __add__(self, other: "Cpu") -> "Cpu":
+        return Cpu(self.asterisk + other.asterisk, self.service + other.service, self.recognisers + other.recognisers)
+
     def __mul__(self, factor: float) -> "Cpu":
         return Cpu(self.asterisk * factor, self.service * factor, self.recognisers * factor)
 
@@ -64,12 +69,10 @@ class Cpu:
 class Site:
     """What the benchmarks share."""
 
-    def __init__(self, world: World, agents: Agents) -> None:
-        self.world, self.agents = world, agents
+    def __init__(self, world: World, agents: Agents, process: ServiceProcess) -> None:
+        self.world, self.agents, self.process = world, agents, process
         self._asterisk = psutil.Process(world.asterisk.pid)
-        self._service = next(
-            child for child in psutil.Process().children() if "serve" in child.cmdline() and "-m" in child.cmdline()
-        )
+        self._service = psutil.Process(process.pid)
         self.idle = Cpu(0, 0, 0)
         """Processor seconds a second without a call; taken off what calls cost."""
 
@@ -77,11 +80,6 @@ class Site:
     def sip_port(self) -> int:
         """Where callers call."""
         return self.world.asterisk.sip_port
-
-    @property
-    def service_pid(self) -> int:
-        """The service's process."""
-        return int(self._service.pid)
 
     @property
     def folder(self) -> Path:
@@ -104,10 +102,27 @@ class Site:
         await asyncio.sleep(seconds)
         self.idle = (self.cpu() - before) * (1 / seconds)
 
-    async def quiet(self) -> None:
-        """Wait until no call is left and every agent is free again."""
-        await self.world.until_quiet(within=30)
-        await self.world.until(all_free)
+    async def quiet(self, *, channels: int = 0, talks: int = 0) -> None:
+        """Wait until no call is left and every agent is free again, but for so many channels and agents in talks.
+
+        Raises TimeoutError.
+        """
+        if not channels:
+            await self.world.until_quiet(within=30)
+        async with asyncio.timeout(30):
+            while await self.channels() > channels:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+        await self.world.until(lambda session: busy_agents(session) <= talks)
+
+    async def channels(self) -> int:
+        """How many channels Asterisk has."""
+        answer = await self.world.asterisk.cli("core show channels count")
+        return int(answer.split(" active channel")[0].split()[-1])
+
+    async def bridges(self) -> int:
+        """How many bridges Asterisk has."""
+        lines = (await self.world.asterisk.cli("bridge show all")).splitlines()
+        return sum(bool(line) and not line.startswith("Bridge-ID") for line in lines)
 
     async def staff(self, count: int, *, pages: bool = True) -> None:
         """Let that many agents be free for calls and the others off duty; their pages count as open when `pages`."""
@@ -142,8 +157,13 @@ def staff(session: Session, count: int, pages: bool) -> None:
 
 def all_free(session: Session) -> bool:
     """Whether no agent is in a call."""
+    return not busy_agents(session)
+
+
+def busy_agents(session: Session) -> int:
+    """How many agents are in a call."""
     busy = (Presence.RINGING, Presence.TALKING, Presence.WRAP_UP)
-    return session.scalar(select(Agent.id).where(Agent.presence.in_(busy)).limit(1)) is None
+    return session.scalar(select(func.count()).where(Agent.presence.in_(busy))) or 0
 
 
 def _filed(session: Session) -> int:
@@ -159,35 +179,59 @@ def site_calls() -> dict[str, Any]:
     """The `calls` section of the settings."""
     silent = {"greeting": "", "notice": "", "closed_greeting": ""}
     waits = {"ring_seconds": 15, "announce_seconds": 3600, "wrap_up_seconds": 0, "misses_before_pause": 20}
+    patient = {**waits, "when_no_agents": "wait", "max_wait_seconds": 3600}
+    lines = {DIRECT: "diretta", MESSAGES: "vuota", WAITING: "attesa", TALKING: "tenuta"}
     return {
         "calendars": {"sempre": always_open()},
-        "queues": {"diretta": {**waits, "when_no_agents": "wait"}, "vuota": waits},
+        "queues": {
+            "diretta": {**waits, "when_no_agents": "wait"},
+            "vuota": waits,
+            "attesa": patient,
+            "tenuta": patient,
+        },
         "lines": [
-            {"number": DIRECT, "name": "Bench", "calendar": "sempre", "queue": "diretta", **silent},
-            {"number": MESSAGES, "name": "Bench", "calendar": "sempre", "queue": "vuota", **silent},
+            {"number": number, "name": "Bench", "calendar": "sempre", "queue": queue, **silent}
+            for number, queue in lines.items()
         ],
     }
 
 
 @contextlib.asynccontextmanager
-async def open_site(folder: Path, names: Sequence[Colleague] = AGENTS) -> AsyncIterator[Site]:
-    """Start everything: Asterisk, service, agents' phones."""
+async def open_site(
+    folder: Path,
+    names: Sequence[Colleague] = AGENTS,
+    *,
+    calls: int = 160,
+    database: str | None = None,
+    before: Callable[[World], Awaitable[object]] | None = None,
+    options: Sequence[str] = (),
+) -> AsyncIterator[Site]:
+    """Start everything: Asterisk, service, agents' phones.
+
+    Asterisk carries `calls` at once. `database` is a URL; None: an SQLite file. `before` is awaited before the service
+    starts, which is given the `options`.
+    """
+    storage = {} if database is None else {"storage": {"database": database}}
     async with contextlib.AsyncExitStack() as stack:
-        world = World(folder, site_calls(), colleagues=names, concurrent_calls=160, benchmarks=True)
+        world = World(
+            folder, site_calls(), colleagues=names, settings_extra=storage, concurrent_calls=calls, benchmarks=True
+        )
         await stack.enter_async_context(world)
         await prepare(world)
+        if before is not None:
+            await before(world)
         agents = await stack.enter_async_context(Agents(world.asterisk, [colleague.extension for colleague in names]))
-        process = await stack.enter_async_context(world.process())
+        process = await stack.enter_async_context(world.process(options=options))
         await process.start()
         await world.until(reachable)
-        site = Site(world, agents)
+        site = Site(world, agents, process)
         site.folder.mkdir()
         a_law(SPEECH, site.folder / SOUND, 5.0)
         yield site
 
 
 async def prepare(world: World) -> None:
-    """Give Asterisk short prompts, a mailbox that does not fill up, and VoiceMail() with the words of Centralino."""
+    """Give Asterisk short prompts, a mailbox that does not fill up, and what is compared: the same words and agents."""
     sounds, asterisk = world.folder / "sounds", world.asterisk
     shutil.copytree(Path(asterisk_conf.__file__).parent / "sounds", sounds)
     for name in SHORT:
@@ -197,8 +241,19 @@ async def prepare(world: World) -> None:
     link.symlink_to(sounds)
     (asterisk.folder / "etc/voicemail.conf").write_text(_VOICEMAIL_CONF)
     await asterisk.cli("voicemail reload")
+    queues = [_queue(native, ours, world.colleagues) for ours, native in NATIVE_QUEUES.items()]
+    (asterisk.folder / "etc/queues.conf").write_text("[general]\npersistentmembers=no\n" + "".join(queues))
+    await asterisk.cli("queue reload all")
     words = [f"Playback,centralino/it/{name}" for name in SHORT]
     await _add(asterisk, VOICEMAIL, "Answer,", *words, "VoiceMail,901@bench\\,s", "Hangup,")
+    await _add(asterisk, QUEUE_WAITING, "Answer,", f"Queue,{NATIVE_QUEUES['attesa']}", "Hangup,")
+    await _add(asterisk, QUEUE_TALKING, "Answer,", f"Queue,{NATIVE_QUEUES['tenuta']}", "Hangup,")
+
+
+def _queue(native: str, ours: str, colleagues: Iterable[Colleague]) -> str:
+    settings = "strategy=leastrecent\nmusicclass=default\nringinuse=no\ntimeout=15\nretry=1\njoinempty=yes\n"
+    members = (f"member => PJSIP/{one.extension}\n" for one in colleagues if ours in one.queues)
+    return f"\n[{native}]\n{settings}{''.join(members)}"
 
 
 async def _add(asterisk: AsteriskServer, number: str, *steps: str) -> None:

@@ -213,6 +213,12 @@ def set_timetable(
             log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
             await database.run(mark_promise_missed, request.id, now=utc_now())
 
+    async def tell_load() -> None:
+        # what must not grow while calls come and go
+        log.debug(
+            "in hand", calls=sum(len(one.calls) for one in switchboard.applications), tasks=len(asyncio.all_tasks())
+        )
+
     def by_one(job: Job, name: str) -> Job:
         """A job that only one of several workers is to do at a time."""
 
@@ -230,6 +236,7 @@ def set_timetable(
     clock.every(1, switchboard.tick, "wrap-ups and waiting line")
     clock.every(2, deliver_mail, "outbox")
     every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
+    clock.every(5, tell_load, "load")
     clock.every(3, switchboard.check_phones, "stale phones")
     every(20, watch_promises, "promises")
     clock.every(5, live.tell_who_is_there, "whose pages are open")

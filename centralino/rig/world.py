@@ -185,9 +185,14 @@ class World:
             yield running
 
     @contextlib.asynccontextmanager
-    async def process(self, worker: str = "", *, command: str = "serve") -> AsyncIterator["ServiceProcess"]:
-        """Run the service, or one of its workers, as a process of its own, which a test may kill and start again."""
-        process = ServiceProcess(self, worker, command=command)
+    async def process(
+        self, worker: str = "", *, command: str = "serve", options: Sequence[str] = ()
+    ) -> AsyncIterator["ServiceProcess"]:
+        """Run the service, or one of its workers, as a process of its own, which a test may kill and start again.
+
+        `options` are further ones of the command.
+        """
+        process = ServiceProcess(self, worker, command=command, options=options)
         try:
             yield process
         finally:
@@ -275,8 +280,10 @@ class World:
 class ServiceProcess:
     """`centralino serve`, or another command that serves, as a child process."""
 
-    def __init__(self, world: World, worker: str = "", *, command: str = "serve") -> None:
-        self._world, self.worker, self._command = world, worker, command
+    def __init__(
+        self, world: World, worker: str = "", *, command: str = "serve", options: Sequence[str] = ()
+    ) -> None:
+        self._world, self.worker, self._command, self._options = world, worker, command, options
         self._log = world.folder / f"service{worker}.log"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -289,6 +296,7 @@ class ServiceProcess:
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "centralino", self._command, "--config", str(self._world.settings_file)),
+                *self._options,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
