@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -63,6 +64,8 @@ def _measure(
     began = time.monotonic()
 
     async def measured() -> dict[str, Any]:
+        if (me := asyncio.current_task()) is not None:  # ended by a signal, too, it leaves nothing running
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
         with tempfile.TemporaryDirectory(prefix="centralino-bench-") as folder:
             return await run(Path(folder), plan, console)
 

@@ -44,7 +44,7 @@ class Plan:
 
 
 FULL = Plan(1_000_000, 5, 10, 15.0, 20)
-QUICK = Plan(20_000, 2, 10, 4.0, 20)
+QUICK = Plan(20_000, 1, 10, 4.0, 20)
 
 
 @dataclass
@@ -73,7 +73,9 @@ async def on(database: str, folder: Path, urls: Sequence[str | None], plan: Plan
         for state, url, prepare in zip((EMPTY, FULL_TABLES), urls, (prepare_empty, prepare_full), strict=True):
             below = folder / database / state
             below.mkdir(parents=True)
-            sites.append((state, await stack.enter_async_context(open_site(below, database=url, before=prepare))))
+            sites.append(
+                (state, await stack.enter_async_context(open_site(below, calls=60, database=url, before=prepare)))
+            )
         found = {state: Found([], [], []) for state, _ in sites}
         for _, site in sites:
             await site.measure_idle(4)

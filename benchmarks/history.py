@@ -50,8 +50,8 @@ def fill(engine: Engine, count: int, *, now: datetime) -> None:
     """
     with engine.connect() as connection:
         agents = connection.execute(select(Agent.id, Agent.endpoint)).all()
-    for first in range(0, count, _CHUNK * 10):
-        numbers = range(first, min(first + _CHUNK * 10, count))
+    for first in range(0, count, _CHUNK * 4):
+        numbers = range(first, min(first + _CHUNK * 4, count))
         chosen = random.Random(first)  # noqa: S311 - only who calls when
         made = [_story(number, count, chosen, agents, now) for number in numbers]
         with engine.begin() as connection:
