@@ -280,9 +280,7 @@ class World:
 class ServiceProcess:
     """`centralino serve`, or another command that serves, as a child process."""
 
-    def __init__(
-        self, world: World, worker: str = "", *, command: str = "serve", options: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, world: World, worker: str = "", *, command: str = "serve", options: Sequence[str] = ()) -> None:
         self._world, self.worker, self._command, self._options = world, worker, command, options
         self._log = world.folder / f"service{worker}.log"
         self._process: asyncio.subprocess.Process | None = None
