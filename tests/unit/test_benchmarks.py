@@ -104,7 +104,7 @@ def test_a_database_full_of_history_is_one_the_desk_can_work_with(tmp_path: Path
         assert overdue_pickups(session, NOW) == []
         match = identify_caller(session, history.number_of(0))
         assert len(match.contacts) == 1
-        assert len(requests_of_caller(session, match)) > 5  # the most frequent caller has a past
+        assert len(requests_of_caller(session, match)) > 2  # the most frequent caller has a past
         newest = session.scalars(select(Request).order_by(Request.id.desc())).first()
         assert newest is not None
         assert newest.ticket is not None
