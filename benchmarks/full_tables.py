@@ -4,7 +4,6 @@ Both have the same agents and the same directory of people, who are the callers.
 an Asterisk and a service of its own, and are called in turn.
 """
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
@@ -14,15 +13,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.orm import Session
 
-from benchmarks.history import CONTACTS, fill, fill_directory, number_of
 from benchmarks.measure import CENTRALINO, Round, in_one, in_turn, percentile, route
 from benchmarks.screen import Pops, pops_at_work
 from benchmarks.site import AGENTS, DIRECT, Site, open_site
 from benchmarks.tables import ms, ratio
+from centralino.rig.history import CONTACTS, fill_directory, fill_history, number_of
 from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import World
-from centralino.serve import utc_now
 
 MOST = 1.1
 """Our aim: a call on full tables takes at most this many times what it does on empty ones."""
@@ -60,12 +59,12 @@ async def on(database: str, folder: Path, urls: Sequence[str | None], plan: Plan
     """Measure one kind of database; `urls` are of the empty and the full one."""
 
     async def prepare_empty(world: World) -> None:
-        await asyncio.to_thread(fill_directory, world.database.engine)
+        await world.database.run(_fill_directory)
 
     async def prepare_full(world: World) -> None:
         await prepare_empty(world)
         began = time.monotonic()
-        await asyncio.to_thread(fill, world.database.engine, plan.rows, now=utc_now())
+        await world.database.run(_fill_history, plan.rows)
         console.print(f"{database}: {plan.rows:,} calls and requests written in {time.monotonic() - began:.0f} s")
 
     async with contextlib.AsyncExitStack() as stack:
@@ -94,15 +93,23 @@ async def on(database: str, folder: Path, urls: Sequence[str | None], plan: Plan
         return found
 
 
+def _fill_directory(session: Session) -> None:
+    fill_directory(session.connection())
+
+
+def _fill_history(session: Session, rows: int) -> None:
+    fill_history(session.connection(), rows)
+
+
 class _Numbers:
-    """Callers of the directory, each once; first those who have called most often."""
+    """Callers of the directory, each once."""
 
     def __init__(self) -> None:
         self._next = 0
 
     def take(self, count: int) -> list[str]:
         first, self._next = self._next, self._next + count
-        return [number_of(one % CONTACTS) for one in range(first, self._next)]
+        return [number_of(one % CONTACTS + 1) for one in range(first, self._next)]
 
 
 async def run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:

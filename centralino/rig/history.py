@@ -3,20 +3,24 @@
 For tests and measurements of what must not grow with the rows in the tables.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
+
+from ivr.models import Agent
+from tickets.models import Company, Contact
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 """When the history ends: a call a minute came before it."""
 AGENTS, COMPANIES, OPEN_REQUESTS = 5, 20, 20
 
+CONTACTS = 20_000
+"""People of the directory, unless a caller of `fill_directory` wants another number."""
+
 _SERIES = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows) "
-_ROWS = (
+_DIRECTORY = (
     "INSERT INTO company (id, name) SELECT i, 'Azienda ' || i FROM n WHERE i <= :companies",
-    "INSERT INTO agent (id, username, name, endpoint, queues, presence, presence_since, misses, desks, desk_connected,"
-    " phone_reachable) SELECT i, 'agente' || i, 'Agente ' || i, 'PJSIP/' || i, '[\"desk\"]', 'offline', {now}, 0, '[]',"
-    " {false}, {true} FROM n WHERE i <= :agents",
     "INSERT INTO contact (id, name, user_code, email, language, company_id) SELECT i, 'Utente ' || i, 'u' || i,"
     " 'u' || i || '@asl.example', 'it', 1 + i % :companies FROM n WHERE i <= :contacts",
     "INSERT INTO phone (contact_id, e164, tail, raw) SELECT i, '+39080' || (1000000 + i), '0' || (1000000 + i),"
@@ -24,6 +28,13 @@ _ROWS = (
     # The numbers of the companies themselves, from which nobody in particular calls.
     "INSERT INTO phone (company_id, e164, tail, raw) SELECT i, '+39099' || (1000000 + i), '9' || (1000000 + i),"
     " '099' || (1000000 + i) FROM n WHERE i <= :companies",
+)
+_STAFF = (
+    "INSERT INTO agent (id, username, name, endpoint, queues, presence, presence_since, misses, desks, desk_connected,"
+    " phone_reachable) SELECT i, 'agente' || i, 'Agente ' || i, 'PJSIP/' || i, '[\"desk\"]', 'offline', {now}, 0, '[]',"
+    " {false}, {true} FROM n WHERE i <= :agents",
+)
+_ROWS = (
     "INSERT INTO request (id, ticket, kind, area, channel, level, status, subject, description, language, contact_id,"
     " company_id, phone, call_id, received_at, opened_at, pickup_due_at, picked_up_at, holder, closed_at, version,"
     " solution) SELECT i, 't' || i, 'problem', 'application', 'voicemail', 1,"
@@ -58,16 +69,44 @@ _ROWS = (
 )
 
 
-def fill_history(connection: Connection, rows: int) -> None:
-    """Fill an empty database with `rows` calls, offers, requests and messages, and a tenth as many contacts.
+def number_of(contact: int) -> str:
+    """The telephone of a contact of the directory, counted from 1 (E.164)."""
+    return f"+39080{1_000_000 + contact}"
 
-    All calls are over, all requests closed but the last 20, all mails sent; call `c1` came first, `c<rows>` last. An
-    SQLite file knows afterwards as little of what is in its tables as one that has grown (nobody ran ANALYZE on it);
-    PostgreSQL knows it, as its autovacuum would have seen to.
+
+def fill_directory(connection: Connection, contacts: int = CONTACTS) -> None:
+    """Fill an empty directory with people, each with a telephone, and their companies."""
+    _insert(connection, _DIRECTORY, {"rows": max(contacts, COMPANIES), "contacts": contacts, "companies": COMPANIES})
+    _count_on(connection, "company", "contact")
+
+
+def fill_history(connection: Connection, rows: int) -> None:
+    """Write `rows` calls, offers, requests and messages of the people in the directory (see `fill_directory`).
+
+    All calls are over, all requests closed but the last 20, all mails sent; call `c1` came first, `c<rows>` last. The
+    agents are those who are there; five are made where there are none. An SQLite file knows afterwards as little of
+    what is in its tables as one that has grown (nobody ran ANALYZE on it); PostgreSQL knows it, as its autovacuum would
+    have seen to.
     """
+    if connection.scalar(select(func.count()).select_from(Agent)) == 0:
+        _insert(connection, _STAFF, {"rows": AGENTS, "agents": AGENTS})
+        _count_on(connection, "agent")
+    counted = {
+        "rows": rows,
+        "open": OPEN_REQUESTS,
+        "companies": connection.scalar(select(func.count()).select_from(Company)),
+        "contacts": connection.scalar(select(func.count()).select_from(Contact)),
+        "agents": connection.scalar(select(func.count()).select_from(Agent)),
+    }
+    _insert(connection, _ROWS, counted)
+    _count_on(connection, "request")
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("ANALYZE"))
+
+
+def _insert(connection: Connection, statements: Sequence[str], values: Mapping[str, object]) -> None:
     sqlite = connection.dialect.name == "sqlite"
     end = int(NOW.timestamp())
-    values = {"rows": rows, "agents": AGENTS, "companies": COMPANIES, "contacts": rows // 10, "open": OPEN_REQUESTS}
     moment = "strftime('%Y-%m-%d %H:%M:%S.000000', {0}, 'unixepoch')" if sqlite else "to_timestamp({0})"
     words = {
         "at": moment.format(f"{end} - (:rows - i) * 60"),
@@ -75,14 +114,17 @@ def fill_history(connection: Connection, rows: int) -> None:
         "true": "1" if sqlite else "true",
         "false": "0" if sqlite else "false",
     }
-    for statement in _ROWS:
-        table, _, select = statement.partition(" SELECT ")
+    for statement in statements:
+        table, _, chosen = statement.partition(" SELECT ")
         wanted = text(
-            (f"{_SERIES}{table} SELECT {select}" if sqlite else f"{table} {_SERIES}SELECT {select}").format(**words)
+            (f"{_SERIES}{table} SELECT {chosen}" if sqlite else f"{table} {_SERIES}SELECT {chosen}").format(**words)
         )
         connection.execute(wanted, {name: value for name, value in values.items() if f":{name}" in str(wanted)})
-    if not sqlite:
-        for table in ("company", "agent", "contact", "request"):
+
+
+def _count_on(connection: Connection, *tables: str) -> None:
+    """Let PostgreSQL number the next rows from here; SQLite does so by itself."""
+    if connection.dialect.name != "sqlite":
+        for table in tables:
             last = f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}"  # noqa: S608
             connection.execute(text(last))
-        connection.execute(text("ANALYZE"))

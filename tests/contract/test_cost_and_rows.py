@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from centralino.migrate import migrate
 from centralino.rig.desk_server import CALLS, LINE
-from centralino.rig.history import NOW, fill_history
+from centralino.rig.history import NOW, fill_directory, fill_history
 from desk import operations as desk_operations
 from desk import queries as desk_queries
 from desk.models import DismissReason
@@ -313,6 +313,7 @@ def a_site(url: str, rows: int) -> Iterator[Engine]:
     engine = create_engine(url).execution_options(writes=True)
     try:
         with engine.begin() as connection:
+            fill_directory(connection, rows // 10)
             fill_history(connection, rows)
         with Session(engine) as session:
             _under_way(session)
