@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from centralino import systemd
 from centralino.migrate import migrate
 from centralino.settings import Settings, what_is_broken
 from desk.app import create_app
@@ -24,6 +25,7 @@ from ivr.ledger import Ledger
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
 from schedules.clock import Clock, Job
+from schedules.pulse import Pulse
 from tickets import outbox
 from tickets.alarms import Alarms
 from tickets.database import Database
@@ -35,6 +37,11 @@ from voicemail.audio import AudioStore
 from voicemail.transcription import Transcriber
 
 log = structlog.get_logger()
+
+LONGEST_BEAT_SECONDS = 60.0
+"""A beat is due each second; a database that is away holds up one for 20 s, and adopting another's calls some more."""
+LONGEST_DELIVERY_SECONDS = 2 * 3600.0
+"""A hundred mails, four commands each, with a mail server that takes 14 s for every one: an hour and a half."""
 
 
 def utc_now() -> datetime:
@@ -57,6 +64,8 @@ class Service:
     alarms: Alarms
     ledger: Ledger
     desk_url: str
+    vital: Mapping[str, Pulse]
+    """The tasks that must never stand still, by name."""
 
 
 @contextlib.asynccontextmanager
@@ -105,6 +114,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             alarms=alarms,
             now=utc_now,
         )
+        vital = {
+            "decisions": switchboard.pulse,
+            "transcripts": transcriber.pulse,
+            "leases": Pulse(LONGEST_BEAT_SECONDS),
+            "outbox": Pulse(LONGEST_DELIVERY_SECONDS),
+        }
         app = create_app(
             database,
             live,
@@ -113,14 +128,15 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             settings.calls,
             settings.storage.audio,
             settings.desk,
+            vital=vital,
             now=utc_now,
         )
         await stack.enter_async_context(switchboard)
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard, live, ledger)
-        yield Service(settings, database, switchboard, notices, alarms, ledger, desk_url)
+        set_timetable(clock, settings, database, switchboard, live, ledger, vital)
+        yield Service(settings, database, switchboard, notices, alarms, ledger, desk_url, vital)
 
 
 @contextlib.asynccontextmanager
@@ -144,6 +160,7 @@ async def pages(settings: Settings) -> AsyncIterator[str]:
             )
         )
         await stack.enter_async_context(switchboard)
+        vital = {"leases": Pulse(LONGEST_BEAT_SECONDS)}
         app = create_app(
             database,
             live,
@@ -152,11 +169,12 @@ async def pages(settings: Settings) -> AsyncIterator[str]:
             settings.calls,
             settings.storage.audio,
             settings.desk,
+            vital=vital,
             now=utc_now,
         )
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
-        clock.every(BEAT_SECONDS, switchboard.beat, "leases")
+        clock.every(BEAT_SECONDS, switchboard.beat, "leases", vital["leases"])
         clock.every(5, live.tell_who_is_there, "whose pages are open")
         clock.every(30, live.close_ended, "log-ins that ended")
         yield desk_url
@@ -167,7 +185,11 @@ async def serve_pages(settings: Settings) -> None:
     stop = _told_to_stop()
     async with pages(settings) as desk_url:
         log.info("the desk is up", desk=desk_url)
+        systemd.notify("READY=1")
+        watched = asyncio.create_task(systemd.watchdog(list))
         await stop.wait()
+        systemd.notify("STOPPING=1")
+        watched.cancel()
 
 
 async def serve(settings: Settings) -> None:
@@ -177,14 +199,21 @@ async def serve(settings: Settings) -> None:
         log.warning("not as the settings say", what=text)
     async with service(settings) as running:
         log.info("centralino is up", desk=running.desk_url, lines=[line.number for line in settings.calls.lines])
+        systemd.notify("READY=1")
+        watched = asyncio.create_task(
+            systemd.watchdog(lambda: [name for name, pulse in running.vital.items() if not pulse.alive])
+        )
         await stop.wait()
         log.info("centralino is stopping: calls stay up in Asterisk")
+        systemd.notify("STOPPING=1")
         stop.clear()
         draining = asyncio.create_task(running.switchboard.drain())
         told_again = asyncio.create_task(stop.wait())
         await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, told_again):
             task.cancel()
+        watched.cancel()
+        await asyncio.wait({watched})
 
 
 def _told_to_stop() -> asyncio.Event:
@@ -196,7 +225,13 @@ def _told_to_stop() -> asyncio.Event:
 
 
 def set_timetable(
-    clock: Clock, settings: Settings, database: Database, switchboard: Switchboard, live: Live, ledger: Ledger
+    clock: Clock,
+    settings: Settings,
+    database: Database,
+    switchboard: Switchboard,
+    live: Live,
+    ledger: Ledger,
+    vital: Mapping[str, Pulse],
 ) -> None:
     """What runs by itself, and how often."""
 
@@ -226,9 +261,9 @@ def set_timetable(
     def every(seconds: float, job: Job, name: str) -> None:
         clock.every(seconds, by_one(job, name), name)
 
-    clock.every(BEAT_SECONDS, switchboard.beat, "leases")
+    clock.every(BEAT_SECONDS, switchboard.beat, "leases", vital["leases"])
     clock.every(1, switchboard.tick, "wrap-ups and waiting line")
-    clock.every(2, deliver_mail, "outbox")
+    clock.every(2, deliver_mail, "outbox", vital["outbox"])
     every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
     clock.every(3, switchboard.check_phones, "stale phones")
     every(20, watch_promises, "promises")
