@@ -24,6 +24,7 @@ from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
+from ivr.synthetic_call import SyntheticCall, SyntheticOutcome
 from schedules.clock import Clock, Job
 from schedules.pulse import Pulse
 from tickets import outbox
@@ -38,6 +39,8 @@ from voicemail.transcription import Transcriber
 
 log = structlog.get_logger()
 
+SYNTHETIC_CALL = "synthetic_call"
+"""The kind of its alarm."""
 LONGEST_BEAT_SECONDS = 60.0
 """A beat is due each second; a database that is away holds up one for 20 s, and adopting another's calls some more."""
 LONGEST_DELIVERY_SECONDS = 2 * 3600.0
@@ -135,7 +138,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard, live, ledger, vital)
+        set_timetable(clock, settings, database, switchboard, live, alarms, ledger, vital)
         yield Service(settings, database, switchboard, notices, alarms, ledger, desk_url, vital)
 
 
@@ -230,6 +233,7 @@ def set_timetable(
     database: Database,
     switchboard: Switchboard,
     live: Live,
+    alarms: Alarms,
     ledger: Ledger,
     vital: Mapping[str, Pulse],
 ) -> None:
@@ -247,6 +251,13 @@ def set_timetable(
         for request in await database.read(overdue_pickups, utc_now(), unmarked=True):
             log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
             await database.run(mark_promise_missed, request.id, now=utc_now())
+
+    synthetic = synthetic_call(settings, database)
+
+    async def call_ourselves() -> None:
+        outcome = await synthetic.run_when_due()
+        if outcome is not None:
+            await report(outcome, alarms)
 
     def by_one(job: Job, name: str) -> Job:
         """A job that only one of several workers is to do at a time."""
@@ -272,7 +283,38 @@ def set_timetable(
     every(120, ledger.compare, "ledger")
     clock.every(30, live.close_ended, "log-ins that ended")
     clock.every(60, switchboard.reconcile, "calls without an owner")
+    every(30, call_ourselves, "synthetic call")
+    every(600, synthetic.remove_leftovers, "leftovers of synthetic calls")
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
+
+
+def synthetic_call(settings: Settings, database: Database, role: str = "") -> SyntheticCall:
+    """The service's call to itself; `role` tells apart those who may make one at the same time."""
+    return SyntheticCall(
+        settings.asterisk,
+        settings.calls,
+        database,
+        AudioStore(settings.storage.audio),
+        Prompts(),
+        languages=settings.transcription.models.keys(),
+        mail=settings.smtp is not None,
+        now=utc_now,
+        role=role,
+    )
+
+
+async def report(outcome: SyntheticOutcome, alarms: Alarms) -> None:
+    """Sound the alarm of a synthetic call that failed, or end it."""
+    if outcome.failed is None:
+        log.info("synthetic call made", milliseconds=outcome.steps)
+        await alarms.end(SYNTHETIC_CALL)
+    else:
+        log.warning("synthetic call failed", step=outcome.failed, why=outcome.why, milliseconds=outcome.steps)
+        await alarms.sound(
+            SYNTHETIC_CALL,
+            f"A synthetic call failed at step {outcome.failed!r}: {outcome.why}. Callers may find the same: call the "
+            "line, and read `centralino check-call` and the log.",
+        )
 
 
 class _Server(uvicorn.Server):

@@ -42,6 +42,11 @@ class Status(enum.StrEnum):
 
 CLOSED_STATUSES = frozenset({Status.RESOLVED, Status.CLOSED, Status.CANCELLED})
 
+SYNTHETIC = "z"
+"""What a synthetic call makes can be told by its id alone: those of its call and message begin with this letter, while
+all others are hexadecimal; that of its request is below zero, so that it takes no ticket number. Lists and reports
+leave them out (`Call.id < SYNTHETIC`, `Message.id < SYNTHETIC`, `Request.id > 0`); all of it is removed at the end."""
+
 AREAS = ("application", "use", "training", "credentials", "change", "network")
 """Keys of the areas a request may belong to: application fault, use of the software, training, credentials, change,
 network or workstation."""

@@ -27,6 +27,9 @@ FIRST_ANNOUNCEMENT_SECONDS = 8.0
 async def inbound(call: ActiveCall) -> Outcome:
     """A call from its first word to its outcome. Raises Hangup when the caller leaves."""
     await call.leg.answer()
+    if call.synthetic:  # at any hour: no agent is to be rung
+        await call.say(call.line.greeting)
+        return await take_message(call)
     if not is_open(call.calendar, call.now()):
         await greet_closed(call)
         return await take_message(call)
