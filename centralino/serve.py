@@ -5,11 +5,13 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+import orjson
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -19,6 +21,9 @@ from centralino.migrate import migrate
 from centralino.settings import Settings, what_is_broken
 from desk.app import create_app
 from desk.live import Live
+from desk.models import Role
+from desk.queries import Who
+from desk.views import Me
 from ivr.elsewhere import SwitchboardElsewhere
 from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
@@ -66,6 +71,7 @@ class Service:
     notices: Notices
     alarms: Alarms
     ledger: Ledger
+    live: Live
     desk_url: str
     vital: Mapping[str, Pulse]
     """The tasks that must never stand still, by name."""
@@ -139,7 +145,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
         set_timetable(clock, settings, database, switchboard, live, alarms, ledger, vital)
-        yield Service(settings, database, switchboard, notices, alarms, ledger, desk_url, vital)
+        yield Service(settings, database, switchboard, notices, alarms, ledger, live, desk_url, vital)
 
 
 @contextlib.asynccontextmanager
@@ -252,7 +258,7 @@ def set_timetable(
             log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
             await database.run(mark_promise_missed, request.id, now=utc_now())
 
-    synthetic = synthetic_call(settings, database)
+    synthetic = synthetic_call(settings, database, live)
 
     async def call_ourselves() -> None:
         outcome = await synthetic.run_when_due()
@@ -288,8 +294,43 @@ def set_timetable(
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
 
 
-def synthetic_call(settings: Settings, database: Database, role: str = "") -> SyntheticCall:
-    """The service's call to itself; `role` tells apart those who may make one at the same time."""
+class _Page:
+    """An agent's page, as far as the desk sees it, which tells of each call that it is given to show."""
+
+    def __init__(self, on_pop: Callable[[str], None]) -> None:
+        self._on_pop = on_pop
+
+    async def send_text(self, data: str) -> None:
+        for one in orjson.loads(data):
+            if one["type"] == "pops" and one["data"]["item"] is not None:
+                self._on_pop(one["data"]["id"])
+
+    async def receive_text(self) -> str:
+        nothing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await nothing
+
+    async def close(self, code: int = 1000, reason: str | None = None) -> None:
+        """Whoever opened it closes it."""
+
+
+@contextlib.asynccontextmanager
+async def _page(live: Live, agent_id: int, on_pop: Callable[[str], None]) -> AsyncIterator[None]:
+    """Keep a page of an agent open that nobody looks at."""
+    me = Me(username="", name="", role=Role.AGENT, language="it", agent_id=agent_id)
+    who = Who(me, account_id=0, token_sha256="", expires_at=utc_now() + timedelta(days=1))
+    serving = asyncio.create_task(live.serve(_Page(on_pop), who), name="page of the synthetic call")
+    try:
+        yield
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+def synthetic_call(settings: Settings, database: Database, live: Live | None = None, role: str = "") -> SyntheticCall:
+    """The service's call to itself; `role` tells apart those who may make one at the same time.
+
+    Without `live`, in a process that serves no pages, the time until a page shows the call is not measured.
+    """
     return SyntheticCall(
         settings.asterisk,
         settings.calls,
@@ -299,6 +340,7 @@ def synthetic_call(settings: Settings, database: Database, role: str = "") -> Sy
         languages=settings.transcription.models.keys(),
         mail=settings.smtp is not None,
         now=utc_now,
+        watch=None if live is None else partial(_page, live),
         role=role,
     )
 
@@ -313,7 +355,7 @@ async def report(outcome: SyntheticOutcome, alarms: Alarms) -> None:
         await alarms.sound(
             SYNTHETIC_CALL,
             f"A synthetic call failed at step {outcome.failed!r}: {outcome.why}. Callers may find the same: call the "
-            "line, and read `centralino check-call` and the log.",
+            "line, run `centralino check-call`, look into the log.",
         )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ivr import phrases
@@ -33,7 +33,7 @@ from ivr.ari import (
     StasisStart,
 )
 from ivr.config import CallsConfig, Language
-from ivr.models import Call, Offer, SyntheticResult
+from ivr.models import Agent, Call, Offer, OfferResult, Presence, SyntheticResult
 from ivr.prompts import Prompts
 from ivr.settings import AsteriskSettings
 from tickets.database import Database
@@ -43,12 +43,14 @@ from voicemail.models import Message, MessageState, TranscriptState
 
 log = structlog.get_logger()
 
-STEPS = ("answer", "words", "recording", "ticket", "transcript", "notice", "removal")
-"""`answer`: from dialling to picked up, with the call's row written. `words`: until the first sound is heard.
-`recording`: until the beep is over and the recording runs, then all that is said into it. `ticket`: until the message
-is filed. `transcript`: until its words are there. `notice`: until the mail server has the mail. `removal`."""
+STEPS = ("answer", "pop", "words", "recording", "ticket", "transcript", "notice", "removal")
+"""`answer`: from dialling to picked up, with the call's row written. `pop`: from dialling until a page has been given
+the call to show. `words`: until the first sound is heard. `recording`: until the beep is over and the recording runs,
+then all that is said into it. `ticket`: until the message is filed. `transcript`: until its words are there. `notice`:
+until the mail server has the mail. `removal`."""
 PATIENCE = {
     "answer": 10.0,
+    "pop": 10.0,
     "words": 10.0,
     "recording": 180.0,
     "ticket": 20.0,
@@ -61,6 +63,9 @@ SPOKEN = "123456789"
 LEAST_WORDS = 5
 """So many of the nine digits must be understood: the worst official model misses one word in four."""
 LOOK_SECONDS = 0.1
+WATCHER = "(synthetic call)"
+"""User name of the agent whose page is given the call. No person can have it; without a phone, as those who have left,
+it is kept out of every list and decision."""
 KEPT = timedelta(days=30)
 LEFT_OVER_AFTER = timedelta(minutes=30)
 """Longer than any run takes: what is older belongs to one that died."""
@@ -72,6 +77,10 @@ def call_id_of(channel_id: str) -> str | None:
     """The id that a synthetic call has, from that of its channel; None for any other channel."""
     match = _CHANNEL.fullmatch(channel_id)
     return match[1] if match else None
+
+
+Watch = Callable[[int, Callable[[str], None]], contextlib.AbstractAsyncContextManager[object]]
+"""Opens a page of an agent, by id, that calls back with the id of each call it is given to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,8 @@ class StepFailed(Exception):
 class SyntheticCall:
     """What is needed to make one. `languages` are those with a model: other lines have no transcripts to wait for.
 
-    `mail` says whether there is a mail server; `role` tells callers apart that may call at the same time.
+    `mail` says whether there is a mail server; `role` tells callers apart that may call at the same time. Without
+    `watch` nobody looks for the pop.
     """
 
     asterisk: AsteriskSettings
@@ -103,6 +113,7 @@ class SyntheticCall:
     languages: Collection[str]
     mail: bool
     now: Callable[[], datetime]
+    watch: Watch | None = None
     role: str = ""
     patience: dict[str, float] = field(default_factory=lambda: dict(PATIENCE))
 
@@ -150,7 +161,8 @@ class _Run:
         self.near, self.words = f"{self.call_id}-caller", f"{self.call_id}-words"
         config = parts.config
         self.line = config.line(config.synthetic_call.line) or config.lines[0]
-        self.answered, self.heard, self.said, self.gone = (asyncio.Event() for _ in range(4))
+        self.answered, self.shown, self.heard, self.said, self.gone = (asyncio.Event() for _ in range(5))
+        self.dialled = self.shown_at = 0.0
         self.steps: dict[str, int] = {}
         self.step = STEPS[0]
 
@@ -158,12 +170,20 @@ class _Run:
         at, why = self.parts.now(), None
         app = f"synthetic-{self.parts.asterisk.own_app}{self.parts.role}"
         settings = self.parts.asterisk
-        async with Ari(
-            settings.url, app, settings.username, settings.password.get_secret_value(), on_event=self._hear
-        ) as ari:
+        password = settings.password.get_secret_value()
+        async with contextlib.AsyncExitStack() as stack:
+            ari = await stack.enter_async_context(
+                Ari(settings.url, app, settings.username, password, on_event=self._hear)
+            )
             try:
+                if self.parts.watch is not None:
+                    await self._open_page(stack, self.parts.watch)
                 with self._timed("answer"):
                     await self._dial(ari)
+                if self.parts.watch is not None:
+                    self.step = "pop"
+                    await self._until(self.shown, "no page was given the call")
+                    self.steps["pop"] = round((self.shown_at - self.dialled) * 1000)
                 with self._timed("words"):
                     await self._until(self.heard, "nothing is heard: are the prompts there?")
                 with self._timed("recording"):
@@ -203,6 +223,20 @@ class _Run:
             case StasisEnd(channel=channel) | ChannelDestroyed(channel=channel) if channel.id == self.near:
                 self.gone.set()
 
+    def _on_pop(self, call_id: str) -> None:
+        if call_id == self.call_id and not self.shown.is_set():
+            self.shown_at = time.monotonic()
+            self.shown.set()
+
+    async def _open_page(self, stack: contextlib.AsyncExitStack, watch: Watch) -> None:
+        """Open the watcher's page, and wait until every worker may know that it is open."""
+        database = self.parts.database
+        watcher = await database.run(_watcher, now=self.parts.now())
+        await stack.enter_async_context(watch(watcher, self._on_pop))
+        async with asyncio.timeout(self.parts.patience["pop"]):
+            while not await database.read(_has_page, watcher):  # noqa: ASYNC110 - another task stores it
+                await asyncio.sleep(LOOK_SECONDS)
+
     @contextlib.contextmanager
     def _timed(self, step: str) -> Iterator[None]:
         self.step = step
@@ -230,6 +264,7 @@ class _Run:
 
     async def _dial(self, ari: Ari) -> None:
         await ari.wait_connected(self.parts.patience["answer"])
+        self.dialled = time.monotonic()
         try:
             await ari.channels.originate(
                 f"Local/{self.line.number}@centralino-inbound/n",
@@ -325,6 +360,20 @@ class _Run:
         await self.parts.remove(self.call_id)
 
 
+def offer_to_watcher(session: Session, call_id: str, *, now: datetime) -> int | None:
+    """Make the call one that the watcher's page may show; returns whose page that is, None when nobody watches."""
+    watcher = session.scalar(select(Agent.id).where(Agent.username == WATCHER, Agent.desk_connected.is_(True)))
+    if watcher is not None:
+        offer_id = f"centralino-{uuid.uuid4().hex[:20]}"
+        session.add(Offer(id=offer_id, call_id=call_id, agent_id=watcher, endpoint="", offered_at=now))
+    return watcher
+
+
+def end_showing(session: Session, call_id: str, *, now: datetime) -> None:
+    """The watcher's page has it."""
+    session.execute(update(Offer).where(Offer.call_id == call_id).values(ended_at=now, result=OfferResult.WITHDRAWN))
+
+
 def last_result(session: Session) -> SyntheticResult | None:
     """How the last synthetic call went."""
     return session.scalars(select(SyntheticResult).order_by(SyntheticResult.id.desc()).limit(1)).one_or_none()
@@ -337,6 +386,19 @@ def _store(session: Session, outcome: SyntheticOutcome) -> None:
         )
     )
     session.execute(delete(SyntheticResult).where(SyntheticResult.at < outcome.at - KEPT))
+
+
+def _watcher(session: Session, *, now: datetime) -> int:
+    watcher = session.scalars(select(Agent).where(Agent.username == WATCHER)).one_or_none()
+    if watcher is None:
+        watcher = Agent(username=WATCHER, name=WATCHER, presence=Presence.OFFLINE, presence_since=now)
+        session.add(watcher)
+        session.flush()
+    return watcher.id
+
+
+def _has_page(session: Session, agent_id: int) -> bool:
+    return session.get_one(Agent, agent_id).desk_connected
 
 
 def _call(session: Session, call_id: str) -> Call | None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from centralino.rig.phone import Event
+from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import ITALIAN_MODEL, ServiceProcess, World
 from centralino.serve import Service, report, synthetic_call, utc_now
 from ivr.config import SyntheticCallConfig
 from ivr.models import Call, SyntheticResult
+from ivr.queries import agents
 from ivr.synthetic_call import PATIENCE, SyntheticCall, last_result
 from tests.stories.conftest import (
     ANNA,
@@ -46,7 +49,8 @@ def rows(session: Session) -> dict[str, int]:
     """How many rows each table has."""
     kept = {SyntheticResult.__tablename__, Alarm.__tablename__}
     tables = [table for table in Base.metadata.sorted_tables if table.name not in kept]
-    return {table.name: session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
+    found = {table.name: session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
+    return found | {"agent": len(agents(session))}
 
 
 def files(world: World) -> list[Path]:
@@ -57,7 +61,7 @@ def files(world: World) -> list[Path]:
 
 def by(service: Service, **patience: float) -> SyntheticCall:
     """The service's call to itself."""
-    call = synthetic_call(service.settings, service.database)
+    call = synthetic_call(service.settings, service.database, service.live)
     call.patience = PATIENCE | {"transcript": 30.0, "notice": 30.0} | patience
     return call
 
@@ -74,7 +78,7 @@ async def test_a_call_to_itself_is_heard_written_down_told_by_mail_and_leaves_no
     before = await world.read(rows)
     outcome = await by(service).run()
     assert (outcome.failed, outcome.why) == (None, None)
-    assert list(outcome.steps) == ["answer", "words", "recording", "ticket", "transcript", "notice", "removal"]
+    assert list(outcome.steps) == ["answer", "pop", "words", "recording", "ticket", "transcript", "notice", "removal"]
     assert [caught.recipients for caught in world.mail.messages] == [[OWN]]
     assert await world.read(rows) == before
     assert files(world) == []
@@ -186,6 +190,32 @@ async def test_it_is_made_when_the_last_one_is_old_enough_whoever_made_it(world:
     call.now = lambda: utc_now() + timedelta(minutes=61)
     assert await call.run_when_due() is not None
     await nothing_left(world, service)
+
+
+async def test_the_command_makes_one_whichever_of_several_workers_takes_it(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    database = postgres_server.create_database(f"w_{tmp_path.name}"[:60].lower())
+    async with (
+        World(tmp_path, calls(), settings_extra={"storage": {"database": database}}, workers=("uno", "due")) as world,
+        world.process("uno") as uno,
+        world.process("due") as due,
+    ):
+        for worker in (uno, due):
+            await worker.start()
+            await worker.in_service()
+        before = await world.read(rows)
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "centralino", "check-call", "--config", str(world.settings_file)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said = (await command.communicate())[0].decode()
+        assert command.returncode == 0, said
+        assert "transcript" in said
+        assert await world.read(rows) == before
+        assert files(world) == []
+        await nothing_left(world)
 
 
 def _made(session: Session) -> int:
