@@ -13,13 +13,14 @@ class Pulse:
 
     def __init__(self, longest: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.longest, self._clock = longest, clock
-        self._last = clock()
+        self.last = clock()
+        """When it last beat, by its clock."""
 
     def beat(self) -> None:
         """A round has been made."""
-        self._last = self._clock()
+        self.last = self._clock()
 
     @property
     def alive(self) -> bool:
         """Whether the last beat is recent enough."""
-        return self._clock() - self._last <= self.longest
+        return self._clock() - self.last <= self.longest
