@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ivr import phrases
@@ -118,9 +119,12 @@ class SyntheticCall:
     patience: dict[str, float] = field(default_factory=lambda: dict(PATIENCE))
 
     async def run(self) -> SyntheticOutcome:
-        """Make one, store how it went, and remove all else. Raises nothing for what does not work but the database."""
+        """Make one, store how it went, and remove all else. Raises nothing for what does not work."""
         outcome = await _Run(self).go()
-        await self.database.run(_store, outcome)
+        try:
+            await self.database.run(_store, outcome)
+        except SQLAlchemyError as error:
+            log.warning("how a synthetic call went could not be stored", error=repr(error))
         return outcome
 
     async def run_when_due(self) -> SyntheticOutcome | None:
@@ -196,7 +200,7 @@ class _Run:
                 if self.parts.config.synthetic_call.mail_to:
                     with self._timed("notice"):
                         await self._notified(message.request_id)
-            except (StepFailed, AriError) as error:
+            except (StepFailed, AriError, SQLAlchemyError) as error:
                 why = str(error)
             except TimeoutError:
                 why = f"not within {self.parts.patience[self.step]:g} s"

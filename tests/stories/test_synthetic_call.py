@@ -3,13 +3,14 @@
 import asyncio
 import os
 import shutil
+import sqlite3
 import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from centralino.rig.phone import Event
@@ -177,6 +178,27 @@ async def test_a_run_that_dies_leaves_what_nobody_sees_and_the_next_look_removes
     assert await world.read(rows) == before | {"desk_session": 1}
     assert files(world) == []
     await nothing_left(world)
+
+
+async def test_a_database_that_cannot_be_written_is_told_as_well(
+    world: World, service: Service, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As on a full disk, or on one that the system has made read-only."""
+
+    def refuse(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+    event.listen(service.database.engine, "checkout", refuse)
+    try:
+        outcome = await by(service).run()
+        await report(outcome, service.alarms)
+    finally:
+        event.remove(service.database.engine, "checkout", refuse)
+        service.database.engine.dispose()
+    assert outcome.failed == "answer"
+    assert "readonly" in (outcome.why or "")
+    assert "alarm not stored" in capfd.readouterr().out
+    assert await world.read(last_result) is None
 
 
 async def test_it_is_made_when_the_last_one_is_old_enough_whoever_made_it(world: World, service: Service) -> None:
