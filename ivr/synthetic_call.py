@@ -84,6 +84,11 @@ Watch = Callable[[int, Callable[[str], None]], contextlib.AbstractAsyncContextMa
 """Opens a page of an agent, by id, that calls back with the id of each call it is given to show."""
 
 
+def is_synthetic(channel_id: str) -> bool:
+    """Whether a channel is one half of a synthetic call."""
+    return call_id_of(channel_id.replace("-caller", "", 1)) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class SyntheticOutcome:
     """How a synthetic call went: milliseconds of each step done, the step that failed, and why."""
@@ -162,7 +167,7 @@ class _Run:
     def __init__(self, parts: SyntheticCall) -> None:
         self.parts = parts
         self.call_id = f"{SYNTHETIC}{uuid.uuid4().hex[:31]}"
-        self.near, self.words = f"{self.call_id}-caller", f"{self.call_id}-words"
+        self.near, self.words = f"synthetic-caller-{self.call_id}", f"{self.call_id}-words"
         config = parts.config
         self.line = config.line(config.synthetic_call.line) or config.lines[0]
         self.answered, self.shown, self.heard, self.said, self.gone = (asyncio.Event() for _ in range(5))
