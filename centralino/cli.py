@@ -14,6 +14,7 @@ from centralino import log
 from centralino.agent_command import agent_app
 from centralino.alarms_command import show_alarms
 from centralino.asterisk_command import write_asterisk_conf
+from centralino.check_call_command import check_call
 from centralino.command import ConfigOption, read_settings, run_in_loop
 from centralino.contact_command import contact_app
 from centralino.ledger_command import show_ledger
@@ -29,6 +30,7 @@ from centralino.terminal import fail, terminal
 
 app = typer.Typer(no_args_is_help=True, help="The help-desk phone line as one service on Asterisk.")
 app.command("alarms")(show_alarms)
+app.command("check-call")(check_call)
 app.command("asterisk-conf")(write_asterisk_conf)
 app.command("migrate-database")(migrate_database)
 app.command("staffing")(staffing_table)

@@ -5,25 +5,33 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+import orjson
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from centralino import systemd
 from centralino.migrate import migrate
 from centralino.settings import Settings, what_is_broken
 from desk.app import create_app
 from desk.live import Live
+from desk.models import Role
+from desk.queries import Who
+from desk.views import Me
 from ivr.elsewhere import SwitchboardElsewhere
 from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
+from ivr.synthetic_call import SyntheticCall, SyntheticOutcome
 from schedules.clock import Clock, Job
+from schedules.pulse import Pulse
 from tickets import outbox
 from tickets.alarms import Alarms
 from tickets.database import Database
@@ -35,6 +43,13 @@ from voicemail.audio import AudioStore
 from voicemail.transcription import Transcriber
 
 log = structlog.get_logger()
+
+SYNTHETIC_CALL = "synthetic_call"
+"""The kind of its alarm."""
+LONGEST_BEAT_SECONDS = 60.0
+"""A beat is due each second; a database that is away holds up one for 20 s, and adopting another's calls some more."""
+LONGEST_DELIVERY_SECONDS = 2 * 3600.0
+"""A hundred mails, four commands each, with a mail server that takes 14 s for every one: an hour and a half."""
 
 
 def utc_now() -> datetime:
@@ -56,7 +71,10 @@ class Service:
     notices: Notices
     alarms: Alarms
     ledger: Ledger
+    live: Live
     desk_url: str
+    vital: Mapping[str, Pulse]
+    """The tasks that must never stand still, by name."""
 
 
 @contextlib.asynccontextmanager
@@ -105,6 +123,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             alarms=alarms,
             now=utc_now,
         )
+        vital = {
+            "decisions": switchboard.pulse,
+            "transcripts": transcriber.pulse,
+            "leases": Pulse(LONGEST_BEAT_SECONDS),
+            "outbox": Pulse(LONGEST_DELIVERY_SECONDS),
+        }
         app = create_app(
             database,
             live,
@@ -113,14 +137,15 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             settings.calls,
             settings.storage.audio,
             settings.desk,
+            vital=vital,
             now=utc_now,
         )
         await stack.enter_async_context(switchboard)
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard, live, ledger)
-        yield Service(settings, database, switchboard, notices, alarms, ledger, desk_url)
+        set_timetable(clock, settings, database, switchboard, live, alarms, ledger, vital)
+        yield Service(settings, database, switchboard, notices, alarms, ledger, live, desk_url, vital)
 
 
 @contextlib.asynccontextmanager
@@ -144,6 +169,7 @@ async def pages(settings: Settings) -> AsyncIterator[str]:
             )
         )
         await stack.enter_async_context(switchboard)
+        vital = {"leases": Pulse(LONGEST_BEAT_SECONDS)}
         app = create_app(
             database,
             live,
@@ -152,11 +178,12 @@ async def pages(settings: Settings) -> AsyncIterator[str]:
             settings.calls,
             settings.storage.audio,
             settings.desk,
+            vital=vital,
             now=utc_now,
         )
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
-        clock.every(BEAT_SECONDS, switchboard.beat, "leases")
+        clock.every(BEAT_SECONDS, switchboard.beat, "leases", vital["leases"])
         clock.every(5, live.tell_who_is_there, "whose pages are open")
         clock.every(30, live.close_ended, "log-ins that ended")
         yield desk_url
@@ -167,7 +194,11 @@ async def serve_pages(settings: Settings) -> None:
     stop = _told_to_stop()
     async with pages(settings) as desk_url:
         log.info("the desk is up", desk=desk_url)
+        systemd.notify("READY=1")
+        watched = asyncio.create_task(systemd.watchdog(list))
         await stop.wait()
+        systemd.notify("STOPPING=1")
+        watched.cancel()
 
 
 async def serve(settings: Settings) -> None:
@@ -177,14 +208,21 @@ async def serve(settings: Settings) -> None:
         log.warning("not as the settings say", what=text)
     async with service(settings) as running:
         log.info("centralino is up", desk=running.desk_url, lines=[line.number for line in settings.calls.lines])
+        systemd.notify("READY=1")
+        watched = asyncio.create_task(
+            systemd.watchdog(lambda: [name for name, pulse in running.vital.items() if not pulse.alive])
+        )
         await stop.wait()
         log.info("centralino is stopping: calls stay up in Asterisk")
+        systemd.notify("STOPPING=1")
         stop.clear()
         draining = asyncio.create_task(running.switchboard.drain())
         told_again = asyncio.create_task(stop.wait())
         await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, told_again):
             task.cancel()
+        watched.cancel()
+        await asyncio.wait({watched})
 
 
 def _told_to_stop() -> asyncio.Event:
@@ -196,7 +234,14 @@ def _told_to_stop() -> asyncio.Event:
 
 
 def set_timetable(
-    clock: Clock, settings: Settings, database: Database, switchboard: Switchboard, live: Live, ledger: Ledger
+    clock: Clock,
+    settings: Settings,
+    database: Database,
+    switchboard: Switchboard,
+    live: Live,
+    alarms: Alarms,
+    ledger: Ledger,
+    vital: Mapping[str, Pulse],
 ) -> None:
     """What runs by itself, and how often."""
 
@@ -219,6 +264,13 @@ def set_timetable(
             "in hand", calls=sum(len(one.calls) for one in switchboard.applications), tasks=len(asyncio.all_tasks())
         )
 
+    synthetic = synthetic_call(settings, database, live)
+
+    async def call_ourselves() -> None:
+        outcome = await synthetic.run_when_due()
+        if outcome is not None:
+            await report(outcome, alarms)
+
     def by_one(job: Job, name: str) -> Job:
         """A job that only one of several workers is to do at a time."""
 
@@ -232,9 +284,9 @@ def set_timetable(
     def every(seconds: float, job: Job, name: str) -> None:
         clock.every(seconds, by_one(job, name), name)
 
-    clock.every(BEAT_SECONDS, switchboard.beat, "leases")
+    clock.every(BEAT_SECONDS, switchboard.beat, "leases", vital["leases"])
     clock.every(1, switchboard.tick, "wrap-ups and waiting line")
-    clock.every(2, deliver_mail, "outbox")
+    clock.every(2, deliver_mail, "outbox", vital["outbox"])
     every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
     clock.every(5, tell_load, "load")
     clock.every(3, switchboard.check_phones, "stale phones")
@@ -244,7 +296,74 @@ def set_timetable(
     every(120, ledger.compare, "ledger")
     clock.every(30, live.close_ended, "log-ins that ended")
     clock.every(60, switchboard.reconcile, "calls without an owner")
+    every(30, call_ourselves, "synthetic call")
+    every(600, synthetic.remove_leftovers, "leftovers of synthetic calls")
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
+
+
+class _Page:
+    """An agent's page, as far as the desk sees it, which tells of each call that it is given to show."""
+
+    def __init__(self, on_pop: Callable[[str], None]) -> None:
+        self._on_pop = on_pop
+
+    async def send_text(self, data: str) -> None:
+        for one in orjson.loads(data):
+            if one["type"] == "pops" and one["data"]["item"] is not None:
+                self._on_pop(one["data"]["id"])
+
+    async def receive_text(self) -> str:
+        nothing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await nothing
+
+    async def close(self, code: int = 1000, reason: str | None = None) -> None:
+        """Whoever opened it closes it."""
+
+
+@contextlib.asynccontextmanager
+async def _page(live: Live, agent_id: int, on_pop: Callable[[str], None]) -> AsyncIterator[None]:
+    """Keep a page of an agent open that nobody looks at."""
+    me = Me(username="", name="", role=Role.AGENT, language="it", agent_id=agent_id)
+    who = Who(me, account_id=0, token_sha256="", expires_at=utc_now() + timedelta(days=1))
+    serving = asyncio.create_task(live.serve(_Page(on_pop), who), name="page of the synthetic call")
+    try:
+        yield
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+def synthetic_call(settings: Settings, database: Database, live: Live | None = None, role: str = "") -> SyntheticCall:
+    """The service's call to itself; `role` tells apart those who may make one at the same time.
+
+    Without `live`, in a process that serves no pages, the time until a page shows the call is not measured.
+    """
+    return SyntheticCall(
+        settings.asterisk,
+        settings.calls,
+        database,
+        AudioStore(settings.storage.audio),
+        Prompts(),
+        languages=settings.transcription.models.keys(),
+        mail=settings.smtp is not None,
+        now=utc_now,
+        watch=None if live is None else partial(_page, live),
+        role=role,
+    )
+
+
+async def report(outcome: SyntheticOutcome, alarms: Alarms) -> None:
+    """Sound the alarm of a synthetic call that failed, or end it."""
+    if outcome.failed is None:
+        log.info("synthetic call made", milliseconds=outcome.steps)
+        await alarms.end(SYNTHETIC_CALL)
+    else:
+        log.warning("synthetic call failed", step=outcome.failed, why=outcome.why, milliseconds=outcome.steps)
+        await alarms.sound(
+            SYNTHETIC_CALL,
+            f"A synthetic call failed at step {outcome.failed!r}: {outcome.why}. Callers may find the same: call the "
+            "line, run `centralino check-call`, look into the log.",
+        )
 
 
 class _Server(uvicorn.Server):

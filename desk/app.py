@@ -1,5 +1,6 @@
 """The web application of the desk: the JSON API, the live websocket, and the pages."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from desk.views import Problem
 from desk.words import language_of, say
 from ivr.config import CallsConfig
 from ivr.errors import CommandRefused, IvrError, PresenceRefused
+from schedules.pulse import Pulse
 from tickets.database import Database
 from tickets.errors import (
     DuplicateEntry,
@@ -83,9 +85,13 @@ def create_app(
     audio_folder: Path,
     settings: DeskSettings,
     *,
+    vital: Mapping[str, Pulse],
     now: Now,
 ) -> FastAPI:
-    """The application, ready to be served. `live` must be entered by the caller for as long as it is served."""
+    """The application, ready to be served. `live` must be entered by the caller for as long as it is served.
+
+    `vital` are the tasks of the service that must never stand still.
+    """
     app = FastAPI(
         title="Centralino desk",
         summary="What the pages of the help desk use; open to a site's own programs with the same log-in.",
@@ -107,6 +113,7 @@ def create_app(
         now=now,
         throttle=Throttle(settings.failures_before_block, window),
         address_throttle=Throttle(settings.failures_before_block * FAILURES_BY_ADDRESS, window),
+        vital=vital,
     )
     for part in (session, presence, calls, requests, messages, directory, health, live_route):
         app.include_router(part.router, prefix="/api")

@@ -1,5 +1,6 @@
 """What every route may ask for: the desk's parts, the person, the person's agent and call."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -16,6 +17,7 @@ from desk.throttle import Throttle
 from ivr.config import CallsConfig
 from ivr.flow.call import CommandName
 from ivr.models import Call
+from schedules.pulse import Pulse
 from tickets.database import Database
 from tickets.notices import Notices
 
@@ -25,7 +27,11 @@ class CallControl(Protocol):
 
     @property
     def in_service(self) -> bool:
-        """Whether calls are taken and agents rung."""
+        """Whether calls are taken up and agents rung."""
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether new calls are taken: in service, and not leaving."""
 
     async def command(self, call_id: str, name: CommandName, target: str = "") -> None:
         """Steer a talk. Raises `ivr.errors.CommandRefused` when that is not possible."""
@@ -45,6 +51,8 @@ class Desk:
     now: Now
     throttle: Throttle
     address_throttle: Throttle = field(kw_only=True)
+    vital: Mapping[str, Pulse] = field(kw_only=True)
+    """The tasks that must never stand still, by name."""
 
     @property
     def cookie(self) -> str:

@@ -34,7 +34,16 @@ from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Phase, Presenc
 from ivr.queries import attempts_since, waiting_calls
 from schedules.promises import explain, pickup_promise
 from tickets.alarms import open_alarms
-from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Contact, OutboxMail, Phone, Request, RequestEvent
+from tickets.models import (
+    CLOSED_STATUSES,
+    OPEN_STATUSES,
+    SYNTHETIC,
+    Contact,
+    OutboxMail,
+    Phone,
+    Request,
+    RequestEvent,
+)
 from tickets.phone_numbers import shown_number
 from tickets.queries import CallerMatch, Confidence, identify_caller, requests_of_caller
 from voicemail.models import Message, MessageState
@@ -154,7 +163,7 @@ def request_items(session: Session, ids: Collection[int] | None = None) -> dict[
     """Open requests by id, those promised first before all others."""
     query = (
         select(Request)
-        .where(Request.status.in_(OPEN_STATUSES))
+        .where(Request.id > 0, Request.status.in_(OPEN_STATUSES))
         .order_by(Request.picked_up_at.is_not(None), Request.pickup_due_at.is_(None), Request.pickup_due_at, Request.id)
         .limit(OPEN_REQUESTS)
     )
@@ -184,6 +193,7 @@ def message_items(
         select(Message, Request, Contact)
         .outerjoin(Request, Request.id == Message.request_id)
         .outerjoin(Contact, Contact.id == Message.contact_id)
+        .where(Message.id < SYNTHETIC)
         .order_by(Request.pickup_due_at, Message.started_at)
         .limit(OPEN_REQUESTS)
     )

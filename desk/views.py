@@ -50,6 +50,21 @@ class Health(_View):
     """The database answers."""
 
 
+class Liveness(_View):
+    """Whether the process does its work; when it does not, it should be started again."""
+
+    alive: bool
+    standing_still: list[str]
+    """The vital tasks that have given no sign of life for too long."""
+
+
+class Readiness(Health):
+    """Whether this worker takes new calls."""
+
+    takes_calls: bool
+    """It is connected and not leaving."""
+
+
 # ---------------------------------------------------------------------------------------------------------- people
 
 

@@ -17,6 +17,7 @@ from ivr.flow.inbound import inbound
 from ivr.flow.repair import abandoned_in
 from ivr.flow.talk import quietly
 from ivr.models import Call, Outcome, Phase
+from ivr.synthetic_call import call_id_of
 from ivr.tasks import Tasks
 from tickets.phone_numbers import parse_phone_number
 from tickets.queries import identify_caller
@@ -66,11 +67,12 @@ class CallsInHand:
         line = self._line(number)
         if line.number != number:
             log.warning("dialled number is not described, served as the first line", line=number)
+        synthetic = call_id_of(channel_id)
         call = ActiveCall(
-            id=uuid.uuid4().hex,
+            id=synthetic or uuid.uuid4().hex,
             leg=self.services.new_leg(channel_id),
             line=line,
-            caller=parse_phone_number(caller),
+            caller=parse_phone_number("" if synthetic else caller),
             services=self.services,
         )
         self.go_on(call, self._first_steps(call, number[:40], caller_name))

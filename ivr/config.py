@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from schedules.hours import Calendar
 from tickets.models import AREAS
+from tickets.notices import check_email
 
 Language = Literal["it", "en"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -107,6 +108,17 @@ class Line(_Config):
     menu: Menu | None = None
 
 
+class SyntheticCallConfig(_Config):
+    """The service calls itself and leaves a message, to see that all of it works (`ivr.synthetic_call`)."""
+
+    every_minutes: int = Field(default=0, ge=0, le=1440)
+    """0: only when asked for."""
+    line: str = ""
+    """The number called; the first line's when empty."""
+    mail_to: Annotated[str, AfterValidator(check_email)] | None = None
+    """An address of the site's own that gets the notice; None: no notice is written."""
+
+
 class CallsConfig(_Config):
     """Everything a call needs to know about the site. Names that point nowhere are refused at start."""
 
@@ -114,6 +126,7 @@ class CallsConfig(_Config):
     queues: dict[str, Queue]
     lines: list[Line] = Field(min_length=1)
     message: MessageLimits = MessageLimits()
+    synthetic_call: SyntheticCallConfig = SyntheticCallConfig()
     outbound_endpoint: str | None = None
     """Where calls to outside numbers go, such as `PJSIP/{number}@trunk`; None: transfers outside are refused."""
     outbound_allowed: tuple[str, ...] = ()
@@ -140,6 +153,8 @@ class CallsConfig(_Config):
             for key, choice in line.menu.choices.items() if line.menu else ():
                 if choice.queue is not None and choice.queue not in self.queues:
                     yield (*path, "menu", "choices", key, "queue"), _nowhere("queue", choice.queue, self.queues)
+        if self.synthetic_call.line and self.synthetic_call.line not in numbers:
+            yield ("synthetic_call", "line"), _nowhere("line", self.synthetic_call.line, numbers)
         for index, pattern in enumerate(self.outbound_allowed):
             try:
                 re.compile(pattern)

@@ -47,6 +47,11 @@ class SwitchboardElsewhere:
         """Whether a worker takes calls and rings agents."""
         return self._workers
 
+    @property
+    def takes_calls(self) -> bool:
+        """Whether there is somebody who takes new calls, as far as can be seen from here."""
+        return self.in_service
+
     async def beat(self) -> None:
         """Tell the workers that this process is alive, and see whether they are."""
         held = await self._leases.beat()

@@ -23,8 +23,10 @@ from ivr.call_records import ChannelEvent, Piece, Position, read_on
 from ivr.config import CallsConfig
 from ivr.flow.message import id_of_fallback
 from ivr.models import Call, CallRecord, CallRecordFile, Outcome
+from ivr.synthetic_call import is_synthetic
 from tickets.alarms import Alarms
 from tickets.database import Database
+from tickets.models import SYNTHETIC
 from tickets.phone_numbers import parse_phone_number
 from tickets.queries import identify_caller
 
@@ -164,6 +166,7 @@ _CALLS = (
         CallRecord.end_unwritten,
     )
     .outerjoin(CallRecord, CallRecord.channel_id == Call.channel_id)
+    .where(Call.id < SYNTHETIC)
     .order_by(Call.started_at, Call.id)
 )
 
@@ -244,7 +247,8 @@ def _span(column: Any, since: datetime | None, until: datetime | None) -> list[A
 
 def count_calls(session: Session, since: datetime | None, until: datetime | None) -> dict[Outcome | None, int]:
     """How many calls of a span ended how; None: they have no outcome yet."""
-    counted = select(Call.outcome, func.count()).where(*_span(Call.started_at, since, until)).group_by(Call.outcome)
+    counted = select(Call.outcome, func.count())
+    counted = counted.where(Call.id < SYNTHETIC, *_span(Call.started_at, since, until)).group_by(Call.outcome)
     return {row[0]: row[1] for row in session.execute(counted)}
 
 
@@ -279,12 +283,13 @@ def store(session: Session, path: str, before: Position, piece: Piece, *, now: d
         return
     file.offset, file.tail = piece.position.offset, piece.position.tail.hex()
     file.unreadable += piece.unreadable
-    ids = list({event.channel_id for event in piece.events})
+    events = [event for event in piece.events if not is_synthetic(event.channel_id)]
+    ids = list({event.channel_id for event in events})
     records: dict[str, CallRecord] = {}
     for first in range(0, len(ids), BATCH):
         some = select(CallRecord).where(CallRecord.channel_id.in_(ids[first : first + BATCH]))
         records |= {record.channel_id: record for record in session.scalars(some)}
-    for event in piece.events:
+    for event in events:
         record = records.get(event.channel_id)
         if record is None:
             record = records[event.channel_id] = _record(event)

@@ -240,6 +240,20 @@ class CallCommand(Base):
     """Why it was not possible; None: it was carried out."""
 
 
+class SyntheticResult(Base):
+    """How a synthetic call went; kept for a month."""
+
+    __tablename__ = "synthetic_result"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    steps: Mapped[dict[str, int]] = mapped_column(JSON)
+    """Milliseconds of each step that was done, in the order of `ivr.synthetic_call.STEPS`."""
+    failed: Mapped[str | None] = mapped_column(String(20))
+    """The step that failed; None: all went well."""
+    why: Mapped[str | None] = mapped_column(Text)
+
+
 class Offer(Base):
     """One agent's phone ringing for one call."""
 

@@ -22,6 +22,7 @@ from ivr.prompts import Prompts
 from ivr.settings import AsteriskSettings
 from ivr.steering import ASKED, COMMAND_SECONDS, Asking, Obeying
 from ivr.tasks import Tasks
+from schedules.pulse import Pulse
 from tickets.alarms import Alarms
 from tickets.changes import Change
 from tickets.database import Database
@@ -32,6 +33,8 @@ from voicemail.fallback import scan_fallback
 log = structlog.get_logger()
 
 DRAIN_LOOK_SECONDS = 0.1
+LONGEST_DECISION_SECONDS = 60.0
+"""A decision is due each second; a database that is away holds one up for 20 s."""
 
 
 class Switchboard:
@@ -69,6 +72,8 @@ class Switchboard:
             now=now,
         )
         self._decision_due = asyncio.Event()
+        self.pulse = Pulse(LONGEST_DECISION_SECONDS)
+        """Of the decisions, without which nobody is rung."""
         self.own = self._application(asterisk.own_app)
         self._adopted: dict[str, Application] = {}
         self._leases = Leases(database)
@@ -143,6 +148,11 @@ class Switchboard:
     def in_service(self) -> bool:
         """Whether calls are taken and agents rung: connected to Asterisk, and repaired."""
         return self.own.in_service
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether new calls are taken: in service, and not leaving."""
+        return self.in_service and self.own.takes_calls
 
     async def ready(self) -> None:
         """Wait until in service."""
@@ -238,6 +248,7 @@ class Switchboard:
         while True:
             await self._decision_due.wait()
             self._decision_due.clear()
+            self.pulse.beat()
             serving = [application for application in self.applications if application.in_service]
             waiting = [call_id for application in serving for call_id in application.calls.waiting()]
             if not serving or not (waiting or self._others):

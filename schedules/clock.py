@@ -13,6 +13,8 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from schedules.pulse import Pulse
+
 log = structlog.get_logger()
 
 Job = Callable[[], Awaitable[object]]
@@ -49,15 +51,18 @@ class Clock:
         # The scheduler shuts down in the loop's next round.
         await asyncio.sleep(0)
 
-    def every(self, seconds: float, job: Job, name: str) -> None:
-        """Run `job` every `seconds`, the first time after that span. `name` is for the log and must be unique."""
-        self._add(IntervalTrigger(seconds=seconds, timezone=UTC), job, name)
+    def every(self, seconds: float, job: Job, name: str, pulse: Pulse | None = None) -> None:
+        """Run `job` every `seconds`, the first time after that span. `name` is for the log and must be unique.
+
+        `pulse` beats when a run has ended, also with an error.
+        """
+        self._add(IntervalTrigger(seconds=seconds, timezone=UTC), job, name, pulse)
 
     def daily(self, hour: int, minute: int, timezone: str, job: Job, name: str) -> None:
         """Run `job` once a day at a local time, such as 3, 30, 'Europe/Rome'. `name` must be unique."""
         self._add(CronTrigger(hour=hour, minute=minute, timezone=ZoneInfo(timezone)), job, name)
 
-    def _add(self, trigger: BaseTrigger, job: Job, name: str) -> None:
+    def _add(self, trigger: BaseTrigger, job: Job, name: str, pulse: Pulse | None = None) -> None:
         async def run() -> None:
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - a coroutine always runs in a task here
@@ -71,5 +76,7 @@ class Clock:
                 log.exception("periodic job failed", job=name)
             finally:
                 self._running.discard(task)
+                if pulse is not None:
+                    pulse.beat()
 
         self._scheduler.add_job(run, trigger, id=name, name=name)

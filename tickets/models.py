@@ -44,6 +44,11 @@ CLOSED_STATUSES = frozenset({Status.RESOLVED, Status.CLOSED, Status.CANCELLED})
 OPEN_STATUSES = frozenset(Status) - CLOSED_STATUSES
 """For conditions: an index finds what is among some states, but not what is among none of them."""
 
+SYNTHETIC = "z"
+"""What a synthetic call makes can be told by its id alone: those of its call and message begin with this letter, while
+all others are hexadecimal; that of its request is below zero, so that it takes no ticket number. Lists and reports
+leave them out (`Call.id < SYNTHETIC`, `Message.id < SYNTHETIC`, `Request.id > 0`); all of it is removed at the end."""
+
 AREAS = ("application", "use", "training", "credentials", "change", "network")
 """Keys of the areas a request may belong to: application fault, use of the software, training, credentials, change,
 network or workstation."""

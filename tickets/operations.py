@@ -4,6 +4,7 @@ Operations run in one transaction (`Database.run`): state, history and notices a
 """
 
 import re
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +47,9 @@ SYSTEM = "system"
 UNTAKEN = frozenset({Status.NEW, Status.QUEUED})
 """Requests that wait for somebody to take them in charge."""
 
+SYNTHETIC_IDS = 89_000
+"""Requests of synthetic calls have ids from -1 down, at random: so their tickets have six digits, and no one's are."""
+
 PROMISE_MISSED = "promise_missed"
 """The kind of the event that tells of a pickup that came too late."""
 
@@ -80,6 +84,8 @@ class NewRequest:
     holder: str | None = None
     actor: str = SYSTEM
     level: int = 1
+    synthetic: bool = False
+    """Of a synthetic call (`tickets.models.SYNTHETIC`)."""
 
 
 def open_request(session: Session, new: NewRequest, notices: Notices, *, now: datetime) -> Request:
@@ -95,6 +101,7 @@ def open_request(session: Session, new: NewRequest, notices: Notices, *, now: da
     agent = new.holder or (new.actor if new.actor != SYSTEM else None)
     taken = new.channel in _AT_ONCE and agent is not None
     request = Request(
+        id=-1 - secrets.randbelow(SYNTHETIC_IDS) if new.synthetic else None,
         kind=_kind(new.kind),
         area=_area(new.area),
         channel=new.channel,

@@ -155,7 +155,9 @@ def _claim(session: Session, mail: OutboxMail, now: datetime) -> bool:
 
 def _record(session: Session, mail_id: int, refusal: str | None, for_good: bool, now: datetime) -> None:
     """Write how an attempt went into the row and, when that is final, into the request's history."""
-    mail = session.get_one(OutboxMail, mail_id)
+    mail = session.get(OutboxMail, mail_id)
+    if mail is None:  # of a synthetic call, removed meanwhile
+        return
     if refusal is None:
         mail.state, mail.sent_at, mail.last_error = DeliveryState.SENT, now, None
     else:

@@ -146,7 +146,7 @@ def open_requests(
     session: Session, *, holder: str | None = None, level: int | None = None, limit: int = 200
 ) -> list[Request]:
     """Open requests for the desk's list: those that wait for pickup first, by due time, then the others by age."""
-    query = select(Request).where(Request.status.in_(OPEN_STATUSES))
+    query = select(Request).where(Request.id > 0, Request.status.in_(OPEN_STATUSES))
     if holder is not None:
         query = query.where(Request.holder == holder)
     if level is not None:
@@ -164,7 +164,7 @@ def overdue_pickups(session: Session, now: datetime, *, unmarked: bool = False) 
 
     `unmarked` leaves out those whose missed promise is in the history already (`operations.mark_promise_missed`).
     """
-    query = select(Request).where(Request.status.in_(UNTAKEN), Request.pickup_due_at < now)
+    query = select(Request).where(Request.id > 0, Request.status.in_(UNTAKEN), Request.pickup_due_at < now)
     if unmarked:
         marked = exists().where(and_(RequestEvent.request_id == Request.id, RequestEvent.kind == PROMISE_MISSED))
         query = query.where(~marked)

@@ -12,7 +12,7 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from tickets.database import announce
-from tickets.models import AREAS, Channel, Contact, Kind, Request, RequestEvent
+from tickets.models import AREAS, SYNTHETIC, Channel, Contact, Kind, Request, RequestEvent
 from tickets.notices import Notices
 from tickets.operations import NewRequest, add_event, open_request
 from tickets.phone_numbers import parse_phone_number, shown_number
@@ -168,6 +168,7 @@ def _open_request(
             call_id=message.call_id,
             received_at=message.started_at,
             pickup_due_at=pickup_due_at,
+            synthetic=message.id.startswith(SYNTHETIC),
         ),
         notices,
         now=now,

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self
 import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from schedules.pulse import Pulse
 from tickets.changes import Change
 from tickets.database import Database
 from voicemail import operations, queries
@@ -32,6 +33,8 @@ LEASE_SECONDS = 60.0
 """How long a row is ours without a sign of life; renewed every third of it. A crash delays a transcript by so much."""
 POLL_SECONDS = 5.0
 """The database is looked at this often even if nobody told of a change: another process may have filed a message."""
+LONGEST_ROUND_SECONDS = 180.0
+"""A round reads and writes some times; a database that is away holds up each of them for 20 s."""
 MODEL_RETRY_SECONDS = 60.0
 """A model that did not load is tried again after so long."""
 TIME_LIMIT_BASE, TIME_LIMIT_PER_SECOND = 60.0, 5.0
@@ -242,6 +245,7 @@ class Transcriber:
         self._work: dict[str, asyncio.Task[None]] = {}
         self._leases: dict[str, Message] = {}
         """Messages in hand, by id."""
+        self.pulse = Pulse(LONGEST_ROUND_SECONDS)
         self._loop_task: asyncio.Task[None] | None = None
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -294,6 +298,7 @@ class Transcriber:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
+            self.pulse.beat()
             try:
                 await self._round()
             except Exception:

@@ -26,6 +26,7 @@ from ivr.flow.call import CommandName
 from ivr.models import Agent, Call, Offer, OfferResult, Outcome, Phase, Presence
 from ivr.operations import add_agent, answer_offer, begin_call, end_call, join_queue
 from schedules.hours import Calendar
+from schedules.pulse import Pulse
 from tickets.database import Base, Database, announce
 from tickets.models import Channel, Contact, Kind, Request
 from tickets.notices import Notices, NoticeSettings
@@ -66,6 +67,7 @@ class Control:
         self.commands: list[tuple[CommandName, str, str]] = []
         self.refuse = False
         self.in_service = True
+        self.takes_calls = True
 
     async def command(self, call_id: str, name: CommandName, target: str = "") -> None:
         """Note the command."""
@@ -82,6 +84,9 @@ class DeskServer:
         self.audio = folder / "audio"
         self.now = Clock()
         self.control = Control()
+        self.stood_still = 0.0
+        """Seconds for which the vital task has given no sign of life."""
+        self.pulse = Pulse(60.0, clock=lambda: self.stood_still)
         self.notices = Notices(NoticeSettings(desk_name="Help Desk", sender="desk@example.org"))
         self.settings = DeskSettings(**({"secure_cookie": False, "grace_seconds": 0.0} | settings))
         self.database = Database(f"sqlite:///{folder / 'desk.db'}")
@@ -102,7 +107,15 @@ class DeskServer:
             )
         )
         self.app = create_app(
-            self.database, self.live, self.control, self.notices, CALLS, self.audio, self.settings, now=self.now
+            self.database,
+            self.live,
+            self.control,
+            self.notices,
+            CALLS,
+            self.audio,
+            self.settings,
+            vital={"decisions": self.pulse},
+            now=self.now,
         )
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]

@@ -173,6 +173,12 @@ class BridgeDestroyed(Event):
         return tuple(self.raw["bridge"]["channels"])
 
 
+class ChannelTalkingStarted(ChannelEvent):
+    """Sound has begun to come from a channel with the function TALK_DETECT set."""
+
+    __slots__ = ()
+
+
 class ChannelHold(ChannelEvent):
     """The phone has put its call on hold."""
 
@@ -404,7 +410,7 @@ _KINDS: dict[str, type[Event]] = {
         *(ChannelEnteredBridge, ChannelLeftBridge, BridgeDestroyed, ChannelHold, ChannelUnhold, ChannelUserevent, Dial),
         *(PlaybackStarted, PlaybackContinuing, PlaybackFinished, RecordingStarted, RecordingFinished, RecordingFailed),
         *(EndpointStateChange, PeerStatusChange, ContactStatusChange, DeviceStateChanged, CallBroadcast),
-        *(ApplicationRegistered, ApplicationReplaced),
+        *(ApplicationRegistered, ApplicationReplaced, ChannelTalkingStarted),
     )
 }
 

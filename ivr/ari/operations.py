@@ -85,6 +85,7 @@ class Channels(Group):
         endpoint: str,
         *,
         channel_id: str,
+        other_channel_id: str | None = None,
         app: str | None = None,
         app_args: Sequence[str] = (),
         caller_id: str = "",
@@ -95,7 +96,8 @@ class Channels(Group):
     ) -> Channel:
         """Call a phone; it comes to us (StasisStart) when it answers. Returns while it rings.
 
-        `app` is our own unless told otherwise. Events of the new channel may come before this returns: await them by
+        `app` is our own unless told otherwise; `other_channel_id` is for the far half of a `Local/...` channel, which
+        goes through the dialplan. Events of the new channel may come before this returns: await them by
         `channel_id`, which you choose. A phone that does not answer gives no StasisStart and no StasisEnd, only
         ChannelDestroyed (cause 17 rejected, 19 not answered). `originator` is the channel for which it is called.
         Raises ServerFault when the phone is not registered or unknown, Invalid when the originator is gone, Conflict
@@ -103,6 +105,8 @@ class Channels(Group):
         """
         query = {"endpoint": endpoint, "channelId": channel_id, "timeout": str(timeout_seconds)}
         _add_new_channel(query, app or self._app, app_args, originator, formats)
+        if other_channel_id:
+            query["otherChannelId"] = other_channel_id
         if caller_id:
             query["callerId"] = caller_id
         return Channel(orjson.loads(await self._request("POST", "channels", query, _variables(variables))))

@@ -16,6 +16,7 @@ from ivr.prompts import Prompts
 from schedules.hours import Calendar
 from tickets.alarms import Alarms
 from tickets.database import Database
+from tickets.models import SYNTHETIC
 from tickets.notices import Notices
 from tickets.phone_numbers import PhoneNumber
 from voicemail.audio import AudioStore
@@ -145,6 +146,11 @@ class ActiveCall:
     offers: Inbox[Offer] = field(default_factory=Inbox)
     commands: Inbox[Command] = field(default_factory=Inbox)
     _heard: set[str] = field(default_factory=set)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the service itself is the caller."""
+        return self.id.startswith(SYNTHETIC)
 
     @property
     def calendar(self) -> Calendar:

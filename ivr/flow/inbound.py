@@ -14,6 +14,7 @@ from ivr.flow.message import take_message
 from ivr.flow.ring import ring
 from ivr.flow.talk import TRANSFER_PRIORITY, Talk, Transfer, dial_out
 from ivr.models import Offer, OfferResult, Outcome, Phase
+from ivr.synthetic_call import end_showing, offer_to_watcher
 from schedules.hours import closure_at, is_open, next_opening
 
 log = structlog.get_logger()
@@ -27,12 +28,25 @@ FIRST_ANNOUNCEMENT_SECONDS = 8.0
 async def inbound(call: ActiveCall) -> Outcome:
     """A call from its first word to its outcome. Raises Hangup when the caller leaves."""
     await call.leg.answer()
+    if call.synthetic:  # at any hour: no agent is to be rung
+        await show_to_watcher(call)
+        await call.say(call.line.greeting)
+        return await take_message(call)
     if not is_open(call.calendar, call.now()):
         await greet_closed(call)
         return await take_message(call)
     await call.say(call.line.greeting)
     choice = await menu(call)
     return await serve(call, choice.queue or call.line.queue, choice.priority, choice.area)
+
+
+async def show_to_watcher(call: ActiveCall) -> None:
+    """Give a synthetic call to the page that waits for it, as one is given to an agent's whose phone is to ring."""
+    database = call.services.database
+    watcher = await database.run(offer_to_watcher, call.id, now=call.now())
+    if watcher is not None:
+        await call.services.screen.pop(watcher, call.id)
+        await database.run(end_showing, call.id, now=call.now())
 
 
 async def serve(call: ActiveCall, queue: str, priority: int = 0, area: str | None = None) -> Outcome:

@@ -13,8 +13,9 @@ from ivr.ari import Hangup
 from ivr.config import Line
 from ivr.flow.call import ActiveCall, Services, spoken
 from ivr.models import Call, Outcome, Phase
+from ivr.synthetic_call import call_id_of
 from schedules.promises import pickup_promise
-from tickets.models import Request
+from tickets.models import SYNTHETIC, Request
 from tickets.phone_numbers import parse_phone_number
 from tickets.queries import identify_caller
 from voicemail import operations as messages
@@ -175,6 +176,7 @@ async def _file_kept(
         services.notices,
         take=take,
         callback=callback,
+        email=services.config.synthetic_call.mail_to if message.id.startswith(SYNTHETIC) else None,
         pickup_due_at=promise.due_at,
         now=services.now(),
     )
@@ -230,6 +232,9 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
     Safe to repeat: the message's id is made from Asterisk's own id of the call, and the audio moves last.
     """
     config, database = services.config, services.database
+    if call_id_of(recording.unique_id) is not None:  # nobody's message: whoever made the call knows that it failed
+        await asyncio.to_thread(recording.path.unlink, missing_ok=True)
+        return
     line = config.line(recording.line) or config.lines[0]
     message_id = id_of_fallback(recording.unique_id)
     caller = parse_phone_number(recording.caller).best()

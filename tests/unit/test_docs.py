@@ -126,3 +126,10 @@ def test_the_map_has_a_line_for_every_module(package: str) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_every_test_that_shows_how_it_degrades_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "degradation.md").read_text(encoding="utf-8")))
+    files = [file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py")]
+    assert named
+    assert named - {name for text in files for name in re.findall(r"def (test_\w+)\(", text)} == set()

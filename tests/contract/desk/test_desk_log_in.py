@@ -78,7 +78,7 @@ async def test_without_a_log_in_nothing_is_told(served: DeskServer) -> None:
         schema = (await page.get("/openapi.json")).json()
         for path, methods in schema["paths"].items():
             for method in methods:
-                if (path, method) in (("/api/session", "post"), ("/api/health", "get")):
+                if (path, method) == ("/api/session", "post") or path.startswith("/api/health"):
                     continue
                 url = path.removeprefix("/api")
                 for name in ("call_id", "message_id", "ticket"):
