@@ -19,6 +19,7 @@ from tickets.database import Database
 from tickets.notices import Notices
 from tickets.phone_numbers import PhoneNumber
 from voicemail.audio import AudioStore
+from voicemail.room import Room
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class Services:
     prompts: Prompts
     screen: Screen
     audio: AudioStore
+    room: Room
     recordings: Any
     """Asterisk's recording folder (a pathlib.Path), as this service sees it."""
     transcripts: Transcripts | None
