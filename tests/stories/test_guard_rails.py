@@ -288,6 +288,17 @@ async def test_there_is_no_room_where_messages_are_kept_and_they_are_filed_later
         await nothing_left(world, service)
 
 
+async def test_the_disk_is_full_when_the_dialplan_takes_a_message(
+    small_disk: Callable[[str, int], Path], world: World
+) -> None:
+    small_disk("asterisk/spool/fallback", 0)
+    async with world.caller(ROSSI.phone, wav=MESSAGE) as rossi:
+        await rossi.call(CLOSED)
+        await rossi.wait_for(Event.CLOSED, within=75)
+        assert similarity(prompt("call-again-later"), rossi.heard()) > HEARD
+        assert similarity(prompt("fallback-thanks"), rossi.heard()) < HEARD
+
+
 # ----------------------------------------------------------------------------------------------------------- leftovers
 
 
