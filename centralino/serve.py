@@ -40,6 +40,7 @@ from tickets.operations import mark_promise_missed
 from tickets.queries import overdue_pickups
 from voicemail import retention
 from voicemail.audio import AudioStore
+from voicemail.room import Room
 from voicemail.transcription import Transcriber
 
 log = structlog.get_logger()
@@ -90,6 +91,9 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         notices = Notices(settings.notices)
         alarms = Alarms(database, settings.alarms, notices, utc_now)
         audio = AudioStore(settings.storage.audio)
+        storage = settings.storage
+        room = Room(settings.asterisk.recordings, storage.audio, storage.least_free_mb, alarms)
+        await room.look()
         transcriber = await stack.enter_async_context(
             Transcriber(database, settings.storage.audio, settings.transcription)
         )
@@ -110,6 +114,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             prompts=Prompts(),
             screen=live,
             audio=audio,
+            room=room,
             transcripts=transcriber,
             notices=notices,
             alarms=alarms,
@@ -144,7 +149,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard, live, alarms, ledger, vital)
+        set_timetable(clock, settings, database, switchboard, live, alarms, ledger, room, vital)
         yield Service(settings, database, switchboard, notices, alarms, ledger, live, desk_url, vital)
 
 
@@ -241,6 +246,7 @@ def set_timetable(
     live: Live,
     alarms: Alarms,
     ledger: Ledger,
+    room: Room,
     vital: Mapping[str, Pulse],
 ) -> None:
     """What runs by itself, and how often."""
@@ -290,6 +296,8 @@ def set_timetable(
     every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
     clock.every(5, tell_load, "load")
     clock.every(3, switchboard.check_phones, "stale phones")
+    clock.every(5, room.look, "disk space")
+    every(600, switchboard.tidy_recordings, "recordings of no call")
     every(20, watch_promises, "promises")
     clock.every(5, live.tell_who_is_there, "whose pages are open")
     every(10, ledger.read, "Asterisk's records of calls")

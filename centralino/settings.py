@@ -63,6 +63,8 @@ class StorageSettings(BaseModel):
     """Folder of the messages' audio."""
     keep_audio_days: int = Field(default=180, ge=1)
     """Audio and transcripts of closed requests are deleted after this many days."""
+    least_free_mb: int = Field(default=300, ge=0)
+    """With less free disk space no message is recorded: enough for 100 callers who speak for 3 minutes (16 kB/s)."""
 
 
 class ListenSettings(BaseModel):

@@ -44,7 +44,8 @@ class Application:
     """The calls of one Stasis application. Between `open` and `close` they are served.
 
     `share` makes what its calls work with, from the connection. `on_repaired` is called whenever calls can be served
-    (again): connected, and every open call in hand or closed.
+    (again): connected, and every open call in hand or closed. `why_full` says why the worker should take no more calls,
+    None when it may.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Application:
         asterisk: AsteriskSettings,
         share: Callable[[Ari], Services],
         on_repaired: Callable[[], None],
+        why_full: Callable[[], str | None],
     ) -> None:
         self.name = name
         self.ari = Ari(
@@ -65,7 +67,8 @@ class Application:
             on_disconnected=self._on_disconnected,
         )
         self.services = share(self.ari)
-        self._on_repaired = on_repaired
+        self._on_repaired, self._why_full = on_repaired, why_full
+        self._shares_calls = bool(asterisk.worker)
         self._tasks = Tasks()
         self.calls = CallsInHand(self.services, on_lost_sight=lambda: self._tasks.spawn(self._look_again()))
         self._reconciler = Reconciler(self.calls)
@@ -100,7 +103,7 @@ class Application:
         if isinstance(event, StasisStart):
             self._on_stasis_start(event)
         elif isinstance(event, CallBroadcast):
-            if self.takes_calls and self.in_service:
+            if self.takes_calls and self.in_service and self._why_full() is None:
                 self._tasks.spawn(quietly(self._claim(event.channel.id)))
             return
         for channel_id in event.channel_ids:
@@ -116,10 +119,18 @@ class Application:
             self.services.legs[channel.id] = leg
         elif event.args[:1] == ["inbound"]:
             number = event.args[1] if len(event.args) > 1 else ""
+            # A call of several workers was claimed: it is served. One of ours alone may still go to the dialplan.
+            if not self._shares_calls and (why := self._why_full()) is not None:
+                log.warning("no more calls can be taken now: left to the dialplan", why=why, channel=channel.id)
+                self._tasks.spawn(self._leave_to_dialplan(channel.id, number))
+                return
             self.calls.begin(channel.id, number, channel.caller_number, channel.caller_name)
         elif channel.id not in self.services.legs:
             log.info("channel nobody waits for", channel=channel.id)
             self._tasks.spawn(quietly(self.ari.channels.hangup(channel.id)))
+
+    async def _leave_to_dialplan(self, channel_id: str, number: str) -> None:
+        await self.calls.hand_to_fallback(channel_id, number)
 
     async def _claim(self, channel_id: str) -> None:
         """Take a call that is offered to every worker; it arrives as any other, when no worker was faster."""

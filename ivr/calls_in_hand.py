@@ -75,6 +75,7 @@ class CallsInHand:
             caller=parse_phone_number("" if synthetic else caller),
             services=self.services,
         )
+        call.leg.reached_us()
         self.go_on(call, self._first_steps(call, number[:40], caller_name))
 
     def recall(self, row: Call) -> ActiveCall:
@@ -87,6 +88,8 @@ class CallsInHand:
             services=self.services,
         )
         call.restore(row)
+        if call.phase is not Phase.TALKING:
+            call.leg.left_alone()
         return call
 
     def go_on(self, call: ActiveCall, way: Coroutine[Any, Any, Outcome]) -> None:
@@ -168,7 +171,7 @@ class CallsInHand:
             except Exception as error:
                 log.exception("call failed", phase=call.phase)
                 outcome, note = call.outcome or Outcome.FAILED, repr(error)[:500]
-                if await self._hand_to_fallback(call):
+                if not call.leg.gone.done() and await self.hand_to_fallback(call.leg.id, call.line.number):
                     outcome = Outcome.FALLBACK
             await self._finish(call, outcome, note)
 
@@ -185,13 +188,11 @@ class CallsInHand:
         )
         log.info("call ended", outcome=outcome)
 
-    async def _hand_to_fallback(self, call: ActiveCall) -> bool:
+    async def hand_to_fallback(self, channel_id: str, number: str) -> bool:
         """Leave a call that we cannot serve to the dialplan, which records a message; False when it is gone."""
-        if call.leg.gone.done():
-            return False
         with suppress(AriError):
             await self.services.ari.channels.continue_in_dialplan(
-                call.leg.id, context=FALLBACK_CONTEXT, extension=call.line.number, priority=1
+                channel_id, context=FALLBACK_CONTEXT, extension=self._line(number).number, priority=1
             )
             return True
         return False

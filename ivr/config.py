@@ -77,6 +77,8 @@ class Queue(_Config):
     """How many free agents ring at once for one call; the first to answer has it."""
     max_wait_seconds: Seconds = 180.0
     """After this the caller is offered to leave a message."""
+    max_waiting: int | None = Field(default=None, ge=1, le=10_000)
+    """So many callers wait at most; the next one is asked for a message at once. None: no limit."""
     announce_seconds: Seconds = 45.0
     """Pause between two announcements of the position."""
     wrap_up_seconds: float = Field(default=30.0, ge=0, le=3600)

@@ -35,6 +35,10 @@ class Outcome(enum.StrEnum):
     """Recorded by the dialplan while the service was down."""
     ABANDONED_FALLBACK = "abandoned_fallback"
     """Hung up in the dialplan's greeting, or after its beep without a word: there is no message."""
+    CALLBACK = "callback"
+    """No message could be recorded: a request to call back was made instead."""
+    TURNED_AWAY = "turned_away"
+    """No message could be recorded, and nobody to call back was known: the caller was asked to call again."""
     FAILED = "failed"
 
 

@@ -6,14 +6,13 @@ from contextlib import suppress
 
 import structlog
 
-from ivr import operations, queries
+from ivr import leftovers, operations, queries
 from ivr.ari import AriConnectionError, NotFound
 from ivr.calls_in_hand import CallsInHand
 from ivr.flow import message, repair
 from ivr.flow.call import ActiveCall
 from ivr.flow.talk import OURS, quietly
 from ivr.models import Call, Outcome
-from voicemail.queries import messages_recording
 
 log = structlog.get_logger()
 
@@ -39,7 +38,7 @@ class Reconciler:
                 if row.id not in self.calls:
                     await self._alone(self._take_up(row.id, found), call=row.id)
             await self._begin_unseen(found)
-            await self._file_leftovers()
+            await leftovers.file_messages(self.services)
 
     @staticmethod
     async def _alone(step: Coroutine[None, None, object], **about: str) -> None:
@@ -64,6 +63,7 @@ class Reconciler:
             await self._close_gone(call, row)
             return
         if way in (repair.wait_again, repair.keep_waiting):
+            call.leg.left_alone()
             await self.services.database.run(
                 operations.take_back,
                 row.id,
@@ -103,10 +103,3 @@ class Reconciler:
                     self.calls.begin(channel.id, channel.extension, channel.caller_number, channel.caller_name)
                 elif row.ended_at is not None and row.id not in self.calls:
                     await self.services.ari.channels.hangup(channel_id)  # its hangup was lost
-
-    async def _file_leftovers(self) -> None:
-        """Messages whose call has ended but that were never filed (a crash in between): file them now."""
-        for left in await self.services.database.read(messages_recording):
-            row = await self.services.database.read(queries.call, left.call_id or "")
-            if row is not None and row.app == self.services.ari.app and row.ended_at is not None:
-                await self._alone(message.file_recorded(self.services, left), message=left.id)

@@ -56,6 +56,8 @@ class AsteriskSettings(BaseModel):
     """Name of this worker, where several share the calls: another one for each, and the same at each start."""
     drain_seconds: float = Field(default=20.0, ge=0, le=600)
     """Told to stop, a worker of several waits at most so long for callers who are in the middle of words or ringing."""
+    max_calls: int = Field(default=400, ge=1, le=100_000)
+    """Calls in hand at once; beyond them a call is left to another worker, or to the dialplan's message."""
     recordings: Folder = Path("/var/spool/asterisk/recording")
     fallback: Folder = Path("/var/spool/asterisk/centralino-fallback")
     """Where the dialplan leaves messages it recorded while the service was down."""

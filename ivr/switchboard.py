@@ -10,18 +10,20 @@ from typing import Self
 
 import structlog
 
-from ivr import operations, queries
+from ivr import leftovers, operations, queries
 from ivr.application import Application
 from ivr.config import CallsConfig
 from ivr.errors import CommandRefused
 from ivr.flow import message
 from ivr.flow.call import ActiveCall, Command, CommandName, Screen, Services, Transcripts
+from ivr.flow.leg import Leg
 from ivr.leases import PAGES, RELEASED, Leases
 from ivr.models import Offer, Phase
 from ivr.prompts import Prompts
 from ivr.settings import AsteriskSettings
 from ivr.steering import ASKED, COMMAND_SECONDS, Asking, Obeying
 from ivr.tasks import Tasks
+from ivr.watchdog import Watchdog
 from schedules.pulse import Pulse
 from tickets.alarms import Alarms
 from tickets.changes import Change
@@ -29,6 +31,7 @@ from tickets.database import Database
 from tickets.notices import Notices
 from voicemail.audio import AudioStore
 from voicemail.fallback import scan_fallback
+from voicemail.room import Room
 
 log = structlog.get_logger()
 
@@ -52,6 +55,7 @@ class Switchboard:
         prompts: Prompts,
         screen: Screen,
         audio: AudioStore,
+        room: Room,
         transcripts: Transcripts | None,
         notices: Notices,
         alarms: Alarms,
@@ -65,6 +69,7 @@ class Switchboard:
             prompts=prompts,
             screen=screen,
             audio=audio,
+            room=room,
             recordings=asterisk.recordings,
             transcripts=transcripts,
             notices=notices,
@@ -74,6 +79,7 @@ class Switchboard:
         self._decision_due = asyncio.Event()
         self.pulse = Pulse(LONGEST_DECISION_SECONDS)
         """Of the decisions, without which nobody is rung."""
+        self._watchdog = Watchdog(self._legs)
         self.own = self._application(asterisk.own_app)
         self._adopted: dict[str, Application] = {}
         self._leases = Leases(database)
@@ -89,7 +95,17 @@ class Switchboard:
         self._stack = AsyncExitStack()
 
     def _application(self, name: str) -> Application:
-        return Application(name, self.asterisk, self._share, self._decision_due.set)
+        return Application(name, self.asterisk, self._share, self._decision_due.set, self._why_full)
+
+    def _why_full(self) -> str | None:
+        """Why this worker should take no more calls now; None when it may."""
+        if sum(len(application.calls) for application in self.applications) >= self.asterisk.max_calls:
+            return "as many calls as asterisk.max_calls allows"
+        return self._watchdog.why_behind()
+
+    def _legs(self) -> list[Leg]:
+        """Every channel in this worker's hands."""
+        return [leg for application in self.applications for leg in application.services.legs.values()]
 
     async def __aenter__(self) -> Self:
         """Connect to Asterisk and begin to take calls; does not wait for Asterisk to be there."""
@@ -100,6 +116,7 @@ class Switchboard:
         self._stack.push_async_callback(self._tasks.end)
         self._stack.push_async_callback(self._obeying.end)
         self._tasks.spawn(self._decide())
+        self._tasks.spawn(self._watchdog.run())
         await self.own.open()
         return self
 
@@ -308,6 +325,10 @@ class Switchboard:
                 # the others are filed all the same; this one is tried again next time
                 log.exception("message of the dialplan not filed yet", recording=recording.unique_id)
         return filed
+
+    async def tidy_recordings(self) -> None:
+        """Deal with recordings of ours in Asterisk's folder that belong to no call any more; run by the clock."""
+        await leftovers.tidy_recordings(self.own.services)
 
     # ------------------------------------------------------------------------------------------ steered from the desk
 

@@ -221,8 +221,8 @@ class AudioStore:
         """
         if not _SAFE_ID.fullmatch(message_id):
             raise ValueError(f"not a safe file name: {message_id!r}")
-        relative = f"{started_at.astimezone(UTC):%Y/%m}/{message_id}.wav"
-        target = self.folder / relative
+        target = self.path_of(message_id, started_at)
+        relative = str(target.relative_to(self.folder))
         try:
             data = self._samples(source)
         except FileNotFoundError:
@@ -230,11 +230,15 @@ class AudioStore:
             return self._measure(relative, read_samples(target)[1]) if target.exists() else None
         except UnusableAudio as error:
             log.warning("recording has no usable audio", message=message_id, reason=str(error))
-            self._set_aside(source, message_id)
+            self.set_aside(source, message_id)
             return None
         self._write(target, data)
-        source.unlink()
+        source.unlink(missing_ok=True)  # another worker may file the same message of a dead one
         return self._measure(relative, data)
+
+    def path_of(self, message_id: str, started_at: datetime) -> Path:
+        """Where the audio of a message is, or will be."""
+        return self.folder / f"{started_at.astimezone(UTC):%Y/%m}/{message_id}.wav"
 
     def erase(self, relative: str) -> None:
         """Delete kept audio for good; it may be gone already. Raises ValueError for a path outside the store."""
@@ -285,7 +289,8 @@ class AudioStore:
             partial.unlink(missing_ok=True)
         _sync_folder(target.parent)
 
-    def _set_aside(self, source: Path, message_id: str) -> None:
+    def set_aside(self, source: Path, message_id: str) -> None:
+        """Move a file that is no message's audio into `unusable/`, where it is deleted when its time is over."""
         place = self._aside(f"{message_id}-{source.name}"[-200:])
         content = source.read_bytes() if source.stat().st_size <= LONGEST_BYTES else None
         with contextlib.suppress(OSError):

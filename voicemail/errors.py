@@ -13,6 +13,10 @@ class MessageNotFound(VoicemailError):
     """There is no message with this id."""
 
 
+class NotFiledYet(VoicemailError):
+    """A message cannot be filed now (disk full, database away): it stays where it was recorded and is filed later."""
+
+
 class MessageOver(VoicemailError):
     """The message is no longer being recorded, so it cannot be recorded again."""
 

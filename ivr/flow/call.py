@@ -20,6 +20,7 @@ from tickets.models import SYNTHETIC
 from tickets.notices import Notices
 from tickets.phone_numbers import PhoneNumber
 from voicemail.audio import AudioStore
+from voicemail.room import Room
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Services:
     prompts: Prompts
     screen: Screen
     audio: AudioStore
+    room: Room
     recordings: Any
     """Asterisk's recording folder (a pathlib.Path), as this service sees it."""
     transcripts: Transcripts | None

@@ -118,6 +118,14 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
     ):
         await call.say("no-agents")
         return None
+    if (
+        config.max_waiting is not None
+        and await database.read(queries.position_in_line, call.id) > config.max_waiting
+        and await database.run(operations.leave_line, call.id, Phase.MENU)
+    ):
+        log.warning("the waiting line is full: the caller is asked for a message", queue=call.queue)
+        await call.say("all-busy")
+        return None
     loop = asyncio.get_running_loop()
     await call.leg.start_music()
     give_up = loop.time() + config.max_wait_seconds

@@ -61,6 +61,11 @@ class Leg:
         self.up: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[int] = loop.create_future()
         """The hangup cause (Q.850)."""
+        self.unanswered_since: float | None = None
+        """Since when (in the loop's time) a call waits to be picked up."""
+        self.silent_since: float | None = None
+        """Since when (in the loop's time) the caller has heard nothing, while we are not listening either; None while
+        there are words, music, a recording, somebody in a bridge, or a key is awaited. See `ivr.watchdog`."""
         self._hanging_up = False
         """Asterisk ends what it plays before it says that the channel has gone: such an end is no end of the words."""
         self._waits: set[asyncio.Future[object]] = set()
@@ -117,6 +122,30 @@ class Leg:
     async def answer(self) -> None:
         """Pick up."""
         await self._act(self.ari.channels.answer(self.id))
+        self.unanswered_since = None
+        self.left_alone()
+
+    def reached_us(self) -> None:
+        """A new call, which is to be picked up."""
+        self.left_alone()
+        self.unanswered_since = self.silent_since
+
+    def left_alone(self) -> None:
+        """From this moment on the caller hears nothing, until the next verb."""
+        self.silent_since = asyncio.get_running_loop().time()
+
+    async def break_silence(self) -> None:
+        """Let the caller hear something while whoever serves the call is held up: ringing, or music once picked up.
+
+        The next words end it, and so does being joined with somebody.
+        """
+        if self.silent_since is None:
+            return  # something was faster
+        if self.unanswered_since is None:
+            await self.start_music()
+        else:
+            self.silent_since = None
+            await self._act(self.ari.channels.ring(self.id))
 
     async def say(self, media: Sequence[str], *, until: asyncio.Future[Any] | None = None) -> None:
         """Play media URIs one after the other; returns when they are over, or `until` is done (playing stops)."""
@@ -134,13 +163,17 @@ class Leg:
         if not self._digits:
             async with self._playing(media) as finished:
                 await self._key_or(finished)
-        keys = ""
-        while len(keys) < length and await self._key_within(seconds):
-            key = self._digits.popleft()
-            if key == end_on and length > 1:
-                break
-            keys += key
-        return keys
+        self.silent_since = None
+        try:
+            keys = ""
+            while len(keys) < length and await self._key_within(seconds):
+                key = self._digits.popleft()
+                if key == end_on and length > 1:
+                    break
+                keys += key
+            return keys
+        finally:
+            self.left_alone()
 
     def forget_keys(self) -> None:
         """Drop keys pressed so far, where they cannot be meant for what comes next."""
@@ -153,6 +186,7 @@ class Leg:
         """
         future: asyncio.Future[RecordingFinished | None] = asyncio.get_running_loop().create_future()
         self._recordings[name] = future
+        self.silent_since = None
         try:
             try:
                 await self._act(
@@ -171,11 +205,13 @@ class Leg:
             return await self._recorded(future)
         finally:
             del self._recordings[name]
+            self.left_alone()
 
     async def recording_under_way(self, name: str) -> Recorded | None:
         """Wait for a recording that was begun before we took over this channel; None when none is under way."""
         future: asyncio.Future[RecordingFinished | None] = asyncio.get_running_loop().create_future()
         self._recordings[name] = future
+        self.silent_since = None
         try:
             try:
                 await self.ari.recordings.get_live(name)
@@ -184,6 +220,7 @@ class Leg:
             return await self._recorded(future)
         finally:
             del self._recordings[name]
+            self.left_alone()
 
     async def _recorded(self, future: "asyncio.Future[RecordingFinished | None]") -> Recorded:
         await asyncio.wait((future, self.gone), return_when=asyncio.FIRST_COMPLETED)
@@ -198,13 +235,19 @@ class Leg:
 
     async def start_music(self) -> None:
         """Play music until something else is done with the channel; does nothing when it plays already."""
-        if not self._music:
+        if self._music:
+            return
+        # Before Asterisk has answered: words that begin meanwhile end it.
+        self._music, self.silent_since = True, None
+        try:
             await self._act(self.ari.channels.start_moh(self.id))
-            self._music = True
+        except BaseException:
+            self._music = False
+            raise
 
     async def stop_music(self) -> None:
-        """Stop the music."""
-        self._music = False
+        """Stop the music, because somebody is to be heard instead."""
+        self._music, self.silent_since = False, None
         await self._act(self.ari.channels.stop_moh(self.id))
 
     def check(self) -> None:
@@ -254,7 +297,7 @@ class Leg:
     async def _playing(self, media: Iterable[str]) -> AsyncIterator[asyncio.Future[object]]:
         playback_id = f"{self.id}-{self._played % PLAYBACK_IDS}"
         self._played += 1
-        self._music = False  # playing ends it
+        self._music, self.silent_since = False, None  # playing ends it
         finished = self._playbacks[playback_id] = self._wait()
         try:
             await self._act(self.ari.channels.play(self.id, list(media), playback_id=playback_id))
@@ -266,6 +309,7 @@ class Leg:
         finally:
             del self._playbacks[playback_id]
             finished.cancel()
+            self.left_alone()
 
     async def stop_left_playing(self) -> None:
         """Stop what an earlier service left playing: Asterisk would not answer or join the channel before its end."""

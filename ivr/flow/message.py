@@ -1,11 +1,13 @@
 """Taking a message: words, beep, recording, review, ticket number. A hangup keeps what was said."""
 
 import asyncio
+import contextlib
 import uuid
 from pathlib import Path
 
 import structlog
 from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ivr import operations, phrases
@@ -15,14 +17,16 @@ from ivr.flow.call import ActiveCall, Services, spoken
 from ivr.models import Call, Outcome, Phase
 from ivr.synthetic_call import call_id_of
 from schedules.promises import pickup_promise
+from tickets.database import OutcomeUnknown
 from tickets.models import SYNTHETIC, Request
 from tickets.phone_numbers import parse_phone_number
 from tickets.queries import identify_caller
 from voicemail import operations as messages
 from voicemail.audio import KeptAudio, read_samples, recording_path, remove_takes, speech_seconds
-from voicemail.errors import UnusableAudio
+from voicemail.errors import NotFiledYet, UnusableAudio
 from voicemail.fallback import FallbackRecording
 from voicemail.models import Message, MessageState
+from voicemail.room import Room
 
 log = structlog.get_logger()
 
@@ -30,47 +34,106 @@ FALLBACK_NAMESPACE = uuid.UUID("0a9c8f58-6f0e-4d0c-9a53-6d1f5f3a8e11")
 """Makes a call's id from Asterisk's, so that a fallback message is never filed twice."""
 MAX_TAKES = 4
 """How often a caller may record again."""
+DATABASE_ERRORS = (DBAPIError, OutcomeUnknown)
+"""What a transaction raises that could not be stored, after all patience."""
+
+
+class _DiskFull(Exception):
+    """The disk is full: the recording may be cut, and another one makes no sense."""
 
 
 async def take_message(call: ActiveCall) -> Outcome:
     """Record a message and file it as a request; the caller hears the ticket number and the promised time."""
     message_id = call.id
+    if call.services.room.short:
+        return await turn_away(call, message_id)
     await call.say(call.line.notice, "leave-message")
     return await record_and_file(call, message_id, take=1)
 
 
 async def record_and_file(call: ActiveCall, message_id: str, *, take: int) -> Outcome:
     """From the beep on; also where a call goes on whose service died while it recorded take `take`."""
+    callback: str | None = None
+    words: tuple[str, ...] = ()
     try:
         callback = await _record_and_review(call, message_id, take)
     except Hangup:
-        await _file(call, message_id, None)
+        with contextlib.suppress(NotFiledYet):
+            await _file(call, message_id, None)
         raise
-    request = await _file(call, message_id, callback)
-    if request is None:
+    except _DiskFull:
+        words = ("message-cut",)
+    outcome = await _file_and_tell(call, message_id, callback, *words)
+    if outcome is None and words:
+        return await turn_away(call, message_id)
+    if outcome is None:
         await call.say("message-empty", "goodbye")
         return Outcome.ABANDONED_MESSAGE
-    await _tell_ticket(call, request)
-    return Outcome.VOICEMAIL
+    return outcome
 
 
 async def go_on_recording(call: ActiveCall, message_id: str, take: int) -> Outcome:
     """Take over a recording that went on while no service was there."""
     recorded = await call.leg.recording_under_way(f"{message_id}-{take}")
     if recorded is not None and recorded.hung_up:
-        await _file(call, message_id, None)
+        with contextlib.suppress(NotFiledYet):
+            await _file(call, message_id, None)
         raise Hangup(call.leg.id, 0)
-    request = await _file(call, message_id, None)
-    if request is None:
+    outcome = await _file_and_tell(call, message_id, None, "message-kept")
+    if outcome is None:
         await call.say("apology")
         return await take_message(call)
-    await call.say("message-kept")
+    return outcome
+
+
+async def _file_and_tell(call: ActiveCall, message_id: str, callback: str | None, *words: str) -> Outcome | None:
+    """File what was recorded and tell its ticket, after words of one's own; None when there is nothing to file."""
+    try:
+        request = await _file(call, message_id, callback)
+    except NotFiledYet:
+        await call.say(*words or ("message-kept",), "goodbye")  # its ticket is not known yet
+        return Outcome.VOICEMAIL
+    if request is None:
+        return None
+    await call.say(*words)
     await _tell_ticket(call, request)
     return Outcome.VOICEMAIL
 
 
+async def turn_away(call: ActiveCall, message_id: str) -> Outcome:
+    """There is no room for a message: open a request to call back, or ask to call again where that is impossible.
+
+    The database may be on the same full disk.
+    """
+    number = call.caller.best()
+    request = await _request_call_back(call, message_id, number) if number else None
+    await call.say("cannot-record")
+    if number is None and (number := await _ask_callback(call)):
+        request = await _request_call_back(call, message_id, number)
+    if request is None:
+        await call.say("call-again-later", "goodbye")
+        return Outcome.TURNED_AWAY
+    await call.say("will-call-back")
+    await _tell_ticket(call, request)
+    return Outcome.CALLBACK
+
+
+async def _request_call_back(call: ActiveCall, message_id: str, number: str) -> Request | None:
+    try:
+        await _row_before_beep(call, message_id, 1)
+        message = await call.services.database.read(find_message, message_id)
+        if message is None:
+            return None
+        request = await asyncio.shield(_file_kept(call.services, message, None, take=message.take, callback=number))
+    except DATABASE_ERRORS as error:
+        log.error("not even the caller's number could be kept", error=repr(error))
+        return None
+    call.outcome = Outcome.CALLBACK
+    return request
+
+
 async def _record_and_review(call: ActiveCall, message_id: str, take: int) -> str | None:
-    """Returns the number the caller keyed to be called back at, if any. Raises Hangup."""
+    """Returns the number the caller keyed to be called back at, if any. Raises Hangup, and _DiskFull."""
     services, limits = call.services, call.services.config.message
     asked_again = False
     while True:
@@ -87,7 +150,12 @@ async def _record_and_review(call: ActiveCall, message_id: str, take: int) -> st
         if recorded.hung_up:
             raise Hangup(call.leg.id, 0)
         # by our own measure: Asterisk counts whole seconds, and gives silence one of them
-        silent = await asyncio.to_thread(_speech, path) < messages.LEAST_SPEECH_SECONDS
+        speech, full = await asyncio.to_thread(_look_at, path, services.room)
+        if full:
+            raise _DiskFull
+        silent = speech < messages.LEAST_SPEECH_SECONDS
+        if not silent and recorded.seconds >= limits.max_seconds:
+            await call.say("message-too-long")
         if silent and not asked_again and take < MAX_TAKES:
             asked_again = True
             await call.say("message-empty", "leave-message")
@@ -145,7 +213,10 @@ async def _ask_callback(call: ActiveCall) -> str | None:
 
 
 async def _file(call: ActiveCall, message_id: str, callback: str | None) -> Request | None:
-    """Move the audio to safety and open the request, in that order; shielded, since it must land."""
+    """Move the audio to safety and open the request, in that order; shielded, since it must land.
+
+    Raises NotFiledYet when there is a message, but no disk or database to take it: `ivr.leftovers` files it later.
+    """
     return await asyncio.shield(_keep_and_file(call, message_id, callback))
 
 
@@ -153,7 +224,14 @@ async def _keep_and_file(call: ActiveCall, message_id: str, callback: str | None
     message = await call.services.database.read(find_message, message_id)
     if message is None:
         return None
-    request = await file_recorded(call.services, message, callback=callback)
+    try:
+        request = await file_recorded(call.services, message, callback=callback)
+    except (OSError, *DATABASE_ERRORS) as error:
+        log.error("message cannot be filed now, tried again later", message=message_id, error=repr(error))
+        if not await asyncio.to_thread(_is_spoken, call.services, message):
+            return None
+        call.outcome = Outcome.VOICEMAIL
+        raise NotFiledYet(f"message {message_id} is not filed yet") from error
     if request is not None:
         call.outcome = Outcome.VOICEMAIL
     return request
@@ -197,12 +275,25 @@ def _keep_best_take(services: Services, message: Message) -> tuple[int, KeptAudi
     return best, kept
 
 
+def _look_at(path: Path, room: Room) -> tuple[float, bool]:
+    """Seconds of speech in a recording, and whether the disk is full."""
+    return _speech(path), room.full()
+
+
 def _speech(path: Path) -> float:
     """Seconds of speech in a recording; less than none when it cannot be read."""
     try:
         return speech_seconds(read_samples(path)[1])
     except (OSError, UnusableAudio):
         return -1.0
+
+
+def _is_spoken(services: Services, message: Message) -> bool:
+    """Whether a message that could not be filed is one: it is still in the spool, or kept but in no row."""
+    if services.audio.path_of(message.id, message.started_at).exists():
+        return True
+    paths = (recording_path(services.recordings, message.id, take) for take in range(1, message.take + 1))
+    return any(_speech(path) >= messages.LEAST_SPEECH_SECONDS for path in paths)
 
 
 def find_message(session: Session, message_id: str) -> Message | None:
@@ -223,7 +314,10 @@ async def _tell_ticket(call: ActiveCall, request: Request) -> None:
 
 async def file_left(call: ActiveCall, message_id: str) -> bool:
     """File what a caller recorded who hung up while no service was there; False when nothing usable was left."""
-    return await _file(call, message_id, None) is not None
+    try:
+        return await _file(call, message_id, None) is not None
+    except NotFiledYet:
+        return True
 
 
 async def file_fallback(services: Services, recording: FallbackRecording) -> None:

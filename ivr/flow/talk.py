@@ -295,6 +295,7 @@ class Talk:
     async def _give_back(self) -> None:
         """The two were never joined, because one of them had just gone. An agent who answered has missed nothing."""
         await quietly(self.ari.bridges.destroy(self.bridge_id))
+        self.call.leg.left_alone()
         await quietly(self.other.hang_up())
         self.call.drop_leg(self.other)
         if self.offer is not None:
@@ -315,6 +316,8 @@ class Talk:
         if self.third is not None:
             await quietly(self._drop_third())
         await quietly(self.ari.bridges.destroy(self.bridge_id))
+        if not self.on_hold:  # else the music goes on
+            self.call.leg.left_alone()
         # at the end of a call its agent is let go in the transaction that ends it
         await self._let_go(self.offer if call_goes_on else None, self.other)
 

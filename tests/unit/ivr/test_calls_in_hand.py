@@ -34,6 +34,7 @@ def services() -> Services:
         prompts=nothing,
         screen=nothing,
         audio=nothing,
+        room=nothing,
         recordings=nothing,
         transcripts=None,
         notices=nothing,
