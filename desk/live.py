@@ -30,7 +30,7 @@ from desk.views import Me, Snapshot
 from ivr.config import CallsConfig
 from ivr.operations import set_desk_connected
 from ivr.tasks import Tasks
-from tickets.changes import Change
+from tickets.changes import MISSED, Change
 from tickets.database import Database, announce
 
 log = structlog.get_logger()
@@ -378,7 +378,10 @@ class Live:
 
     def _hear(self, changes: frozenset[Change]) -> None:
         for change in changes:
-            if change.kind == POP_DUE:
+            if change.kind == MISSED:
+                for browser in tuple(self._browsers):
+                    browser.resync()
+            elif change.kind == POP_DUE:
                 self._tasks.spawn(self._pop_for_other(str(change.id)))
             elif change.kind == POP_SHOWN and (shown := self._elsewhere.get(str(change.id))) and not shown.done():
                 shown.set_result(None)

@@ -54,6 +54,7 @@ class Leases:
         self._mine: set[str] = set()
         self._seen: dict[str, tuple[State, float]] = {}
         """Those of others, and when each was first seen as it is."""
+        self._last_beat = clock()
 
     async def claim(self, app: str) -> None:
         """Hold an application, whoever held it: for the one named in this worker's own settings."""
@@ -78,8 +79,12 @@ class Leases:
 
     async def beat(self) -> Held:
         """Renew every lease, and look at those of the others."""
-        states, doubled = await self.database.run(_renew, self._holder)
         now = self._clock()
+        states, doubled = await self.database.run(_renew, self._holder)
+        # Who could not beat cannot tell whether the others could: they get their time anew.
+        if now - self._last_beat > LEASE_SECONDS - BEAT_SECONDS:
+            self._seen.clear()
+        self._last_beat = now
         kept = {app for app, state in states.items() if state is not None and state[0] == self._holder}
         lost = self._mine - kept
         self._mine &= kept

@@ -88,7 +88,7 @@ def bookmark(session: Session, /, call_id: str, phase: Phase, **columns: Any) ->
 
 _JOIN = (
     update(Call)
-    .where(Call.id == bindparam("of_call"))
+    .where(Call.id == bindparam("of_call"), Call.ended_at.is_(None))
     .values(
         phase=Phase.WAITING,
         queued_at=case(
@@ -262,7 +262,7 @@ def end_offer(session: Session, offer_id: str, result: OfferResult, *, misses_be
 
 _TALK = (
     update(Call)
-    .where(Call.id == bindparam("of_call"))
+    .where(Call.id == bindparam("of_call"), Call.ended_at.is_(None))
     .values(
         phase=Phase.TALKING,
         answered_at=func.coalesce(Call.answered_at, _NOW),
@@ -276,7 +276,12 @@ _TALK = (
 )
 _AGENT_TALKS = (
     update(Agent)
-    .where(Agent.id == bindparam("of_agent"))
+    .where(
+        Agent.id == bindparam("of_agent"),
+        # late, when the call is over and has let go of its agents, it must not take them again
+        Agent.call_id == bindparam("in_call"),
+        Agent.presence.in_((Presence.RINGING, Presence.TALKING)),
+    )
     .values(presence=Presence.TALKING, presence_since=_NOW, misses=0)
     .execution_options(synchronize_session=False)
 )
@@ -292,7 +297,7 @@ def answer_offer(session: Session, offer: Offer, *, bridge_id: str, now: datetim
     """An agent has answered: the call is `talking` and so is the agent."""
     talk = {"of_call": offer.call_id, "by_agent": offer.agent_id, "by_channel": offer.id, "in_bridge": bridge_id}
     execute(session, _TALK, {**talk, "now": now})
-    execute(session, _AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
+    execute(session, _AGENT_TALKS, {"of_agent": offer.agent_id, "in_call": offer.call_id, "now": now})
     execute(session, _OFFER_ANSWERED, {"of_offer": offer.id, "now": now})
     announce(session, "agent", offer.agent_id)
     announce(session, "call", offer.call_id)
@@ -300,7 +305,7 @@ def answer_offer(session: Session, offer: Offer, *, bridge_id: str, now: datetim
 
 def begin_consultation(session: Session, offer: Offer, *, now: datetime) -> None:
     """An agent who is asked has answered, and talks; the call stays with the one who asks."""
-    execute(session, _AGENT_TALKS, {"of_agent": offer.agent_id, "now": now})
+    execute(session, _AGENT_TALKS, {"of_agent": offer.agent_id, "in_call": offer.call_id, "now": now})
     announce(session, "agent", offer.agent_id)
     announce(session, "call", offer.call_id)
 

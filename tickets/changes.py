@@ -22,6 +22,8 @@ CHANNEL = "centralino"
 CHANGES_A_MESSAGE = 60
 """PostgreSQL takes messages of 8,000 bytes; a change has at most about 100."""
 RECONNECT_SECONDS = 1.0
+MISSED = "missed"
+"""Not a change but the want of one: any may have been missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +55,30 @@ class Hints:
         return written
 
     async def listen(self) -> None:
-        """Hear the others, for ever."""
+        """Hear the others, for ever. After a time of deafness one change of the kind `MISSED` is heard."""
+        deaf = False
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(**self._address, autocommit=True) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
+                    if deaf:
+                        self._hear(frozenset({Change(MISSED, 0)}))
                     async for message in connection.notifies():
                         self._take(message.payload)
-            except psycopg.Error as error:
+            except (psycopg.Error, OSError) as error:
                 log.warning("hints of other workers are not heard, trying again", error=repr(error))
+            deaf = True
             await asyncio.sleep(RECONNECT_SECONDS)
 
     def _take(self, payload: str) -> None:
-        sender, changes = orjson.loads(payload)
+        try:
+            sender, changes = orjson.loads(payload)
+            heard = frozenset(Change(kind, id_) for kind, id_ in changes)
+        except (ValueError, TypeError):
+            log.warning("a hint that is none")  # somebody else writes on our channel
+            return
         if sender != self._me:
-            self._hear(frozenset(Change(kind, id_) for kind, id_ in changes))
+            self._hear(heard)
 
 
 def _parts(items: list[list[int | str]]) -> Iterator[list[list[int | str]]]:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import psycopg
 import structlog
 from sqlalchemy import (
     Connection,
@@ -37,7 +38,7 @@ from sqlalchemy import (
     types,
 )
 from sqlalchemy import create_engine as sqlalchemy_engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -109,13 +110,21 @@ SERVER_WRITERS = 8
 """Threads that write to a server. SQLite knows one writer at a time: one thread is its queue, and a fair one."""
 
 SERVER_PATIENCE = {
+    # what the network does not reach any more is given up soon (s; the second in ms)
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
+    # and the server gives up a client that is frozen or gone with its locks, before all others wait for it
+    "options": (
+        "-c lock_timeout=3s -c idle_in_transaction_session_timeout=5s -c statement_timeout=20s "
+        "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+    ),
 }
-"""How soon a server is given up that the network does not reach any more (libpq's names; s, but ms for the second)."""
+"""How long a server and its clients wait for each other (libpq's and the server's own names)."""
+LOCK_IDLE_SECONDS = 120
+"""A process that does not move for so long loses the work that it holds `alone`."""
 
 
 def execute(session: Session, statement: Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
@@ -162,6 +171,8 @@ class Database:
         # No ping before use: it costs a round trip each time, and lost connections are met by running again.
         address = SERVER_PATIENCE if self.shared else {}
         self.engine = create_engine(url, pool_size=writers + READERS, connect_args=address)
+        if self.shared:
+            event.listen(self.engine, "connect", _note_timeline)
         self._writing = sessionmaker(self.engine.execution_options(writes=True), expire_on_commit=False)
         self._reading = sessionmaker(self.engine, expire_on_commit=False)
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="database-writer")
@@ -206,7 +217,7 @@ class Database:
                 return await loop.run_in_executor(self._writers, work)
             except _CommitUnsure as unsure:
                 try:
-                    stored = await self._is_committed(unsure.number)
+                    stored = await self._is_committed(unsure)
                 except TimeoutError:
                     raise OutcomeUnknown(f"transaction {unsure.number} is still under way") from unsure.error
                 if not stored:
@@ -222,22 +233,35 @@ class Database:
             result = operation(session)
             changes = frozenset(session.info.get("changes", ()))
             number = None if self._hints is None else self._hints.send(session, changes)
+            timeline = session.connection().info.get("timeline")
             try:
                 session.commit()
             except DBAPIError as error:
                 if number is not None and _is_passing(error):
-                    raise _CommitUnsure(number, result, changes, error) from error
+                    raise _CommitUnsure(number, timeline, result, changes, error) from error
                 raise
         if changes:
             loop.call_soon_threadsafe(self._tell, changes)
         return result
 
-    async def _is_committed(self, number: str) -> bool:
-        """Whether a transaction was stored whose commit was not answered; PostgreSQL remembers."""
+    async def _is_committed(self, unsure: "_CommitUnsure") -> bool:
+        """Whether a transaction was stored whose commit was not answered; PostgreSQL remembers.
+
+        A standby that has taken over meanwhile may have given its number to another transaction: what it says is then
+        only believed where it means that ours was not stored. Raises OutcomeUnknown otherwise, TimeoutError.
+        """
         async with asyncio.timeout(self.patience):
-            while (status := await self.read(_status, number)) == "in progress":  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.05)
-        return status == "committed"
+            while True:
+                try:
+                    status, timeline = await self.read(_status, unsure.number)
+                except DataError:  # a number that is still to come: ours did not come along
+                    return False
+                if status == "in progress" and timeline == unsure.timeline:
+                    await asyncio.sleep(0.05)  # nobody tells
+                    continue
+                if status == "committed" and timeline != unsure.timeline:
+                    raise OutcomeUnknown(f"transaction {unsure.number} was begun on another server") from unsure.error
+                return status == "committed"
 
     def _tell(self, changes: frozenset[Change]) -> None:
         for listener in tuple(self._listeners):
@@ -265,21 +289,25 @@ class Database:
         if not self.shared:
             yield True
             return
-        connection = await asyncio.to_thread(self._take_lock, zlib.crc32(work.encode()))
+        key = zlib.crc32(work.encode())
+        connection = await asyncio.to_thread(self._take_lock, key)
         try:
             yield connection is not None
         finally:
             if connection is not None:
-                await asyncio.to_thread(connection.close)
+                await asyncio.to_thread(_let_go, connection, key)
 
     def _take_lock(self, key: int) -> Connection | None:
-        connection = self.engine.connect()
+        connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
-            if connection.scalar(select(func.pg_try_advisory_xact_lock(key))):
-                return connection  # the lock lasts as long as its transaction
+            connection.execute(text(f"SET idle_session_timeout = '{LOCK_IDLE_SECONDS}s'"))
+            if connection.scalar(select(func.pg_try_advisory_lock(key))):
+                return connection
         except BaseException:
+            connection.invalidate()
             connection.close()
             raise
+        connection.execute(text("RESET idle_session_timeout"))
         connection.close()
         return None
 
@@ -318,14 +346,36 @@ class OutcomeUnknown(Exception):
 class _CommitUnsure(Exception):
     """The connection was lost while a transaction was committed: nobody has told whether it was."""
 
-    def __init__(self, number: str, result: Any, changes: frozenset[Change], error: DBAPIError) -> None:
-        self.number, self.result, self.changes, self.error = number, result, changes, error
+    def __init__(
+        self, number: str, timeline: int | None, result: Any, changes: frozenset[Change], error: DBAPIError
+    ) -> None:
+        self.number, self.timeline, self.result, self.changes, self.error = number, timeline, result, changes, error
 
 
-def _status(session: Session, number: str) -> str | None:
+_TIMELINE = "SELECT timeline_id FROM pg_control_checkpoint()"
+"""Another number after each promotion of a standby."""
+
+
+def _note_timeline(connection: psycopg.Connection[Any], record: Any) -> None:
+    with connection.cursor() as cursor:
+        row = cursor.execute(_TIMELINE).fetchone()
+    connection.commit()
+    record.info["timeline"] = row[0] if row else None
+
+
+def _status(session: Session, number: str) -> tuple[str | None, int | None]:
     query = text("SELECT pg_xact_status(CAST(:number AS xid8))")
-    status: str | None = session.scalar(query, {"number": number})
-    return status
+    return session.scalar(query, {"number": number}), session.connection().info.get("timeline")
+
+
+def _let_go(connection: Connection, key: int) -> None:
+    try:
+        connection.execute(select(func.pg_advisory_unlock(key)))
+        connection.execute(text("RESET idle_session_timeout"))
+    except DBAPIError:  # it lost its lock with its connection
+        connection.invalidate()
+    finally:
+        connection.close()
 
 
 def _make_private(_dialect: Dialect, _record: Any, arguments: list[Any], options: dict[str, Any]) -> None:

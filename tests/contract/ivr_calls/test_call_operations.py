@@ -182,3 +182,17 @@ async def test_many_calls_at_once_leave_no_agent_and_no_offer_behind(database: D
         return [*session.scalars(unclosed), *[row.id for row in queries.open_calls(session, "centralino")]]
 
     assert await database.read(left) == []
+
+
+async def test_a_late_step_of_a_call_that_is_over_takes_nobody(database: Database) -> None:
+    """A worker that was cut off from the database writes when another has taken the call over and ended it."""
+    agent_id = await on_duty(database, "anna", "edotto")
+    await waiting(database, "c1", "edotto")
+    [offer] = await database.run(operations.make_offers, ["c1"], QUEUES, now=NOW)
+    await database.run(operations.end_call, "c1", Outcome.ABANDONED_QUEUE, now=NOW)
+    await database.run(operations.answer_offer, offer, bridge_id="b", now=NOW)
+    await database.run(operations.join_queue, "c1", "edotto", priority=0, choice=None, now=NOW)
+    assert (await agent(database, agent_id)).presence is Presence.FREE
+    assert await database.run(operations.make_offers, ["c1"], QUEUES, now=NOW) == []
+    row = await call(database, "c1")
+    assert (row.phase, row.outcome) == (Phase.ENDED, Outcome.ABANDONED_QUEUE)

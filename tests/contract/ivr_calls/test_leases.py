@@ -28,6 +28,15 @@ class Clock:
         return self.seconds
 
 
+async def pass_by(clock: Clock, seconds: float, *watching: Leases) -> None:
+    """Time goes on, and those who watch beat all along."""
+    while seconds > 0:
+        clock.seconds += (step := min(seconds, 0.5))
+        seconds -= step
+        for one in watching:
+            await one.beat()
+
+
 async def open_call(database: Database, app: str, call_id: str = "c1") -> None:
     """A call in the hands of an application."""
     await database.run(
@@ -51,7 +60,7 @@ async def test_a_holder_that_beats_keeps_its_application(database: Database) -> 
     for _ in range(5):
         assert not (await uno.beat()).lost
         assert (await due.beat()).others == {"uno"}
-        clock.seconds += LEASE_SECONDS - 0.1
+        await pass_by(clock, LEASE_SECONDS - 0.1, due)
 
 
 async def test_one_that_does_not_is_taken_over_by_exactly_one(database: Database) -> None:
@@ -59,7 +68,7 @@ async def test_one_that_does_not_is_taken_over_by_exactly_one(database: Database
     uno, due, tre = (Leases(database, clock) for _ in range(3))
     await uno.claim("uno")
     await asyncio.gather(due.beat(), tre.beat())
-    clock.seconds += LEASE_SECONDS
+    await pass_by(clock, LEASE_SECONDS, due, tre)
     assert [(await one.beat()).free for one in (due, tre)] == [{"uno"}, {"uno"}]
     assert sorted(await asyncio.gather(due.take_over("uno"), tre.take_over("uno"))) == [False, True]
     assert not (await due.beat()).free
@@ -71,10 +80,24 @@ async def test_one_that_comes_back_in_time_is_not_taken_over(database: Database)
     uno, due = Leases(database, clock), Leases(database, clock)
     await uno.claim("uno")
     await due.beat()
-    clock.seconds += LEASE_SECONDS
+    await pass_by(clock, LEASE_SECONDS, due)
     assert (await due.beat()).free == {"uno"}
     await uno.beat()
     assert not await due.take_over("uno")
+    assert (await due.beat()).others == {"uno"}
+
+
+async def test_nobody_is_taken_for_dead_after_a_time_in_which_nobody_could_beat(database: Database) -> None:
+    """The database was away, or the machine was suspended: whoever beats first must not take the others over."""
+    clock = Clock()
+    uno, due = Leases(database, clock), Leases(database, clock)
+    await uno.claim("uno")
+    await pass_by(clock, 2, uno, due)
+    clock.seconds += 30
+    assert not (await due.beat()).free
+    await pass_by(clock, LEASE_SECONDS - 0.1, due)
+    await uno.beat()
+    await pass_by(clock, LEASE_SECONDS - 0.1, due)
     assert (await due.beat()).others == {"uno"}
 
 
@@ -83,7 +106,7 @@ async def test_who_was_taken_for_dead_learns_it_and_has_its_own_name_back(databa
     uno, due = Leases(database, clock), Leases(database, clock)
     await uno.claim("uno")
     await due.beat()
-    clock.seconds += LEASE_SECONDS
+    await pass_by(clock, LEASE_SECONDS, due)
     await due.beat()
     assert await due.take_over("uno")
     held = await uno.beat()

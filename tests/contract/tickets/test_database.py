@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Self, cast
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from centralino.rig.postgres import PostgresServer
-from tickets.changes import Change
+from tickets.changes import MISSED, Change
 from tickets.database import Database, announce
 from tickets.models import Company
 
 pytestmark = pytest.mark.contract
+
+
+def rename(session: Session, company_id: int, name: str) -> None:
+    session.execute(update(Company).where(Company.id == company_id).values(name=name))
 
 
 class CutAtCommit:
@@ -211,6 +215,50 @@ async def test_a_connection_lost_at_the_commit_neither_loses_nor_repeats_the_wor
         assert await cut.read(names) == ["ASL Bari"]
         assert heard == [frozenset({Change("company", company_id)})]
         await cut.close()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_process_that_freezes_in_the_middle_of_a_transaction_holds_the_others_up_for_seconds_only(
+    database: Database,
+) -> None:
+    company_id = await database.run(add, "ASL Bari")
+    locked, thaw = threading.Event(), threading.Event()
+
+    def freeze(session: Session) -> None:
+        if not locked.is_set():
+            session.execute(update(Company).where(Company.id == company_id).values(name="ASL Foggia"))
+            locked.set()
+            thaw.wait()
+
+    frozen = Database(database.url, patience=1)
+    freezing = asyncio.create_task(frozen.run(freeze))
+    await asyncio.to_thread(locked.wait)
+    await database.run(rename, company_id, "ASL Lecce")
+    thaw.set()
+    await freezing  # its connection was taken from it: it does its work anew, on a new one
+    assert await database.read(names) == ["ASL Lecce"]
+    await frozen.close()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_what_was_missed_while_the_hints_were_away_is_told(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    other, missed = Database(database.url), asyncio.Event()
+    other.subscribe(lambda changes: missed.set() if Change(MISSED, 0) in changes else None)
+    async with other.hearing_others(), asyncio.timeout(20):
+        await database.read(names)
+        await _listening(database)
+        await asyncio.to_thread(postgres_server.restart)
+        await missed.wait()
+    await other.close()
+
+
+async def _listening(database: Database) -> None:
+    """Wait until another process listens."""
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()")
+    while not await database.read(lambda session: session.scalar(query)):  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.05)
 
 
 async def test_an_error_of_the_database_is_not_tried_again(database: Database) -> None:
