@@ -1,6 +1,8 @@
 """Several Asterisks beside each other: people at one talk with people at another, and one of them may die."""
 
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -52,6 +54,7 @@ from tickets.alarms import open_alarms
 pytestmark = pytest.mark.story
 
 NORD, SUD = "nord", "sud"
+DARIO = Colleague("dario", "Dario Blu", "104", ("edotto",))
 LOST_SECONDS = 5
 """The least that may be set."""
 
@@ -62,7 +65,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with World(
         tmp_path,
         calls(),
-        colleagues=(ANNA, BRUNO),
+        colleagues=(ANNA, BRUNO, DARIO),
         people=(ROSSI, AMATO),
         settings_extra={"asterisk": {"lost_seconds": LOST_SECONDS}},
         nodes=(NORD, SUD),
@@ -168,23 +171,46 @@ async def test_an_asterisk_dies_and_the_other_serves_on(world: World) -> None:
         world.caller(AMATO.phone, node=SUD) as amato,
     ):
         lost = await talking(rossi, anna, world)
-        await world.asterisks[NORD].kill()
+        async with on_duty(world, DARIO, NORD), on_duty(world, BRUNO, SUD) as bruno:
+            await world.asterisks[NORD].kill()
+            await until(lambda: not all(application.in_service for application in service.switchboard.own))
+            call = await dial(world, amato, STAFFED)
+            await answered_by(world, bruno, call)  # and not Dario, who has been idle longer
+            assert await offers_of(world, call.id) == [OfferResult.ANSWERED]
+            await amato.hang_up()
+            assert await outcome_of(world, call) is Outcome.ANSWERED
         row = await world.call_until(lost.id, lambda row: row.ended_at)
         assert (row.outcome, row.outcome_note) == (Outcome.LOST, "Asterisk nord was not reached for 5 s")
         await anna.desk.until_item("agents", anna.id, lambda item: not item["phone_reachable"])
         await anna.until_presence("free")
         assert [(one.kind, one.subject) for one in await world.read(open_alarms)] == [("node_lost", NORD)]
         assert service.switchboard.in_service
-        async with on_duty(world, BRUNO, SUD) as bruno:
-            call = await dial(world, amato, STAFFED)
-            await answered_by(world, bruno, call)
-            await amato.hang_up()
-            assert await outcome_of(world, call) is Outcome.ANSWERED
         await world.asterisks[NORD].start()
         await anna.desk.until_item("agents", anna.id, lambda item: item["phone_reachable"], within=90)
         await world.until(lambda session: not open_alarms(session))
         call = await talking(amato, anna, world)
         await amato.hang_up()
+        assert await outcome_of(world, call) is Outcome.ANSWERED
+        await nothing_left(world, service)
+
+
+async def test_an_agent_whose_asterisk_does_not_answer_has_missed_nothing(world: World) -> None:
+    """As when its machine loses power: nobody closes a connection. The agent is free again by herself."""
+    async with (
+        serving(world) as service,
+        on_duty(world, ANNA, NORD) as anna,
+        world.caller(ROSSI.phone, node=SUD) as rossi,
+    ):
+        os.kill(world.asterisks[NORD].pid, signal.SIGSTOP)
+        try:
+            call = await dial(world, rossi, STAFFED)
+            page = await anna.until_presence("paused")
+        finally:
+            os.kill(world.asterisks[NORD].pid, signal.SIGCONT)
+        assert page["pause_reason"] == "phone_unreachable"
+        assert await offers_of(world, call.id) == [OfferResult.UNREACHABLE]
+        await answered_by(world, anna, call)
+        await rossi.hang_up()
         assert await outcome_of(world, call) is Outcome.ANSWERED
         await nothing_left(world, service)
 
