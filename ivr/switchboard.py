@@ -216,8 +216,9 @@ class Switchboard:
             if closed:
                 log.warning("calls lost with their Asterisk", node=node, calls=closed)
             self._lost.add(node)
-            words = f"{why}: its calls count as lost, phones registered there are not rung. See whether it runs."
-            await self._alarms.sound("node_lost", words, node)
+            if node in self.asterisk.served:  # and not one that the site has given up
+                words = f"{why}: its calls count as lost, phones registered there are not rung. See whether it runs."
+                await self._alarms.sound("node_lost", words, node)
         self._lost &= lost
         for node in reached - lost - self._well:
             await self._alarms.end("node_lost", node)
