@@ -106,6 +106,22 @@ class Trunk(_Model):
         return self
 
 
+class SiteNode(_Model):
+    """One of several Asterisks beside each other: where the others reach it over SIP, and where it calls them from.
+
+    `host` may have a port. Without `addresses` it is an address, and calls come from there.
+    """
+
+    name: Name
+    host: Host
+    addresses: list[Address] = []
+
+    @property
+    def matches(self) -> list[str]:
+        """The addresses its calls come from."""
+        return self.addresses or [self.host.partition(":")[0]]
+
+
 class Directories(_Model):
     """Where a private Asterisk finds and keeps its files; the names are those of `asterisk.conf`."""
 
@@ -125,7 +141,8 @@ class Site(_Model):
     dialplan itself records when the service does not answer, `message_seconds` at most, and until nothing was said for
     `message_silence_seconds`. `anonymous_calls` lets anybody call in without a trunk:
     for demo and tests on the loopback address only. `workers`: several share the calls, each with a Stasis application
-    of its own, whose name begins with `stasis_app` and a hyphen.
+    of its own, whose name begins with `stasis_app` and a hyphen. `nodes`: every Asterisk of the site where there are
+    several, `node` the name of the one that is described.
     """
 
     bind: IPv4Address = IPv4Address("127.0.0.1")
@@ -143,6 +160,8 @@ class Site(_Model):
     message_silence_seconds: int = Field(default=10, ge=1)
     phones: list[PhoneAccount] = []
     trunks: list[Trunk] = []
+    node: Name | None = None
+    nodes: list[SiteNode] = []
     anonymous_calls: bool = False
     benchmarks: bool = False
     private: Directories | None = None
@@ -153,6 +172,9 @@ class Site(_Model):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"phones and trunks need different names; used twice: {', '.join(twice)}")
+        nodes = [node.name for node in self.nodes]
+        if twice := sorted({name for name in nodes if nodes.count(name) > 1}):
+            raise ValueError(f"nodes need different names; used twice: {', '.join(twice)}")
         if self.rtp_last <= self.rtp_first:
             raise ValueError("rtp_last must be above rtp_first")
         if self.anonymous_calls and not self.bind.is_loopback:
@@ -160,6 +182,11 @@ class Site(_Model):
         if self.benchmarks and self.private is None:
             raise ValueError("benchmarks need a private Asterisk")
         return self
+
+    @property
+    def other_nodes(self) -> list[SiteNode]:
+        """The Asterisks beside this one."""
+        return [node for node in self.nodes if node.name != self.node]
 
 
 def _as_value(value: object) -> object:

@@ -15,8 +15,9 @@ from asterisk_conf.render import INCLUDES, Site, render
 from centralino.command import ConfigOption, read_settings
 from centralino.settings import DEFAULT_FILE, Settings, in_words, where
 from centralino.terminal import fail
+from ivr.settings import Node
 
-SITE_FIELDS = ("bind", "fallback_spool", "http_port", "language", "phones", "trunks")
+SITE_FIELDS = ("bind", "fallback_spool", "http_port", "language", "nodes", "phones", "trunks")
 """What a site file may hold. The rest of `Site` comes from the settings, or is for the demo and the tests."""
 FROM_SETTINGS = {
     "ari_username": "asterisk.username",
@@ -41,11 +42,12 @@ def write_asterisk_conf(
     site: Annotated[
         Path | None, typer.Option("--site", help="Phones, trunks and addresses (TOML); without it, examples.")
     ] = None,
+    node: Annotated[str | None, typer.Option("--node", help="Which of several Asterisks (asterisk.nodes).")] = None,
 ) -> None:
     """Write the files to include into your own Asterisk."""
     settings = read_settings(config)
     try:
-        render(folder, describe_site(settings, site))
+        render(folder, describe_site(settings, site, node))
     except SiteError as error:
         fail(str(error))
     except OSError as error:
@@ -61,8 +63,8 @@ def write_asterisk_conf(
     )
 
 
-def describe_site(settings: Settings, file: Path | None) -> Site:
-    """Put together what the settings say of Asterisk and what the site file says of phones and trunks.
+def describe_site(settings: Settings, file: Path | None, node: str | None = None) -> Site:
+    """Put together what the settings say of Asterisk and what the site file says of phones, trunks and other nodes.
 
     Raises SiteError with one line for each field that is wrong.
     """
@@ -76,20 +78,22 @@ def describe_site(settings: Settings, file: Path | None) -> Site:
             )
         lines.append(f"  a site file may hold {', '.join(SITE_FIELDS)}")
         raise SiteError("\n".join(lines))
+    asterisk = _asterisk_named(settings, node)
     fields = {
-        "ari_username": settings.asterisk.username,
-        "ari_password": settings.asterisk.password,
+        "ari_username": asterisk.username,
+        "ari_password": asterisk.password,
         "stasis_app": settings.asterisk.app,
         "workers": bool(settings.asterisk.worker),
-        "fallback_spool": settings.asterisk.fallback,
+        "fallback_spool": asterisk.fallback,
+        "node": node,
         "message_seconds": settings.calls.message.max_seconds,
         "message_silence_seconds": settings.calls.message.max_silence_seconds,
         "language": settings.calls.lines[0].language,
-        **_web_server(settings.asterisk.url, given),
+        **_web_server(asterisk.url, given),
         **given,
     }
     try:
-        return Site.model_validate(fields)
+        site = Site.model_validate(fields)
     except ValidationError as error:
         lines = ["the site makes no sense"]
         for problem in error.errors(include_url=False):
@@ -98,6 +102,25 @@ def describe_site(settings: Settings, file: Path | None) -> Site:
             field = f"settings: {FROM_SETTINGS.get(name, name)}" if from_settings else name or str(file)
             lines.append(f"  {field}: {in_words(problem)}")
         raise SiteError("\n".join(lines)) from None
+    described = {one.name for one in site.nodes}
+    if file is not None and node is not None and (unlike := described ^ settings.asterisk.served.keys()):
+        raise SiteError(
+            f"{file}: nodes: every node of the settings (asterisk.nodes) and no other; this differs: "
+            + ", ".join(sorted(unlike))
+        )
+    return site
+
+
+def _asterisk_named(settings: Settings, node: str | None) -> Node:
+    nodes = settings.asterisk.served
+    if (node or "") not in nodes:
+        there = ", ".join(nodes) if settings.asterisk.nodes else "the settings name none"
+        raise SiteError(
+            f"there are several nodes, name one with --node: {there}"
+            if node is None
+            else f"there is no node {node!r}: {there}"
+        )
+    return nodes[node or ""]
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -124,7 +124,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             settings.asterisk.call_records,
             settings.calls,
             database=database,
-            ari=switchboard.own.ari,
+            ari=switchboard.own[0].ari,
             alarms=alarms,
             now=utc_now,
         )

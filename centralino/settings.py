@@ -229,8 +229,7 @@ def what_is_broken(settings: Settings) -> list[str]:
         if problem := model_problem(folder):
             broken.append(f"transcription.models.{language}: {problem}; messages are kept, but not transcribed")
     folders = {
-        "asterisk.recordings": settings.asterisk.recordings,
-        "asterisk.fallback": settings.asterisk.fallback,
+        **_folders_of_asterisk(settings),
         "storage.audio": settings.storage.audio,
     }
     url = make_url(settings.storage.database)
@@ -248,6 +247,17 @@ def what_is_broken(settings: Settings) -> list[str]:
         )
     broken += [f"the sound {sound}: there is no such file" for sound in _own_sounds(settings) if _is_missing(sound)]
     return broken
+
+
+def _folders_of_asterisk(settings: Settings) -> dict[str, Path]:
+    asterisk = settings.asterisk
+    if not asterisk.nodes:
+        return {"asterisk.recordings": asterisk.recordings, "asterisk.fallback": asterisk.fallback}
+    fields = {}
+    for index, node in enumerate(asterisk.served.values()):
+        fields[where(("asterisk", "nodes", index, "recordings"))] = node.recordings
+        fields[where(("asterisk", "nodes", index, "fallback"))] = node.fallback
+    return fields
 
 
 def what_is_left_out(settings: Settings) -> list[str]:

@@ -1,7 +1,7 @@
 """One Stasis application of Asterisk in this worker's hands: its connection, its calls, and their repair."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, suppress
 
 import structlog
@@ -12,7 +12,7 @@ from ivr.calls_in_hand import CallsInHand
 from ivr.flow.call import Services
 from ivr.flow.talk import quietly
 from ivr.reconciler import Reconciler
-from ivr.settings import AsteriskSettings
+from ivr.settings import Node, stasis_app_of
 from ivr.tasks import Tasks
 
 log = structlog.get_logger()
@@ -43,32 +43,36 @@ LONGEST_CLAIM_DELAY_SECONDS = 0.1
 class Application:
     """The calls of one Stasis application. Between `open` and `close` they are served.
 
-    `share` makes what its calls work with, from the connection. `on_repaired` is called whenever calls can be served
-    (again): connected, and every open call in hand or closed. `why_full` says why the worker should take no more calls,
-    None when it may.
+    `name` is as in rows and leases. `nodes` are the names of all Asterisks, `node` the one it is at. `share` makes what
+    its calls work with, from the connection. `on_repaired` is called whenever calls can be served (again): connected,
+    and every open call in hand or closed. `why_full` says why the worker should take no more calls, None when it may.
+    `shares_calls`: other workers may take what this one does not.
     """
 
     def __init__(
         self,
         name: str,
-        asterisk: AsteriskSettings,
-        share: Callable[[Ari], Services],
+        node: Node,
+        nodes: Collection[str],
+        share: Callable[["Application"], Services],
         on_repaired: Callable[[], None],
         why_full: Callable[[], str | None],
+        *,
+        shares_calls: bool,
     ) -> None:
-        self.name = name
+        self.name, self.node, self._nodes = name, node, nodes
         self.ari = Ari(
-            asterisk.url,
-            name,
-            asterisk.username,
-            asterisk.password.get_secret_value(),
+            node.url,
+            stasis_app_of(name),
+            node.username,
+            node.password.get_secret_value(),
             on_event=self._on_event,
             on_connected=self._on_connected,
             on_disconnected=self._on_disconnected,
         )
-        self.services = share(self.ari)
+        self.services = share(self)
         self._on_repaired, self._why_full = on_repaired, why_full
-        self._shares_calls = bool(asterisk.worker)
+        self._shares_calls = shares_calls
         self._tasks = Tasks()
         self.calls = CallsInHand(self.services, on_lost_sight=lambda: self._tasks.spawn(self._look_again()))
         self._reconciler = Reconciler(self.calls)
@@ -186,7 +190,9 @@ class Application:
     async def check_phones(self) -> None:
         """Compare every agent's phone with what Asterisk knows of it; run by the clock, and when a page is opened.
 
-        Subscribing to the phones instead would bring every event of every call a second time.
+        A phone belongs to the node at which it was found first, until it is away there: one that registers elsewhere
+        may count as registered at both for a while. Subscribing to the phones instead would bring every event of every
+        call a second time.
         """
         if not self.ari.connected:
             return
@@ -195,8 +201,12 @@ class Application:
             for endpoint in await self.ari.endpoints.list()
             if endpoint.state == "online"
         }
-        for phone, reachable in (await self.services.database.read(queries.phones)).items():
-            if reachable is not (phone in online):
-                await self.services.database.run(
-                    operations.set_phone_reachable, phone, phone in online, now=self.services.now()
-                )
+        here = self.node.name
+        for phone, (reachable, at) in (await self.services.database.read(queries.phones)).items():
+            found = phone in online
+            elsewhere = at != here and at in self._nodes
+            if (reachable and elsewhere) or (elsewhere and not found) or (reachable is found and at == here):
+                continue
+            await self.services.database.run(
+                operations.set_phone_reachable, phone, found, node=here, now=self.services.now()
+            )

@@ -139,7 +139,7 @@ class CallsInHand:
             operations.begin_call(
                 session,
                 call_id=call.id,
-                app=self.services.ari.app,
+                app=self.services.app,
                 channel_id=call.leg.id,
                 line=number,
                 language=call.line.language,

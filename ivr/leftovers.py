@@ -8,9 +8,11 @@ from pathlib import Path
 
 import structlog
 
-from ivr import queries
+from ivr import operations, queries
 from ivr.flow import message
 from ivr.flow.call import Services
+from ivr.models import Outcome
+from ivr.settings import node_of
 from voicemail.audio import remove_takes
 from voicemail.models import Message, MessageState
 from voicemail.queries import messages_recording
@@ -23,14 +25,16 @@ _OURS = re.compile(r"([0-9a-f]{32})-[0-9]{1,3}\.wav")
 
 
 async def file_messages(services: Services) -> None:
-    """File messages whose call has ended but that were never filed, whichever worker served the call.
+    """File messages whose call has ended at this node but that were never filed, whichever worker served the call.
 
     Two workers may do the same at once: filing is safe to repeat.
     """
     for left in await services.database.read(messages_recording):
         row = await services.database.read(queries.call, left.call_id or "")
-        if row is not None and row.ended_at is not None:
-            await _file(services, left)
+        if row is None or row.ended_at is None or node_of(row.app) != node_of(services.app):
+            continue
+        if await _file(services, left) and row.outcome is Outcome.LOST:
+            await services.database.run(operations.message_of_lost_call, row.id)
 
 
 async def tidy_recordings(services: Services) -> None:
@@ -52,11 +56,13 @@ async def tidy_recordings(services: Services) -> None:
             await asyncio.to_thread(remove_takes, services.recordings, message_id)
 
 
-async def _file(services: Services, left: Message) -> None:
+async def _file(services: Services, left: Message) -> bool:
+    """Whether it became a request."""
     try:
-        await message.file_recorded(services, left)
+        return await message.file_recorded(services, left) is not None
     except Exception as error:
         log.error("left message not filed yet, tried again later", message=left.id, error=repr(error))
+        return False
 
 
 def _old_recordings(spool: Path, before: float) -> Iterator[tuple[str, Path]]:

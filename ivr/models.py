@@ -40,6 +40,8 @@ class Outcome(enum.StrEnum):
     TURNED_AWAY = "turned_away"
     """No message could be recorded, and nobody to call back was known: the caller was asked to call again."""
     FAILED = "failed"
+    LOST = "lost"
+    """The Asterisk that carried it was lost; it is open again if it turns out to have gone on."""
 
 
 class Presence(enum.StrEnum):
@@ -102,6 +104,8 @@ class Agent(Base):
     desk_connected: Mapped[bool] = mapped_column(default=False)
     """Whether there is such a worker; on its own, since every decision asks it."""
     phone_reachable: Mapped[bool] = mapped_column(default=False)
+    phone_node: Mapped[str] = mapped_column(String(40), default="")
+    """The node at which the phone is registered, or was last; empty where there is only one Asterisk."""
     call_id: Mapped[str | None] = mapped_column(String(32))
     """The call this agent is ringing for, talking in, or wrapping up; no foreign key, since calls point to agents."""
 
@@ -130,7 +134,8 @@ class Call(Base):
     channel_id: Mapped[str] = mapped_column(String(150), index=True)
     """Asterisk's id of the caller's channel."""
     app: Mapped[str] = mapped_column(String(80))
-    """The Stasis application that holds the channel; whoever holds its lease serves the call."""
+    """The Stasis application that holds the channel, after its node and a slash where there are several Asterisks;
+    whoever holds its lease serves the call."""
     line: Mapped[str] = mapped_column(String(40))
     """The dialled number."""
     caller: Mapped[str | None] = mapped_column(String(64))
@@ -220,12 +225,22 @@ class Lease(Base):
     __tablename__ = "lease"
 
     app: Mapped[str] = mapped_column(String(80), primary_key=True)
+    """As in `Call.app`."""
     holder: Mapped[str] = mapped_column(String(32))
     """The worker: a random name that it gave itself when it started."""
     beats: Mapped[int] = mapped_column()
     """Raised by the holder each second."""
     adopted: Mapped[bool] = mapped_column()
     """Whether the application bears another worker's name, whose calls the holder has taken over."""
+
+
+class NodeBeat(Base):
+    """That an Asterisk is reached: a counter which every worker raises that is connected with it (see `ivr.nodes`)."""
+
+    __tablename__ = "node_beat"
+
+    node: Mapped[str] = mapped_column(String(40), primary_key=True)
+    beats: Mapped[int] = mapped_column()
 
 
 class CallCommand(Base):
@@ -272,8 +287,9 @@ class Offer(Base):
     """Also the id of the agent's channel."""
     call_id: Mapped[str] = mapped_column(ForeignKey("call.id"))
     agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"))
-    endpoint: Mapped[str] = mapped_column(String(80))
-    """The agent's phone at that time."""
+    endpoint: Mapped[str] = mapped_column(String(130))
+    """The agent's phone at that time, as the caller's Asterisk dials it: by way of another node it is
+    `PJSIP/101@centralino-node-NAME`."""
     offered_at: Mapped[datetime] = mapped_column(UTCDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     result: Mapped[OfferResult | None] = mapped_column(enum_column(OfferResult))

@@ -18,6 +18,7 @@ from ivr.assignment import FreeAgent, WaitingCall, assign
 from ivr.config import Queue
 from ivr.errors import AgentRefused, PresenceRefused
 from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
+from ivr.settings import node_of
 from tickets.database import UTCDateTime, announce, execute
 from tickets.texts import clean_line
 
@@ -27,6 +28,8 @@ FREE_AGENT = "free_agent"
 DESK_OPENED = "desk_opened"
 """The change after which it should be known at once whether the agent's phone can be rung."""
 
+NODE_TRUNK = "centralino-node-"
+"""How trunks to other nodes are named in Asterisk's configuration (by `asterisk_conf`), before the node's name."""
 HEAD_OF_LINE = 50
 """At most this many waiting calls are looked at in one decision, of those that a free agent could take."""
 
@@ -135,7 +138,7 @@ def leave_line(session: Session, call_id: str, phase: Phase) -> bool:
 
 
 _LINE = (
-    select(Call.id, Call.queue, Call.priority, Call.queued_at)
+    select(Call.id, Call.app, Call.queue, Call.priority, Call.queued_at)
     .where(
         Call.phase == Phase.WAITING,
         or_(Call.id.in_(bindparam("held", expanding=True)), Call.app.in_(bindparam("others", expanding=True))),
@@ -151,7 +154,9 @@ _CAN_BE_RUNG = (
     Agent.phone_reachable.is_(True),
     NOT_LEFT,
 )
-_FREE_AGENTS = select(Agent.id, Agent.queues, Agent.free_since).where(*_CAN_BE_RUNG)
+_FREE_AGENTS = select(Agent.id, Agent.queues, Agent.free_since).where(
+    *_CAN_BE_RUNG, Agent.phone_node.in_(bindparam("nodes", expanding=True))
+)
 _TRIED = select(Offer.call_id, Offer.agent_id).where(
     Offer.call_id.in_(bindparam("calls", expanding=True)), Offer.result != OfferResult.WITHDRAWN
 )
@@ -163,16 +168,19 @@ def make_offers(
     queues: Mapping[str, Queue],
     *,
     others: Collection[str] = (),
+    nodes: Collection[str] = ("",),
     now: datetime,
 ) -> list[Offer]:
     """Match the head of the line with free agents and claim them: one decision, one transaction.
 
     `held` are the waiting calls that the worker which decides serves itself, `others` the applications of other workers
-    that are alive: an offer to any other call would be heard by nobody.
+    that are alive: an offer to any other call would be heard by nobody. `nodes` are the Asterisks that are reached:
+    only phones at these can be rung.
 
     Returns the new offers; their calls are in phase `ringing` and their agents in presence `ringing`.
     """
-    agents = [FreeAgent(row.id, row.queues, row.free_since or now) for row in execute(session, _FREE_AGENTS)]
+    found = execute(session, _FREE_AGENTS, {"nodes": list(nodes)})
+    agents = [FreeAgent(row.id, row.queues, row.free_since or now) for row in found]
     if not agents:
         return []
     served = sorted({queue for agent in agents for queue in agent.queues})
@@ -183,48 +191,57 @@ def make_offers(
     for offer in execute(session, _TRIED, {"calls": [row.id for row in waiting]}):
         tried.setdefault(offer.call_id, set()).add(offer.agent_id)
     calls = [WaitingCall(row.id, row.queue, row.priority, row.queued_at, tried.get(row.id, ())) for row in waiting]
+    apps = {row.id: row.app for row in waiting}
     offers = []
     for assignment in assign(calls, agents, {name: queue.ring_agents for name, queue in queues.items()}):
-        claimed = [_claim(session, agent.id, assignment.call.id, now=now) for agent in assignment.agents]
+        call_id = assignment.call.id
+        claimed = [_claim(session, agent.id, call_id, apps[call_id], now=now) for agent in assignment.agents]
         made = [offer for offer in claimed if offer is not None]
         if made:
-            bookmark(session, assignment.call.id, Phase.RINGING)
+            bookmark(session, call_id, Phase.RINGING)
             offers += made
     return offers
 
 
 def offer_to(session: Session, call_id: str, agent_id: int, *, now: datetime) -> Offer | None:
     """Claim one named agent for a call (a transfer); None when the agent is not free and reachable."""
-    return _claim(session, agent_id, call_id, now=now)
+    app = session.scalars(select(Call.app).where(Call.id == call_id)).one()
+    return _claim(session, agent_id, call_id, app, now=now)
 
 
 _CLAIM = (
     update(Agent)
     .where(Agent.id == bindparam("of_agent"), *_CAN_BE_RUNG)
     .values(presence=Presence.RINGING, presence_since=_NOW, call_id=bindparam("for_call"))
-    .returning(Agent.endpoint)
+    .returning(Agent.endpoint, Agent.phone_node)
     .execution_options(synchronize_session=False)
 )
 
 _OFFER = insert(Offer)
 
 
-def _claim(session: Session, agent_id: int, call_id: str, *, now: datetime) -> Offer | None:
-    claimed = execute(session, _CLAIM, {"of_agent": agent_id, "for_call": call_id, "now": now})
-    endpoint = claimed.scalar_one_or_none()
-    if endpoint is None:
+def _claim(session: Session, agent_id: int, call_id: str, app: str, *, now: datetime) -> Offer | None:
+    claimed = execute(session, _CLAIM, {"of_agent": agent_id, "for_call": call_id, "now": now}).one_or_none()
+    if claimed is None:
         return None
     offer = {
         "id": f"centralino-{uuid.uuid4().hex[:20]}",
         "call_id": call_id,
         "agent_id": agent_id,
-        "endpoint": endpoint,
+        "endpoint": _dialled(claimed.endpoint, claimed.phone_node, at=node_of(app)),
         "offered_at": now,
     }
     execute(session, _OFFER, offer)
     announce(session, "agent", agent_id)
     announce(session, "call", call_id)
     return Offer(**offer)
+
+
+def _dialled(endpoint: str, node: str, *, at: str) -> str:
+    """A phone as the Asterisk at which the caller is dials it: one at another node by way of the trunk to that node."""
+    if node == at or not node:
+        return endpoint
+    return f"PJSIP/{endpoint.partition('/')[2]}@{NODE_TRUNK}{node}"
 
 
 def end_offer(session: Session, offer_id: str, result: OfferResult, *, misses_before_pause: int, now: datetime) -> None:
@@ -384,6 +401,58 @@ def _release_agents(session: Session, call_id: str, *, wrap_up_seconds: float, n
                 .values(ended_at=now, result=OfferResult.WITHDRAWN)
                 .execution_options(synchronize_session=False)
             )
+
+
+def lose_node(session: Session, node: str, queues: Mapping[str, Queue], *, note: str, now: datetime) -> list[str]:
+    """Close what an Asterisk carried that nobody reaches any more: its open calls, with a note that says so.
+
+    The agents who talked in them are let go, those whose phones are registered there cannot be rung until it is back
+    or the phones are found elsewhere. Returns the ids of the calls.
+    """
+    apps = session.scalars(select(Call.app).where(Call.ended_at.is_(None)).distinct()).all()
+    lost = session.execute(
+        select(Call.id, Call.queue)
+        .where(Call.app.in_([app for app in apps if node_of(app) == node]), Call.ended_at.is_(None))
+        .order_by(Call.id)
+        .with_for_update()
+    ).all()
+    for call in lost:
+        wrap_up = queues[call.queue].wrap_up_seconds if call.queue in queues else 0.0
+        end_call(session, call.id, Outcome.LOST, note=note, wrap_up_seconds=wrap_up, now=now)
+    there = select(Agent).where(Agent.phone_node == node, Agent.phone_reachable.is_(True)).with_for_update()
+    for agent in session.scalars(there):
+        agent.phone_reachable = False
+        announce(session, "agent", agent.id)
+    return [call.id for call in lost]
+
+
+def reopen_call(session: Session, call_id: str, phase: Phase, *, now: datetime) -> bool:
+    """A call that counted as lost has gone on: its row is open again, in that phase; False when it was no such call.
+
+    The agent who talks in it has it again, unless another call was taken meanwhile.
+    """
+    call = session.get_one(Call, call_id, with_for_update=True)
+    if call.outcome is not Outcome.LOST:
+        return False
+    call.phase, call.outcome, call.outcome_note, call.ended_at = phase, None, None, None
+    if phase is Phase.TALKING and call.agent_id is not None:
+        agent = _locked(session, call.agent_id)
+        if agent.presence not in (Presence.RINGING, Presence.TALKING):
+            agent.call_id = call_id
+            _set_presence(session, agent, Presence.TALKING, now=now)
+    announce(session, "call", call_id)
+    return True
+
+
+def message_of_lost_call(session: Session, call_id: str) -> None:
+    """A message was found of a call that counted as lost: it ended as one with a message."""
+    session.execute(
+        update(Call)
+        .where(Call.id == call_id, Call.outcome == Outcome.LOST)
+        .values(outcome=Outcome.VOICEMAIL)
+        .execution_options(synchronize_session=False)
+    )
+    announce(session, "call", call_id)
 
 
 def save_draft(session: Session, call_id: str, draft: dict[str, Any]) -> None:
@@ -567,12 +636,12 @@ def _desks_changed(session: Session, agent: Agent) -> None:
             announce(session, DESK_OPENED, agent.id)
 
 
-def set_phone_reachable(session: Session, endpoint: str, reachable: bool, *, now: datetime) -> None:
-    """Note whether a phone is registered; one that is back ends the pause its absence caused to its agent."""
+def set_phone_reachable(session: Session, endpoint: str, reachable: bool, *, node: str = "", now: datetime) -> None:
+    """Note whether a phone is registered and where; one that is back ends the pause its absence caused to its agent."""
     agent = session.scalar(select(Agent).where(Agent.endpoint == endpoint).with_for_update())
-    if agent is None or agent.phone_reachable is reachable:
+    if agent is None or (agent.phone_reachable, agent.phone_node) == (reachable, node):
         return
-    agent.phone_reachable = reachable
+    agent.phone_reachable, agent.phone_node = reachable, node
     if reachable and agent.pause_reason is PauseReason.PHONE_UNREACHABLE:
         _set_presence(session, agent, Presence.FREE, now=now)
     announce(session, "agent", agent.id)

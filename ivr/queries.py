@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from ivr.models import NOT_LEFT, Agent, Call, Offer, Phase, Presence
+from ivr.models import NOT_LEFT, Agent, Call, Offer, Outcome, Phase, Presence
 
 
 def position_in_line(session: Session, call_id: str) -> int:
@@ -67,9 +67,17 @@ def call(session: Session, call_id: str) -> Call | None:
     return session.get(Call, call_id)
 
 
-def call_on_channel(session: Session, channel_id: str) -> Call | None:
-    """The call of a channel of Asterisk."""
-    return session.scalars(select(Call).where(Call.channel_id == channel_id).limit(1)).one_or_none()
+def call_on_channel(session: Session, channel_id: str, app: str) -> Call | None:
+    """The call of a channel in an application's hands; another Asterisk may have a channel of the same id."""
+    found = select(Call).where(Call.channel_id == channel_id, Call.app == app).limit(1)
+    return session.scalars(found).one_or_none()
+
+
+def lost_calls(session: Session, channel_ids: Collection[str], app: str) -> Sequence[Call]:
+    """The calls that count as lost, of channels in an application's hands."""
+    return session.scalars(
+        select(Call).where(Call.channel_id.in_(channel_ids), Call.app == app, Call.outcome == Outcome.LOST)
+    ).all()
 
 
 def open_offers(session: Session, call_id: str) -> Sequence[Offer]:
@@ -91,10 +99,10 @@ def agents(session: Session) -> Sequence[Agent]:
     return session.scalars(select(Agent).where(NOT_LEFT).order_by(Agent.name)).all()
 
 
-def phones(session: Session) -> dict[str, bool]:
-    """Every agent's phone, and whether it was reachable at the last look."""
-    rows = session.execute(select(Agent.endpoint, Agent.phone_reachable).where(NOT_LEFT))
-    return {str(endpoint): reachable for endpoint, reachable in rows}
+def phones(session: Session) -> dict[str, tuple[bool, str]]:
+    """Every agent's phone: whether it was reachable at the last look, and at which node."""
+    rows = session.execute(select(Agent.endpoint, Agent.phone_reachable, Agent.phone_node).where(NOT_LEFT))
+    return {str(endpoint): (reachable, node) for endpoint, reachable, node in rows}
 
 
 def attempts_since(session: Session, caller: str, since: datetime) -> int:

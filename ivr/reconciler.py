@@ -31,8 +31,9 @@ class Reconciler:
         Raises AriConnectionError when Asterisk is lost meanwhile.
         """
         async with self._one_at_a_time:
-            open_rows = await self.services.database.read(queries.open_calls, self.services.ari.app)
+            open_rows = [*await self.services.database.read(queries.open_calls, self.services.app)]
             found = await repair.Found.look(self.services)
+            open_rows += await self._reopen_lost(found)
             await repair.sweep(self.services, found)
             for row in open_rows:
                 if row.id not in self.calls:
@@ -49,6 +50,19 @@ class Reconciler:
             raise
         except Exception:
             log.exception("could not be put right now, tried again later", **about)
+
+    async def _reopen_lost(self, found: repair.Found) -> list[Call]:
+        """Calls that went on while nobody reached this Asterisk, and were closed for that; returns their rows.
+
+        Before anything else: what belongs to no open call is swept away.
+        """
+        reopened = []
+        for row in await self.services.database.read(queries.lost_calls, found.held, self.services.app):
+            phase = repair.phase_of_lost(row, found)
+            if await self.services.database.run(operations.reopen_call, row.id, phase, now=self.services.now()):
+                log.warning("a call that counted as lost has gone on", call=row.id, phase=phase)
+                reopened.append(row)
+        return reopened
 
     async def _take_up(self, call_id: str, found: repair.Found) -> None:
         """Go on with a call that nobody serves, or close its row when its channel is gone."""
@@ -96,7 +110,7 @@ class Reconciler:
         for channel_id in found.held:
             if channel_id in self.services.legs or channel_id.startswith(OURS):
                 continue
-            row = await self.services.database.read(queries.call_on_channel, channel_id)
+            row = await self.services.database.read(queries.call_on_channel, channel_id, self.services.app)
             with suppress(NotFound):
                 if row is None:
                     channel = await self.services.ari.channels.get(channel_id)

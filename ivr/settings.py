@@ -1,11 +1,12 @@
 """What a site may set of Asterisk and of the workers that serve its calls (part of the settings file)."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from voicemail.fallback import SETTLED_SECONDS
 from voicemail.transcription import Folder
@@ -39,7 +40,40 @@ def _check_password(password: SecretStr) -> SecretStr:
     return password
 
 
+LONGEST_APP = 80
+"""As many characters as a row has room for (`Call.app`)."""
 AsteriskName = Annotated[str, AfterValidator(_check_name)]
+Url = Annotated[str, AfterValidator(_check_url)]
+Password = Annotated[SecretStr, AfterValidator(_check_password)]
+
+
+class NodeSettings(BaseModel):
+    """One of several Asterisks; what is not given is as in `[asterisk]`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: AsteriskName
+    url: Url
+    username: AsteriskName | None = None
+    password: Password | None = None
+    recordings: Folder | None = None
+    fallback: Folder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One Asterisk as its calls are served; `name` is empty where there is only one, without a name."""
+
+    name: str
+    url: str
+    username: str
+    password: SecretStr
+    recordings: Path
+    fallback: Path
+
+    def app(self, stasis_app: str) -> str:
+        """What a Stasis application at this node is called where nodes are told apart: in rows and leases."""
+        return f"{self.name}/{stasis_app}" if self.name else stasis_app
 
 
 class AsteriskSettings(BaseModel):
@@ -47,9 +81,9 @@ class AsteriskSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: Annotated[str, AfterValidator(_check_url)] = "http://127.0.0.1:8088"
+    url: Url = "http://127.0.0.1:8088"
     username: AsteriskName = "centralino"
-    password: Annotated[SecretStr, AfterValidator(_check_password)]
+    password: Password
     app: AsteriskName = "centralino"
     """Name of the Stasis application."""
     worker: Annotated[str, AfterValidator(_check_worker)] = ""
@@ -65,8 +99,53 @@ class AsteriskSettings(BaseModel):
     """Such a message is filed when its file has not grown for so long."""
     call_records: Folder | None = None
     """The file of Asterisk's own records of calls (CEL); without it the ledger is not compared with them."""
+    lost_seconds: float = Field(default=30, ge=5, le=3600)
+    """An Asterisk that no worker reaches for so long is lost with its calls. A restart takes a few seconds, one with
+    large files or after an upgrade ten or twenty."""
+    nodes: list[NodeSettings] = []
+    """Several Asterisks beside each other; none: there is one, as above."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "AsteriskSettings":
+        names = [node.name for node in self.nodes]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"every node needs a name of its own; used twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "AsteriskSettings":
+        if any(len(node.app(self.own_app)) > LONGEST_APP for node in self.served.values()):
+            raise ValueError(f"the names of app, worker and node have more than {LONGEST_APP - 2} characters together")
+        return self
+
+    @property
+    def served(self) -> dict[str, Node]:
+        """Every Asterisk by its name; the only one, where no nodes are named, by an empty name."""
+        nodes = [
+            Node(
+                node.name,
+                node.url,
+                node.username or self.username,
+                node.password or self.password,
+                node.recordings or self.recordings,
+                node.fallback or self.fallback,
+            )
+            for node in self.nodes
+        ]
+        only = Node("", self.url, self.username, self.password, self.recordings, self.fallback)
+        return {node.name: node for node in nodes or [only]}
 
     @property
     def own_app(self) -> str:
-        """The Stasis application of this worker."""
+        """The Stasis application of this worker, the same at every node."""
         return f"{self.app}-{self.worker}" if self.worker else self.app
+
+
+def node_of(app: str) -> str:
+    """The node of an application as rows and leases name it; empty where there is only one, without a name."""
+    return app.rpartition("/")[0]
+
+
+def stasis_app_of(app: str) -> str:
+    """What Asterisk calls an application that rows and leases name."""
+    return app.rpartition("/")[2]

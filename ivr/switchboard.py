@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -19,8 +19,9 @@ from ivr.flow.call import ActiveCall, Command, CommandName, Screen, Services, Tr
 from ivr.flow.leg import Leg
 from ivr.leases import PAGES, RELEASED, Leases
 from ivr.models import Offer, Phase
+from ivr.nodes import Nodes
 from ivr.prompts import Prompts
-from ivr.settings import AsteriskSettings
+from ivr.settings import AsteriskSettings, node_of, stasis_app_of
 from ivr.steering import ASKED, COMMAND_SECONDS, Asking, Obeying
 from ivr.tasks import Tasks
 from ivr.watchdog import Watchdog
@@ -43,7 +44,8 @@ LONGEST_DECISION_SECONDS = 60.0
 class Switchboard:
     """All calls of one worker. Use as `async with`; calls that are under way when it closes stay up in Asterisk.
 
-    A worker has its own Stasis application, and besides those of workers that died, until their calls have ended.
+    A worker has its own Stasis application at every Asterisk, and besides those of workers that died, until their calls
+    have ended.
     """
 
     def __init__(
@@ -62,15 +64,20 @@ class Switchboard:
         now: Callable[[], datetime],
     ) -> None:
         self.asterisk, self.config, self.database, self.now = asterisk, config, database, now
+        self._alarms = alarms
+        self._nodes = Nodes(database, asterisk.served, asterisk.lost_seconds)
+        self._lost: set[str] = set()
+        """Asterisks whose loss was dealt with."""
+        self._well: set[str] = set()
+        """Those of which no alarm is open."""
         self._share = partial(
-            Services,
+            _services,
             database=database,
             config=config,
             prompts=prompts,
             screen=screen,
             audio=audio,
             room=room,
-            recordings=asterisk.recordings,
             transcripts=transcripts,
             notices=notices,
             alarms=alarms,
@@ -80,11 +87,12 @@ class Switchboard:
         self.pulse = Pulse(LONGEST_DECISION_SECONDS)
         """Of the decisions, without which nobody is rung."""
         self._watchdog = Watchdog(self._legs)
-        self.own = self._application(asterisk.own_app)
+        self.own = [self._application(node.app(asterisk.own_app)) for node in asterisk.served.values()]
+        """At each Asterisk one."""
         self._adopted: dict[str, Application] = {}
         self._leases = Leases(database)
         self._one_beat = asyncio.Lock()
-        self._taken_back = False
+        self._taken_back: set[str] = set()
         self.draining = False
         """Whether this worker was told to stop, and takes no new calls."""
         self._others: frozenset[str] = frozenset()
@@ -95,7 +103,16 @@ class Switchboard:
         self._stack = AsyncExitStack()
 
     def _application(self, name: str) -> Application:
-        return Application(name, self.asterisk, self._share, self._decision_due.set, self._why_full)
+        nodes = self.asterisk.served
+        return Application(
+            name,
+            nodes[node_of(name)],
+            nodes,
+            self._share,
+            self._decision_due.set,
+            self._why_full,
+            shares_calls=bool(self.asterisk.worker),
+        )
 
     def _why_full(self) -> str | None:
         """Why this worker should take no more calls now; None when it may."""
@@ -109,15 +126,17 @@ class Switchboard:
 
     async def __aenter__(self) -> Self:
         """Connect to Asterisk and begin to take calls; does not wait for Asterisk to be there."""
-        await self._leases.claim(self.own.name)
-        await self.database.run(operations.forget_desks, self.own.name)
+        for application in self.own:
+            await self._leases.claim(application.name)
+        await self.database.run(operations.forget_desks, self.asterisk.own_app)
         self._stack.push_async_callback(self._leave)
         self._stack.callback(self.database.subscribe(self._on_change))
         self._stack.push_async_callback(self._tasks.end)
         self._stack.push_async_callback(self._obeying.end)
         self._tasks.spawn(self._decide())
         self._tasks.spawn(self._watchdog.run())
-        await self.own.open()
+        for application in self.own:
+            await application.open()
         return self
 
     async def __aexit__(
@@ -155,7 +174,7 @@ class Switchboard:
     @property
     def applications(self) -> list[Application]:
         """Those in this worker's hands, its own first."""
-        return [self.own, *self._adopted.values()]
+        return [*self.own, *self._adopted.values()]
 
     @property
     def _names(self) -> list[str]:
@@ -163,17 +182,22 @@ class Switchboard:
 
     @property
     def in_service(self) -> bool:
-        """Whether calls are taken and agents rung: connected to Asterisk, and repaired."""
-        return self.own.in_service
+        """Whether calls are taken and agents rung: connected to Asterisk, one at least of several, and repaired."""
+        return any(application.in_service for application in self.own)
 
     @property
     def takes_calls(self) -> bool:
         """Whether new calls are taken: in service, and not leaving."""
-        return self.in_service and self.own.takes_calls
+        return not self.draining and self.in_service
 
     async def ready(self) -> None:
         """Wait until in service."""
-        await self.own.ready()
+        ready = [asyncio.ensure_future(application.ready()) for application in self.own]
+        try:
+            await asyncio.wait(ready, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in ready:
+                task.cancel()
 
     def call(self, call_id: str) -> ActiveCall | None:
         """The call of that id; None when it is not in this worker's hands."""
@@ -189,30 +213,58 @@ class Switchboard:
         """
         async with self._one_beat:
             held = await self._leases.beat()
-            self._others = frozenset(held.others)
+            self._others = frozenset(
+                name for name in held.others if name.startswith(PAGES) or node_of(name) in self._reached
+            )
             for name in held.lost:
                 await self._lose(name, doubled=name in held.doubled)
+            own = {application.name: application for application in self.own}
             for name in held.free:
-                if name == self.own.name:  # whoever had the same name is gone
+                if name in own:  # whoever had the same name is gone
                     await self._leases.claim(name)
-                    await self.own.open()
+                    await own[name].open()
                 elif name.startswith(PAGES):
                     await self._forget_pages(name)
-                elif not self.draining:
+                elif not self.draining and node_of(name) in self.asterisk.served:
                     await self._adopt(name)
-            if self._taken_back and self.own.name not in held.lost:
-                self._taken_back = False
-                self.own.ari.resume()
+            for name in self._taken_back - held.lost:
+                self._taken_back.discard(name)
+                own[name].ari.resume()
             for application in [one for one in self._adopted.values() if one.in_service and not one.calls]:
                 log.info("the calls of another worker have ended", app=application.name)
                 await self._give_up(application)
+            await self._watch_nodes()
+
+    @property
+    def _reached(self) -> set[str]:
+        """The Asterisks that this worker is connected with."""
+        return {application.node.name for application in self.applications if application.ari.connected}
+
+    async def _watch_nodes(self) -> None:
+        """Close what a lost Asterisk carried: a caller is gone, and an agent must not seem to talk for ever."""
+        reached = self._reached
+        lost = await self._nodes.beat(reached)
+        for node in lost - self._lost:
+            what = f"Asterisk {node}" if node else "Asterisk"
+            why = f"{what} was not reached for {self.asterisk.lost_seconds:g} s"
+            closed = await self.database.run(operations.lose_node, node, self.config.queues, note=why, now=self.now())
+            if closed:
+                log.warning("calls lost with their Asterisk", node=node, calls=closed)
+            self._lost.add(node)
+            if node in self.asterisk.served:  # and not one that the site has given up
+                words = f"{why}: its calls count as lost, phones registered there are not rung. See whether it runs."
+                await self._alarms.sound("node_lost", words, node)
+        self._lost &= lost
+        for node in reached - lost - self._well:
+            await self._alarms.end("node_lost", node)
+        self._well = reached - lost
 
     async def _adopt(self, name: str) -> None:
         if await self._leases.take_over(name):
             log.warning("taking over the calls of a worker that is gone", app=name)
             self._adopted[name] = application = self._application(name)
             application.takes_calls = False
-            await self.database.run(operations.forget_desks, name)
+            await self.database.run(operations.forget_desks, stasis_app_of(name))
             await application.open()
 
     async def _forget_pages(self, name: str) -> None:
@@ -228,12 +280,12 @@ class Switchboard:
             await application.close()
         elif doubled:
             log.error("another worker of the same name is running: give each its own (asterisk.worker)", app=name)
-            await self.own.close()
+            await next(application for application in self.own if application.name == name).close()
         else:
             log.warning("another worker took this one for dead: its calls are taken back", app=name)
             await self._leases.claim(name)
             # At the next beat: by then Asterisk has told us that the other one had connected, if it had.
-            self._taken_back = True
+            self._taken_back.add(name)
 
     async def _give_up(self, application: Application) -> None:
         del self._adopted[application.name]
@@ -272,7 +324,12 @@ class Switchboard:
                 continue
             try:
                 offers = await self.database.run(
-                    operations.make_offers, waiting, self.config.queues, others=self._others, now=self.now()
+                    operations.make_offers,
+                    waiting,
+                    self.config.queues,
+                    others=self._others,
+                    nodes={application.node.name for application in serving},
+                    now=self.now(),
                 )
                 self._hand_out(offers)
             except Exception:
@@ -308,27 +365,29 @@ class Switchboard:
 
     async def check_phones(self) -> None:
         """Compare every agent's phone with what Asterisk knows of it; run by the clock."""
-        await self.own.check_phones()
+        for application in self.own:
+            await application.check_phones()
 
     # ------------------------------------------------------------------------------------------------------ fallback
 
     async def file_fallbacks(self) -> int:
         """File what the dialplan recorded while the service was down; returns how many."""
-        settled = self.asterisk.fallback_settled_seconds
-        recordings = await asyncio.to_thread(scan_fallback, self.asterisk.fallback, settled_seconds=settled)
-        filed = 0
-        for recording in recordings:
-            try:
-                await message.file_fallback(self.own.services, recording)
-                filed += 1
-            except Exception:
-                # the others are filed all the same; this one is tried again next time
-                log.exception("message of the dialplan not filed yet", recording=recording.unique_id)
+        settled, filed = self.asterisk.fallback_settled_seconds, 0
+        # nodes that share a folder are looked at once
+        for folder, services in {one.node.fallback: one.services for one in reversed(self.own)}.items():
+            for recording in await asyncio.to_thread(scan_fallback, folder, settled_seconds=settled):
+                try:
+                    await message.file_fallback(services, recording)
+                    filed += 1
+                except Exception:
+                    # the others are filed all the same; this one is tried again next time
+                    log.exception("message of the dialplan not filed yet", recording=recording.unique_id)
         return filed
 
     async def tidy_recordings(self) -> None:
         """Deal with recordings of ours in Asterisk's folder that belong to no call any more; run by the clock."""
-        await leftovers.tidy_recordings(self.own.services)
+        for services in {one.node.recordings: one.services for one in reversed(self.own)}.values():
+            await leftovers.tidy_recordings(services)
 
     # ------------------------------------------------------------------------------------------ steered from the desk
 
@@ -354,3 +413,8 @@ class Switchboard:
             if command.done.cancelled():
                 raise CommandRefused("the call has ended") from error
             raise
+
+
+def _services(application: Application, **shared: Any) -> Services:
+    """What the calls of an application work with."""
+    return Services(application.ari, application.name, recordings=application.node.recordings, **shared)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -17,7 +18,7 @@ from typing import Literal, Self
 from pydantic import SecretStr
 
 import asterisk_conf
-from asterisk_conf.render import Directories, PhoneAccount, Site, render
+from asterisk_conf.render import Directories, PhoneAccount, Site, SiteNode, render
 from centralino.rig.errors import AsteriskFailed, AsteriskMissing
 from centralino.rig.ports import PortRange
 
@@ -66,7 +67,7 @@ class AsteriskServer:
     `folder` holds its whole configuration, spool and logs, and may be used again later. Calls come in from any phone
     that does not register (`Phone` without password); `phones` may register. `calls` is how many it can carry at once.
     `sounds` holds the prompts, a folder for each language. `benchmarks` adds Asterisk's own queue (dial 900) and
-    voicemail (dial 901).
+    voicemail (dial 901). One of several has an address of its own, `host`, and a name, `node`: see `join`.
 
     Raises AsteriskMissing when there is no Asterisk to run, AsteriskFailed when it does not get ready within 30 s.
     """
@@ -80,6 +81,8 @@ class AsteriskServer:
         stasis_app: str = "centralino",
         workers: bool = False,
         calls: int = 60,
+        host: str = "127.0.0.1",
+        node: str | None = None,
         benchmarks: bool = False,
         sounds: Path = Path(asterisk_conf.__file__).parent / "sounds",
     ) -> None:
@@ -88,6 +91,7 @@ class AsteriskServer:
         self.ari_password = secrets.token_urlsafe(24)
         self._phones, self._language, self._app = list(phones), language, stasis_app
         self._workers = workers
+        self._host, self._node = host, node
         self._calls, self._benchmarks, self._sounds = calls, benchmarks, sounds.resolve()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -111,19 +115,24 @@ class AsteriskServer:
         await self._stack.aclose()
 
     @property
+    def sip_host(self) -> str:
+        """The address for phones."""
+        return self._host
+
+    @property
     def sip_port(self) -> int:
-        """The UDP port for phones, on 127.0.0.1."""
+        """The UDP port for phones."""
         return self.site.sip_port
 
     @property
     def ari_url(self) -> str:
         """ARI's address; the browser phones' websocket is `/ws` on the same port."""
-        return f"http://127.0.0.1:{self.site.http_port}/ari"
+        return f"http://{self._host}:{self.site.http_port}/ari"
 
     @property
     def websocket_url(self) -> str:
         """Where browser phones register."""
-        return f"ws://127.0.0.1:{self.site.http_port}/ws"
+        return f"ws://{self._host}:{self.site.http_port}/ws"
 
     @property
     def recording_spool(self) -> Path:
@@ -232,6 +241,14 @@ class AsteriskServer:
             raise AsteriskFailed(f"Asterisk refused `{command}`: {answer.strip()}")
         return answer
 
+    async def join(self, nodes: Sequence["AsteriskServer"]) -> None:
+        """Make it one of several, itself among them: agents at one are reached from all."""
+        others = [SiteNode(name=str(one._node), host=f"{one.sip_host}:{one.sip_port}") for one in nodes]
+        self.site = self.site.model_copy(update={"nodes": others})
+        await asyncio.to_thread(render, self.folder / "etc", self.site)
+        for module in ("res_pjsip.so", "res_pjsip_endpoint_identifier_ip.so", "pbx_config.so"):
+            await self.cli(f"module reload {module}")
+
     async def channel_names(self) -> list[str]:
         """Name the channels that exist now."""
         lines = (await self.cli("core show channels concise")).splitlines()
@@ -243,6 +260,8 @@ class AsteriskServer:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         _link_data(data, self._sounds, self.folder / "data")
         return Site(
+            bind=IPv4Address(self._host),
+            node=self._node,
             sip_port=ports.first,
             http_port=ports.first + 1,
             rtp_first=ports.first + 20,

@@ -85,7 +85,12 @@ class Happened:
 
 
 class Exchange(Protocol):
-    """What a phone needs to know of an Asterisk: the UDP port it listens on, on 127.0.0.1."""
+    """What a phone needs to know of an Asterisk: the address and UDP port it listens on."""
+
+    @property
+    def sip_host(self) -> str:
+        """The address."""
+        ...
 
     @property
     def sip_port(self) -> int:
@@ -156,7 +161,7 @@ class Phone:
     async def call(self, number: str) -> None:
         """Dial a number; what comes of it are events (RINGBACK, ESTABLISHED, CLOSED)."""
         self._given.update(range(len(self.events)))  # waits are for this call's events
-        await self._command("dial", f"sip:{quote(number, safe='+')}@127.0.0.1:{self._server.sip_port}")
+        await self._command("dial", f"sip:{quote(number, safe='+')}@{self._server.sip_host}:{self._server.sip_port}")
 
     async def press(self, digits: str) -> None:
         """Press keys (0-9, *, #) during a call."""
@@ -245,7 +250,8 @@ class Phone:
         if self._password is None:
             account += f"<sip:{user}@127.0.0.1>;regint=0"
         else:
-            account += f"<sip:{user}@127.0.0.1:{self._server.sip_port}>;auth_pass={self._password};regint=60"
+            registrar = f"{self._server.sip_host}:{self._server.sip_port}"
+            account += f"<sip:{user}@{registrar}>;auth_pass={self._password};regint=60"
         account += f";answermode={'auto' if self._mode == 'auto' else 'manual'};audio_codecs=PCMA/8000/1\n"
         for name, text in {"config": config, "accounts": account, "contacts": ""}.items():
             (self._folder / name).write_text(text, encoding="utf-8")

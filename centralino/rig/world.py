@@ -94,19 +94,31 @@ class World:
     benchmarks: bool = False
     workers: Sequence[str] = ()
     """Names of the workers that share the calls, each to be started with `process`; empty: one, without a name."""
+    nodes: Sequence[str] = ()
+    """Names of several Asterisks beside each other, the first of which is `asterisk`; empty: one, without a name."""
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             phones = [PhoneAccount(name=c.extension, password=SecretStr(PASSWORD)) for c in self.colleagues]
-            self.asterisk = await stack.enter_async_context(
-                AsteriskServer(
-                    self.folder / "asterisk",
-                    phones=phones,
-                    workers=bool(self.workers),
-                    calls=self.concurrent_calls,
-                    benchmarks=self.benchmarks,
+            self.asterisks = {
+                name: await stack.enter_async_context(
+                    AsteriskServer(
+                        self.folder / f"asterisk{name}",
+                        phones=phones,
+                        workers=bool(self.workers),
+                        calls=self.concurrent_calls,
+                        benchmarks=self.benchmarks,
+                        # a node tells the others from phones by their addresses; phones call from 127.0.0.1
+                        host=f"127.0.0.{number if name else 1}",
+                        node=name or None,
+                    )
                 )
-            )
+                for number, name in enumerate(self.nodes or [""], start=2)
+            }
+            self.asterisk = next(iter(self.asterisks.values()))
+            if self.nodes:
+                for asterisk in self.asterisks.values():
+                    await asterisk.join(list(self.asterisks.values()))
             self.mail = await stack.enter_async_context(MailCatcher())
             ports = PortRange(2 + len(self.workers))
             stack.callback(ports.close)
@@ -129,14 +141,7 @@ class World:
 
     def _settings(self, port: int) -> dict[str, Any]:
         settings: dict[str, Any] = {
-            "asterisk": {
-                "url": self.asterisk.ari_url.removesuffix("/ari"),
-                "username": self.asterisk.ari_username,
-                "password": self.asterisk.ari_password,
-                "recordings": str(self.asterisk.recording_spool),
-                "fallback": str(self.asterisk.fallback_spool),
-                "call_records": str(self.asterisk.call_records),
-            },
+            "asterisk": {**_asterisk_settings(self.asterisk), "call_records": str(self.asterisk.call_records)},
             "calls": dict(self.calls),
             "notices": {"desk_name": "Help Desk Edotto", "sender": "helpdesk@example.org"},
             "smtp": {"host": self.mail.host, "port": self.mail.port, "tls": "none"},
@@ -148,6 +153,9 @@ class World:
             "desk": {"secure_cookie": False},
             "listen": {"host": "127.0.0.1", "port": port},
         }
+        if self.nodes:
+            nodes = [{"name": name, **_asterisk_settings(one)} for name, one in self.asterisks.items()]
+            settings["asterisk"]["nodes"] = nodes
         for section, values in self.settings_extra.items():
             settings[section] = {**settings.get(section, {}), **values}
         return settings
@@ -215,13 +223,13 @@ class World:
         """A page of an agent, to be entered with `async with`."""
         return DeskClient(self.desk_url_of(worker), username, PASSWORD)
 
-    def phone(self, extension: str, **options: Any) -> Phone:
-        """A colleague's phone, registered."""
-        return Phone(extension, self.asterisk, password=PASSWORD, **options)
+    def phone(self, extension: str, *, node: str | None = None, **options: Any) -> Phone:
+        """A colleague's phone, registered at a node, or the first."""
+        return Phone(extension, self.asterisk if node is None else self.asterisks[node], password=PASSWORD, **options)
 
-    def caller(self, number: str, **options: Any) -> Phone:
-        """A telephone outside with that number."""
-        return Phone(number, self.asterisk, **options)
+    def caller(self, number: str, *, node: str | None = None, **options: Any) -> Phone:
+        """A telephone outside with that number, whose calls come to a node, or the first."""
+        return Phone(number, self.asterisk if node is None else self.asterisks[node], **options)
 
     # ---------------------------------------------------------------------------------------------- what can be seen
 
@@ -267,14 +275,10 @@ class World:
         await self.until(_no_open_call, within=within)
         try:
             async with asyncio.timeout(within):
-                while left := [*await self.asterisk.channel_names(), *await self._bridges()]:
+                while left := [one for asterisk in self.asterisks.values() for one in await _left_in(asterisk)]:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise TimeoutError(f"left in Asterisk: {left}") from None
-
-    async def _bridges(self) -> list[str]:
-        lines = (await self.asterisk.cli("bridge show all")).splitlines()
-        return [line for line in lines if line and not line.startswith("Bridge-ID")]
 
 
 class ServiceProcess:
@@ -358,6 +362,21 @@ class ServiceProcess:
     def log(self) -> str:
         """What it has logged so far."""
         return self._log.read_text(errors="replace")
+
+
+def _asterisk_settings(asterisk: AsteriskServer) -> dict[str, Any]:
+    return {
+        "url": asterisk.ari_url.removesuffix("/ari"),
+        "username": asterisk.ari_username,
+        "password": asterisk.ari_password,
+        "recordings": str(asterisk.recording_spool),
+        "fallback": str(asterisk.fallback_spool),
+    }
+
+
+async def _left_in(asterisk: AsteriskServer) -> list[str]:
+    bridges = (await asterisk.cli("bridge show all")).splitlines()
+    return [*await asterisk.channel_names(), *(line for line in bridges if line and not line.startswith("Bridge-ID"))]
 
 
 def _no_open_call(session: Session) -> bool:

@@ -47,6 +47,8 @@ class Services:
     """What every call of one worker shares."""
 
     ari: Ari
+    app: str
+    """The application's name in rows and leases: that of `ari`, after its node where there are several Asterisks."""
     database: Database
     config: CallsConfig
     prompts: Prompts

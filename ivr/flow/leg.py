@@ -37,6 +37,8 @@ log = structlog.get_logger()
 RECORDING_GRACE_SECONDS = 2.0
 """How long to wait, after a hangup, for Asterisk to say that the recording is closed."""
 
+BY_THE_CHANNEL_ITSELF = 1
+"""Asterisk's AST_SOFTHANGUP_DEV, as a ChannelHangupRequest names it; a hangup that we asked for is another number."""
 PLAYBACK_IDS = 4
 """A channel's playbacks are named in turn by so few names that the next service can stop what this one left playing."""
 STOP_ATTEMPTS = 25
@@ -66,6 +68,8 @@ class Leg:
         self.silent_since: float | None = None
         """Since when (in the loop's time) the caller has heard nothing, while we are not listening either; None while
         there are words, music, a recording, somebody in a bridge, or a key is awaited. See `ivr.watchdog`."""
+        self.fell_silent = False
+        """Asterisk hung up since nothing was heard for `rtp_timeout`: the other side died without a goodbye."""
         self._hanging_up = False
         """Asterisk ends what it plays before it says that the channel has gone: such an end is no end of the words."""
         self._waits: set[asyncio.Future[object]] = set()
@@ -88,8 +92,9 @@ class Leg:
             case ChannelDtmfReceived(digit=digit):
                 self._digits.append(digit)
                 _finish(self._digit)
-            case ChannelHangupRequest():
+            case ChannelHangupRequest(soft=soft, cause=cause):
                 self._hanging_up = True
+                self.fell_silent = soft and cause == BY_THE_CHANNEL_ITSELF
             case PlaybackFinished(playback_id=playback_id) if not self._hanging_up:
                 _finish(self._playbacks.get(playback_id))
             case RecordingFinished(name=name):

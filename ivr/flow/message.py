@@ -15,6 +15,7 @@ from ivr.ari import Hangup
 from ivr.config import Line
 from ivr.flow.call import ActiveCall, Services, spoken
 from ivr.models import Call, Outcome, Phase
+from ivr.settings import node_of
 from ivr.synthetic_call import call_id_of
 from schedules.promises import pickup_promise
 from tickets.database import OutcomeUnknown
@@ -337,7 +338,7 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
     stored = await database.run(
         _begin_fallback,
         recording,
-        app=services.ari.app,
+        app=services.app,
         message_id=message_id,
         line=line,
         caller=caller,
@@ -367,7 +368,8 @@ def _begin_fallback(
     if stored is not None:
         return stored
     # a call that we handed to the dialplan has its row; one that came while we were down has none yet
-    call_id = session.scalar(select(Call.id).where(Call.channel_id == recording.unique_id))
+    rows = session.execute(select(Call.id, Call.app).where(Call.channel_id == recording.unique_id))
+    call_id = next((row.id for row in rows if node_of(row.app) == node_of(app)), None)
     at = recording.recorded_at
     stored = messages.begin_message(
         session,

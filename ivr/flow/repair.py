@@ -76,12 +76,14 @@ async def sweep(services: Services, found: Found) -> None:
     What belongs to an open call of another application is left to its own worker. The rows are read after Asterisk was
     asked: a row is written before its channel or bridge is made.
     """
-    database, app = services.database, services.ari.app
+    database, app = services.database, services.app
     channels = [channel_id for channel_id in found.channels if channel_id.startswith(OURS)]
     calls = await database.read(queries.calls_of_channels, channels)
     for channel_id in channels:
         row = calls.get(channel_id)
-        if channel_id in services.legs or is_of_other_app(channel_id, app) or (row is not None and row.app != app):
+        if channel_id in services.legs or is_of_other_app(channel_id, services.ari.app):
+            continue
+        if row is not None and row.app != app:
             continue
         if row is None or row.agent_channel_id != channel_id or way_on(row, found) is not go_on_talking:
             log.info("orphan channel hung up", channel=channel_id)
@@ -96,6 +98,15 @@ async def close_offers(call: ActiveCall) -> None:
     """Offers that were ringing when the service died count as withdrawn."""
     for offer in await call.services.database.read(queries.open_offers, call.id):
         await call.end_offer(offer, OfferResult.WITHDRAWN)
+
+
+def phase_of_lost(row: Call, found: Found) -> Phase:
+    """The phase in which a call goes on that was closed as lost: its bookmark is gone, what else it left tells it."""
+    if row.bridge_id in found.bridges:
+        return Phase.TALKING
+    if row.message_id is not None:
+        return Phase.MESSAGE
+    return Phase.WAITING if row.queue else Phase.GREETING
 
 
 def outcome_of_gone(row: Call) -> Outcome:

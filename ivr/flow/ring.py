@@ -43,7 +43,7 @@ async def ring(call: ActiveCall, offers: Sequence[Offer]) -> tuple[Offer, Leg] |
                 call.leg.check()
                 winner = next((o for o in offers if legs[o.id].up.done() and not legs[o.id].gone.done()), None)
     except TimeoutError:
-        results = {offer.id: OfferResult.MISSED for offer in offers if not legs[offer.id].gone.done()}
+        results = {offer.id: await _rung_in_vain(call, offer) for offer in offers if not legs[offer.id].gone.done()}
     finally:
         await _close_losers(call, offers, legs, winner, results)
     return (winner, legs[winner.id]) if winner else None
@@ -99,6 +99,14 @@ async def _close_losers(
             await leg.hang_up("answered_elsewhere" if winner else "normal")
         call.drop_leg(leg)
         await call.end_offer(offer, result)
+
+
+async def _rung_in_vain(call: ActiveCall, offer: Offer) -> OfferResult:
+    """A phone that never said that it rings, since it or the Asterisk it is registered at has died, missed nothing."""
+    with contextlib.suppress(AriError):
+        if (await call.services.ari.channels.get(offer.id)).state == "Down":
+            return OfferResult.UNREACHABLE
+    return OfferResult.MISSED
 
 
 def _result(leg: Leg) -> OfferResult:

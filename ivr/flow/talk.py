@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from ivr import operations
-from ivr.ari import AriConnectionError, AriError, AriRefused, AriTimeout, Hangup
+from ivr.ari import AriConnectionError, AriError, AriRefused, AriTimeout, Conflict, Hangup
 from ivr.errors import CommandRefused
 from ivr.flow.call import ActiveCall, Command
 from ivr.flow.leg import Leg
@@ -28,6 +28,8 @@ OURS = "centralino-"
 """Every channel and bridge we make is named with this prefix."""
 OUTSIDE = f"{OURS}out-"
 """So are channels to outside numbers; then the Stasis application, a dot, and a random part. No row knows them."""
+BRIDGE_ATTEMPTS = 20
+BRIDGE_PAUSE_SECONDS = 0.02
 TRANSFER_PRIORITY = 100
 """A transferred caller has waited before: first in the new line."""
 
@@ -58,7 +60,7 @@ class Talk:
     async def connect(self) -> bool:
         """Join the two and write it down; False when the other end was gone before. Raises Hangup."""
         try:
-            await self.ari.bridges.create(self.bridge_id)
+            await self._make_bridge()
             # music would go on inside the bridge, instead of the other's voice
             await self.call.leg.stop_music()
             await self._join(self.call.leg, self.other)
@@ -111,6 +113,9 @@ class Talk:
                 await self._drop_third()
             elif self.other.gone.done():
                 if self.third is None:
+                    if self.other.fell_silent:
+                        log.warning("the other end of a talk has died without a goodbye", call=self.call.id)
+                        return Transfer(f"queue:{self.call.queue}") if self.call.queue else None
                     # the handset put down with the caller on hold: a slip, so the caller is first in line again
                     slip = self.on_hold and not self._hung_up_on_page
                     return Transfer(f"queue:{self.call.queue}") if slip else None
@@ -273,6 +278,15 @@ class Talk:
             log.exception("not written how a talk stands")
 
     # ------------------------------------------------------------------------------------------------------ ending
+
+    async def _make_bridge(self) -> None:
+        """Asterisk still knows the bridge of a talk just ended for some milliseconds after it said that it is gone."""
+        for _ in range(BRIDGE_ATTEMPTS):
+            with contextlib.suppress(Conflict):
+                await self.ari.bridges.create(self.bridge_id)
+                return
+            await asyncio.sleep(BRIDGE_PAUSE_SECONDS)
+        await self.ari.bridges.create(self.bridge_id)
 
     async def _join(self, *legs: Leg) -> None:
         await self.ari.bridges.add(self.bridge_id, [leg.id for leg in legs])

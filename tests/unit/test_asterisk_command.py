@@ -48,10 +48,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "asterisk"
 
 
-def write(folder: Path, site: str | None = None, url: str = "http://127.0.0.1:8099") -> Result:
+def write(
+    folder: Path,
+    site: str | None = None,
+    url: str = "http://127.0.0.1:8099",
+    *,
+    node: str | None = None,
+    more: str = "",
+) -> Result:
     config, site_file = folder.parent / "centralino.toml", folder.parent / "site.toml"
-    config.write_text(SETTINGS.format(url=url), encoding="utf-8")
+    config.write_text(SETTINGS.format(url=url) + more, encoding="utf-8")
     arguments = [str(folder), "--config", str(config)]
+    if node is not None:
+        arguments += ["--node", node]
     if site is not None:
         site_file.write_text(site, encoding="utf-8")
         arguments += ["--site", str(site_file)]
@@ -156,3 +165,61 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "asterisk").write_text("a file")
     result = write(tmp_path / "asterisk")
     assert (result.exit_code, "asterisk cannot be written" in result.output) == (1, True)
+
+
+NODES = """
+[[asterisk.nodes]]
+name = "nord"
+url = "http://192.0.2.21:8088"
+password = "the password of nord"
+[[asterisk.nodes]]
+name = "sud"
+url = "http://192.0.2.22:8089"
+fallback = "/srv/sud"
+"""
+WAYS = """
+[[nodes]]
+name = "nord"
+host = "192.0.2.21:5062"
+[[nodes]]
+name = "sud"
+host = "sud.example.org"
+addresses = ["192.0.2.22"]
+"""
+
+
+def test_each_of_several_asterisks_gets_the_way_to_the_others(folder: Path) -> None:
+    assert write(folder, WAYS, node="nord", more=NODES).exit_code == 0
+    ways = written(folder, "pjsip")
+    assert "contact=sip:sud.example.org" in ways
+    assert "endpoint=centralino-node-sud\nmatch=192.0.2.22\n" in ways
+    assert "[centralino-node-nord]" not in ways
+    assert "[centralino-node]" in written(folder, "extensions")
+    assert ("the password of nord" in written(folder, "ari"), "bindport=8088" in written(folder, "http")) == (
+        True,
+        True,
+    )
+    assert write(folder, WAYS, node="sud", more=NODES).exit_code == 0
+    assert "endpoint=centralino-node-nord\nmatch=192.0.2.21\n" in written(folder, "pjsip")
+    assert "bindaddr=192.0.2.22\nbindport=8089" in written(folder, "http")
+    assert ("/srv/sud/" in written(folder, "extensions"), "a\\;long password" in written(folder, "ari")) == (True, True)
+
+
+def test_with_one_asterisk_nothing_is_said_of_nodes(folder: Path) -> None:
+    assert write(folder, PHONES_AND_TRUNK).exit_code == 0
+    assert "centralino-node" not in written(folder, "pjsip") + written(folder, "extensions")
+
+
+@pytest.mark.parametrize(
+    ("node", "site", "more", "says"),
+    [
+        (None, WAYS, NODES, "there are several nodes, name one with --node: nord, sud"),
+        ("ovest", WAYS, NODES, "there is no node 'ovest': nord, sud"),
+        ("nord", WAYS, "", "there is no node 'nord': the settings name none"),
+        ("nord", WAYS + '[[nodes]]\nname = "est"\nhost = "192.0.2.23"\n', NODES, "this differs: est"),
+        ("nord", WAYS + '[[nodes]]\nname = "sud"\nhost = "192.0.2.23"\n', NODES, "used twice: sud"),
+    ],
+)
+def test_mistakes_about_nodes_are_named(folder: Path, node: str | None, site: str, more: str, says: str) -> None:
+    result = write(folder, site, node=node, more=more)
+    assert (result.exit_code, says in result.output.replace("\n", " ")) == (1, True), result.output

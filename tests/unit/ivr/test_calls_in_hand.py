@@ -29,6 +29,7 @@ def services() -> Services:
     nothing = cast("Any", None)
     return Services(
         ari=cast("Ari", nothing),
+        app="centralino",
         database=nothing,
         config=CONFIG,
         prompts=nothing,
