@@ -92,7 +92,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         alarms = Alarms(database, settings.alarms, notices, utc_now)
         audio = AudioStore(settings.storage.audio)
         storage = settings.storage
-        room = Room(settings.asterisk.recordings, storage.audio, storage.least_free_mb, alarms)
+        recordings = {node.recordings for node in settings.asterisk.served.values()}
+        room = Room({*recordings, storage.audio}, storage.least_free_mb, alarms)
         await room.look()
         transcriber = await stack.enter_async_context(
             Transcriber(database, settings.storage.audio, settings.transcription)
@@ -347,7 +348,8 @@ def synthetic_call(settings: Settings, database: Database, live: Live | None = N
     Without `live`, in a process that serves no pages, the time until a page shows the call is not measured.
     """
     return SyntheticCall(
-        settings.asterisk,
+        next(iter(settings.asterisk.served.values())),
+        settings.asterisk.own_app,
         settings.calls,
         database,
         AudioStore(settings.storage.audio),

@@ -36,7 +36,7 @@ from ivr.ari import (
 from ivr.config import CallsConfig, Language
 from ivr.models import Agent, Call, Offer, OfferResult, Presence, SyntheticResult
 from ivr.prompts import Prompts
-from ivr.settings import AsteriskSettings
+from ivr.settings import Node
 from tickets.database import Database
 from tickets.models import SYNTHETIC, DeliveryState, OutboxMail, Request, RequestEvent
 from voicemail.audio import AudioStore, remove_takes
@@ -111,7 +111,10 @@ class SyntheticCall:
     `watch` nobody looks for the pop.
     """
 
-    asterisk: AsteriskSettings
+    node: Node
+    """The Asterisk it is made at."""
+    app: str
+    """The Stasis application of this worker."""
     config: CallsConfig
     database: Database
     audio: AudioStore
@@ -157,7 +160,7 @@ class SyntheticCall:
         if message is not None:
             # it may be in the store before its row says so
             await asyncio.to_thread(self.audio.erase, message.audio or f"{message.started_at:%Y/%m}/{call_id}.wav")
-        await asyncio.to_thread(remove_takes, self.asterisk.recordings, call_id)
+        await asyncio.to_thread(remove_takes, self.node.recordings, call_id)
         await self.database.run(_remove, call_id)
 
 
@@ -177,12 +180,11 @@ class _Run:
 
     async def go(self) -> SyntheticOutcome:
         at, why = self.parts.now(), None
-        app = f"synthetic-{self.parts.asterisk.own_app}{self.parts.role}"
-        settings = self.parts.asterisk
-        password = settings.password.get_secret_value()
+        app = f"synthetic-{self.parts.app}{self.parts.role}"
+        node = self.parts.node
         async with contextlib.AsyncExitStack() as stack:
             ari = await stack.enter_async_context(
-                Ari(settings.url, app, settings.username, password, on_event=self._hear)
+                Ari(node.url, app, node.username, node.password.get_secret_value(), on_event=self._hear)
             )
             try:
                 if self.parts.watch is not None:

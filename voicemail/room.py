@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import structlog
@@ -23,8 +24,8 @@ class Room:
     step of a call reads it without touching the disk.
     """
 
-    def __init__(self, recordings: Path, kept: Path, least_mb: int, alarms: Alarms) -> None:
-        self.recordings, self.kept = recordings, kept
+    def __init__(self, folders: Collection[Path], least_mb: int, alarms: Alarms) -> None:
+        self.folders = folders
         self.least_bytes, self._alarms = least_mb * MEGABYTE, alarms
         self.short = False
         self._sounded: bool | None = None
@@ -42,12 +43,13 @@ class Room:
             await self._alarms.end(ALARM)
         self._sounded = bad
 
-    def full(self) -> bool:
-        """Whether no more can be recorded now, so that a recording may have been cut. Blocks for microseconds."""
-        return _free_bytes(self.recordings) < FULL_BYTES
+    @staticmethod
+    def full(recordings: Path) -> bool:
+        """Whether no more can be recorded there now, so that a recording may have been cut. Blocks for microseconds."""
+        return _free_bytes(recordings) < FULL_BYTES
 
     def _least(self) -> tuple[int, Path]:
-        return min((_free_bytes(folder), folder) for folder in (self.recordings, self.kept))
+        return min((_free_bytes(folder), folder) for folder in self.folders)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -278,7 +278,7 @@ def _keep_best_take(services: Services, message: Message) -> tuple[int, KeptAudi
 
 def _look_at(path: Path, room: Room) -> tuple[float, bool]:
     """Seconds of speech in a recording, and whether the disk is full."""
-    return _speech(path), room.full()
+    return _speech(path), room.full(path.parent)
 
 
 def _speech(path: Path) -> float:

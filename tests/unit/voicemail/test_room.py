@@ -37,20 +37,25 @@ async def test_too_little_room_sounds_the_alarm_and_room_again_ends_it(
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
     told = Told()
+    recordings = tmp_path / "recording"
     # the folder of recordings is not made yet: what counts is the one above it
-    room = Room(tmp_path / "recording", tmp_path / "kept", 300, cast("Alarms", told))
+    room = Room([recordings, tmp_path / "kept"], 300, cast("Alarms", told))
     await room.look()
     await room.look()
-    assert (room.short, room.full(), told.log) == (False, False, [f"end of {ALARM}"])  # of an earlier process, perhaps
+    assert (room.short, room.full(recordings), told.log) == (
+        False,
+        False,
+        [f"end of {ALARM}"],
+    )  # of an earlier process, perhaps
     free[tmp_path / "kept"] = 299
     await room.look()
-    assert (room.short, room.full()) == (True, False)
+    assert (room.short, room.full(recordings)) == (True, False)
     assert told.log[1:] == [f"{ALARM}: 299 MB are free for {tmp_path / 'kept'}: callers can leave no messages"]
     free[tmp_path / "kept"] = 301
     await room.look()
     assert (room.short, told.log[2:]) == (False, [f"end of {ALARM}"])
     free[tmp_path] = 0
-    assert room.full()
+    assert room.full(recordings)
 
 
 async def test_a_disk_that_is_full_is_an_alarm_even_where_no_floor_is_set(
@@ -58,6 +63,6 @@ async def test_a_disk_that_is_full_is_an_alarm_even_where_no_floor_is_set(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 1000, 0))
     told = Told()
-    room = Room(tmp_path, tmp_path, 0, cast("Alarms", told))
+    room = Room([tmp_path], 0, cast("Alarms", told))
     await room.look()
     assert (room.short, len(told.log)) == (False, 1)
