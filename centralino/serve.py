@@ -125,7 +125,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             settings.asterisk.call_records,
             settings.calls,
             database=database,
-            ari=switchboard.own[0].ari,
+            ari=switchboard.applications.own[0].ari,
             alarms=alarms,
             now=utc_now,
         )
@@ -222,7 +222,7 @@ async def serve(settings: Settings) -> None:
         log.info("centralino is stopping: calls stay up in Asterisk")
         systemd.notify("STOPPING=1")
         stop.clear()
-        draining = asyncio.create_task(running.switchboard.drain())
+        draining = asyncio.create_task(running.switchboard.applications.drain())
         told_again = asyncio.create_task(stop.wait())
         await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, told_again):
@@ -268,7 +268,7 @@ def set_timetable(
     async def tell_load() -> None:
         # what must not grow while calls come and go
         log.debug(
-            "in hand", calls=sum(len(one.calls) for one in switchboard.applications), tasks=len(asyncio.all_tasks())
+            "in hand", calls=sum(len(one.calls) for one in switchboard.applications.all), tasks=len(asyncio.all_tasks())
         )
 
     synthetic = synthetic_call(settings, database, live)
@@ -291,7 +291,7 @@ def set_timetable(
     def every(seconds: float, job: Job, name: str) -> None:
         clock.every(seconds, by_one(job, name), name)
 
-    clock.every(BEAT_SECONDS, switchboard.beat, "leases", vital["leases"])
+    clock.every(BEAT_SECONDS, switchboard.applications.beat, "leases", vital["leases"])
     clock.every(1, switchboard.tick, "wrap-ups and waiting line")
     clock.every(2, deliver_mail, "outbox", vital["outbox"])
     every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")

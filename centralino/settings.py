@@ -43,6 +43,7 @@ DATABASES = ("sqlite:////", "postgresql+psycopg://")
 
 
 def _check_database(url: str) -> str:
+    url = url.replace("sqlite+aiosqlite:", "sqlite:", 1)  # as versions before this one wanted it
     if not url.startswith(DATABASES):
         raise ValueError(f"must begin with {' or '.join(DATABASES)}: see docs/settings.md")
     try:
@@ -105,6 +106,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment comes before the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _workers_share_a_server(self) -> Self:
+        if self.asterisk.worker and not self.storage.database.startswith("postgresql"):
+            raise wrong_fields(
+                [(("asterisk", "worker"), "several workers need PostgreSQL as their database (storage.database)")]
+            )
+        return self
 
     @model_validator(mode="after")
     def _prompts_are_there(self) -> Self:

@@ -35,6 +35,8 @@ UNUSED_EVENTS = (
 )
 """Asterisk is told not to send these: about half of all events of a call."""
 REPAIR_PAUSE_SECONDS = 1.0
+STEP_DOWN_SECONDS = 60.0
+"""Another service has taken over the application: so long it is left to it. With several workers the lease tells."""
 CLAIM_DELAY_SECONDS = 0.001
 """A worker waits so long for each call it has before it takes another: the least loaded one is first."""
 LONGEST_CLAIM_DELAY_SECONDS = 0.1
@@ -69,6 +71,7 @@ class Application:
             on_event=self._on_event,
             on_connected=self._on_connected,
             on_disconnected=self._on_disconnected,
+            step_down_seconds=None if shares_calls else STEP_DOWN_SECONDS,
         )
         self.services = share(self)
         self._on_repaired, self._why_full = on_repaired, why_full
@@ -139,7 +142,8 @@ class Application:
     async def _claim(self, channel_id: str) -> None:
         """Take a call that is offered to every worker; it arrives as any other, when no worker was faster."""
         await asyncio.sleep(min(len(self.calls) * CLAIM_DELAY_SECONDS, LONGEST_CLAIM_DELAY_SECONDS))
-        await self.ari.events.claim(channel_id, self.ari.app)
+        if self.takes_calls:  # still
+            await self.ari.events.claim(channel_id, self.ari.app)
 
     def _on_connected(self) -> None:
         self._connections += 1

@@ -24,8 +24,6 @@ from tickets.queries import identify_caller
 
 log = structlog.get_logger()
 
-UNHEARD_HAND_OVER = frozenset({Phase.WAITING, Phase.TALKING, Phase.MESSAGE})
-"""Music, talk and recording go on in Asterisk while nobody serves the call."""
 FALLBACK_CONTEXT = "centralino-fallback"
 """The dialplan's context that records a message without us."""
 
@@ -58,7 +56,7 @@ class CallsInHand:
 
     def settled(self) -> bool:
         """Whether every call may be handed over without its caller hearing anything of it."""
-        return all(call.phase in UNHEARD_HAND_OVER and not call.leg.hears_words for call in self._calls.values())
+        return all(call.settled for call in self._calls.values())
 
     # ---------------------------------------------------------------------------------------------------- begin, end
 

@@ -31,7 +31,8 @@ class SwitchboardElsewhere:
     async def __aenter__(self) -> Self:
         """Begin with no page open."""
         await self._leases.claim(self.name)
-        self._stack.push_async_callback(self._leases.release, self.name)
+        self._stack.push_async_callback(self._leases.drop, self.name)
+        self._stack.push_async_callback(self.database.run, operations.forget_desks, self.name)
         await self.database.run(operations.forget_desks, self.name)
         self._stack.callback(self.database.subscribe(self._asking.hear))
         return self
@@ -54,12 +55,12 @@ class SwitchboardElsewhere:
 
     async def beat(self) -> None:
         """Tell the workers that this process is alive, and see whether they are."""
-        held = await self._leases.beat()
+        held = await self._leases.beat(takes_calls=False)
         if held.doubled:
             log.error("another process of the same name is running: give each its own (asterisk.worker)", app=self.name)
         if held.lost:  # it was taken for dead, and its pages were forgotten: `Live` tells them anew
             await self._leases.claim(self.name)
-        self._workers = any(not name.startswith(PAGES) for name in held.others)
+        self._workers = bool(held.serving)
 
     async def command(self, call_id: str, name: CommandName, target: str = "") -> None:
         """Have the worker that serves a talk steer it. Raises CommandRefused when that is not possible."""

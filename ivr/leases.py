@@ -12,7 +12,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from sqlalchemy import CursorResult, delete, insert, select, update
+from sqlalchemy import CursorResult, delete, false, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,8 @@ BEAT_SECONDS = 1.0
 RELEASED = "lease_released"
 """The change after which another worker can take over at once, without waiting for its next beat."""
 LEASE_SECONDS = 3.0
+NOBODY = ""
+"""Holder of a lease that was given back: free at once, for whoever looks whether calls are left."""
 
 PAGES = "pages:"
 """What the name of a lease begins with that is no application, but a process that serves pages only."""
@@ -35,14 +37,17 @@ State = tuple[str, int] | None
 class Held:
     """What one beat found of applications.
 
-    `lost` are no longer ours, `doubled` those among them that another worker holds under its own name: there are two of
-    one name. `free` are held by nobody who is alive, `others` by other workers.
+    `mine` are ours. `lost` are no longer, until they are claimed again or forgotten; `doubled` those among them that
+    another worker holds under its own name: there are two of one name. `free` are held by nobody who is alive, `others`
+    by other workers, of which `serving` take new calls.
     """
 
+    mine: AbstractSet[str]
     lost: AbstractSet[str]
     doubled: AbstractSet[str]
     free: AbstractSet[str]
     others: AbstractSet[str]
+    serving: AbstractSet[str]
 
 
 class Leases:
@@ -58,8 +63,8 @@ class Leases:
 
     async def claim(self, app: str) -> None:
         """Hold an application, whoever held it: for the one named in this worker's own settings."""
-        await self.database.run(_claim, app, self._holder)
         self._mine.add(app)
+        await self.database.run(_claim, app, self._holder)
 
     async def take_over(self, app: str) -> bool:
         """Hold an application that a beat found free; False when another worker was faster or its holder came back."""
@@ -73,56 +78,72 @@ class Leases:
         return taken
 
     async def release(self, app: str) -> None:
-        """Hold an application no longer: its open calls are for anybody to take over, at once."""
+        """Hold an application no longer: it is for anybody to take over, at once."""
         self._mine.discard(app)
         await self.database.run(_release, app, self._holder)
 
-    async def beat(self) -> Held:
-        """Renew every lease, and look at those of the others."""
+    async def drop(self, app: str) -> None:
+        """Hold an application no longer, of which nothing is left to be taken over."""
+        self._mine.discard(app)
+        await self.database.run(_drop, app, self._holder)
+
+    def forget(self, app: str) -> None:
+        """What was lost is no longer served either."""
+        self._mine.discard(app)
+
+    async def beat(self, *, takes_calls: bool) -> Held:
+        """Renew every lease, saying whether new calls are taken under the own name, and look at those of the others."""
         now = self._clock()
-        states, doubled = await self.database.run(_renew, self._holder)
+        states, doubled, serving = await self.database.run(_renew, self._holder, takes_calls)
         # Who could not beat cannot tell whether the others could: they get their time anew.
         if now - self._last_beat > LEASE_SECONDS - BEAT_SECONDS:
             self._seen.clear()
         self._last_beat = now
         kept = {app for app, state in states.items() if state is not None and state[0] == self._holder}
         lost = self._mine - kept
-        self._mine &= kept
+        self._mine |= kept
         before, self._seen = self._seen, {}
         for app in states.keys() - kept:
             seen = before.get(app)
             self._seen[app] = seen if seen is not None and seen[0] == states[app] else (states[app], now)
-        free = {app for app, (state, since) in self._seen.items() if state is None or now - since >= LEASE_SECONDS}
-        return Held(lost, lost & doubled, free, self._seen.keys() - free)
+        free = {app for app, (state, since) in self._seen.items() if _is_free(state) or now - since >= LEASE_SECONDS}
+        others = self._seen.keys() - free
+        return Held(kept, lost, lost & doubled, free, others, others & serving)
 
 
-def _renew(session: Session, holder: str) -> tuple[dict[str, State], set[str]]:
+def _is_free(state: State) -> bool:
+    return state is None or state[0] == NOBODY
+
+
+def _renew(session: Session, holder: str, takes_calls: bool) -> tuple[dict[str, State], set[str], set[str]]:
     """Raise the counters of a holder's leases.
 
-    Returns the state of every lease, and None for open calls without one; and what others hold under their own name.
+    Returns the state of every lease, and None for open calls without one; what others hold under their own name; and
+    the applications that take new calls.
     """
     session.execute(
         update(Lease)
         .where(Lease.holder == holder)
-        .values(beats=Lease.beats + 1)
+        .values(beats=Lease.beats + 1, takes_calls=Lease.adopted.is_(False) if takes_calls else false())
         .execution_options(synchronize_session=False)
     )
     states: dict[str, State] = dict.fromkeys(
         session.scalars(select(Call.app).where(Call.ended_at.is_(None)).distinct())
     )
-    leases = session.execute(select(Lease.app, Lease.holder, Lease.beats, Lease.adopted)).all()
+    leases = session.execute(select(Lease.app, Lease.holder, Lease.beats, Lease.adopted, Lease.takes_calls)).all()
     states |= {lease.app: (lease.holder, lease.beats) for lease in leases}
-    return states, {lease.app for lease in leases if not lease.adopted and lease.holder != holder}
+    doubled = {lease.app for lease in leases if not lease.adopted and lease.holder not in (holder, NOBODY)}
+    return states, doubled, {lease.app for lease in leases if lease.takes_calls}
 
 
 def _claim(session: Session, app: str, holder: str) -> None:
     session.execute(delete(Lease).where(Lease.app == app))
-    session.execute(insert(Lease).values(app=app, holder=holder, beats=1, adopted=False))
+    session.execute(insert(Lease).values(app=app, holder=holder, beats=1, adopted=False, takes_calls=False))
 
 
 def _take_over(session: Session, app: str, holder: str, state: State) -> bool:
     if state is None:
-        session.execute(insert(Lease).values(app=app, holder=holder, beats=1, adopted=True))
+        session.execute(insert(Lease).values(app=app, holder=holder, beats=1, adopted=True, takes_calls=False))
         return True
     taken = session.execute(
         update(Lease)
@@ -135,5 +156,14 @@ def _take_over(session: Session, app: str, holder: str, state: State) -> bool:
 
 
 def _release(session: Session, app: str, holder: str) -> None:
-    session.execute(delete(Lease).where(Lease.app == app, Lease.holder == holder))
+    session.execute(
+        update(Lease)
+        .where(Lease.app == app, Lease.holder == holder)
+        .values(holder=NOBODY, beats=Lease.beats + 1, takes_calls=False)
+        .execution_options(synchronize_session=False)
+    )
     announce(session, RELEASED, app)
+
+
+def _drop(session: Session, app: str, holder: str) -> None:
+    session.execute(delete(Lease).where(Lease.app == app, Lease.holder == holder))

@@ -232,6 +232,8 @@ class Lease(Base):
     """Raised by the holder each second."""
     adopted: Mapped[bool] = mapped_column()
     """Whether the application bears another worker's name, whose calls the holder has taken over."""
+    takes_calls: Mapped[bool] = mapped_column()
+    """Whether the holder takes new calls under this name."""
 
 
 class NodeBeat(Base):

@@ -25,6 +25,8 @@ from tickets.texts import clean_line
 WAITING = "waiting"
 FREE_AGENT = "free_agent"
 """Changes after which a new decision is due (beside `call` and `agent`, which are for screens)."""
+OFFERED = "offered"
+"""The change after which whoever serves the call has to hear of its offers, where another worker decided."""
 DESK_OPENED = "desk_opened"
 """The change after which it should be known at once whether the agent's phone can be rung."""
 
@@ -115,6 +117,16 @@ def join_queue(session: Session, call_id: str, queue: str, *, priority: int, cho
     )
     announce(session, "call", call_id)
     announce(session, WAITING, call_id)
+
+
+def name_calls(session: Session, app: str) -> None:
+    """Give the open calls of a version that did not write an application to the one that serves now."""
+    session.execute(
+        update(Call)
+        .where(Call.app == "", Call.ended_at.is_(None))
+        .values(app=app)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def wait_again(session: Session, call_id: str) -> None:
@@ -232,6 +244,7 @@ def _claim(session: Session, agent_id: int, call_id: str, app: str, *, now: date
         "offered_at": now,
     }
     execute(session, _OFFER, offer)
+    announce(session, OFFERED, call_id)
     announce(session, "agent", agent_id)
     announce(session, "call", call_id)
     return Offer(**offer)

@@ -68,11 +68,13 @@ class Ari:
         on_disconnected: Callable[[], None] = lambda: None,
         request_timeout: float = 5.0,
         reconnect_seconds: tuple[float, float] = (0.1, 5.0),
-        step_down_seconds: float = 60.0,
+        step_down_seconds: float | None = 60.0,
         ping_seconds: float = 10.0,
     ) -> None:
         self.app = app
         self.stats = Stats()
+        self.stepped_down = False
+        """Whether another connection has taken over the application, and it is left to that one for now."""
         self._url = _websocket_url(url, app)
         self._address = urlsplit(url).netloc.rpartition("@")[2]
         # In a header, not in the address: addresses are logged.
@@ -177,21 +179,23 @@ class Ari:
             # A connection that breaks at once is a failure, too: no tight loop.
             failures = 0 if loop.time() - started > _STABLE_SECONDS else failures + 1
             pause = min(self._first_pause * 2 ** min(failures, 16), self._longest_pause) * random.uniform(0.5, 1.0)  # noqa: S311
-            stepped_down = self._replaced
-            if stepped_down:
-                self._replaced, pause = False, self._step_down_seconds
+            self.stepped_down = self._replaced
+            wait: float | None = pause
+            if self.stepped_down:
+                self._replaced, wait = False, self._step_down_seconds
                 self._why_down = "another service has taken over this application"
             log.warning(
                 "no connection to Asterisk",
                 address=self._address,
                 app=self.app,
                 why=self._why_down,
-                next_try_seconds=round(pause, 2),
+                next_try_seconds=None if wait is None else round(wait, 2),
             )
             self._resumed.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await (self._resumed.wait() if stepped_down else asyncio.sleep(pause))
+                async with asyncio.timeout(wait):
+                    await (self._resumed.wait() if self.stepped_down else asyncio.sleep(pause))
+            self.stepped_down = False
 
     async def _connection(self) -> None:
         """Connect and read until it is over."""

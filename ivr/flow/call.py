@@ -143,6 +143,8 @@ class ActiveCall:
     queue: str = ""
     priority: int = 0
     choice: str | None = None
+    on_hold: bool = False
+    """The caller hears music in the middle of a talk."""
     outcome: Outcome | None = None
     """Set as soon as it is sure, so that a hangup afterwards does not change it."""
     other_legs: set[Leg] = field(default_factory=set)
@@ -165,6 +167,21 @@ class ActiveCall:
     def queue_config(self) -> Queue:
         """How its queue waits and rings."""
         return self.services.config.queues[self.queue or self.line.queue]
+
+    @property
+    def settled(self) -> bool:
+        """Whether it may be handed over unheard: music, talk and recording go on while nobody serves the call."""
+        if self.leg.hears_words:
+            return False
+        match self.phase:
+            case Phase.WAITING:
+                return not self.other_legs  # nobody is rung
+            case Phase.TALKING:
+                return len(self.other_legs) == 1  # nobody is consulted
+            case Phase.MESSAGE:
+                return self.leg.is_recorded
+            case _:
+                return False
 
     def now(self) -> datetime:
         """The time, aware UTC."""
@@ -220,6 +237,7 @@ class ActiveCall:
         """Take over what the row remembers of a call begun by an earlier process."""
         self.contact_id, self.phase = row.contact_id, row.phase
         self.queue, self.choice, self.priority = row.queue or "", row.choice, row.priority
+        self.on_hold = row.on_hold
         self.outcome = Outcome.ANSWERED if row.answered_at else None
 
 

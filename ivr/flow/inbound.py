@@ -143,7 +143,10 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
             if not await database.run(operations.leave_line, call.id, Phase.MENU):
                 # an offer was made this moment: it is on its way
                 if not await call.leg.until(call.offers.arrival(), 2.0):
-                    await database.run(operations.wait_again, call.id)
+                    # it was not handed to us, perhaps since another worker made it
+                    call.hear_offers(await database.read(queries.open_offers, call.id))
+                    if not call.offers.arrival().done():
+                        await database.run(operations.wait_again, call.id)
                 continue
             if await wants_message(call):
                 return None

@@ -122,6 +122,11 @@ class Leg:
         """Whether words are being played to it."""
         return bool(self._playbacks)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it is being recorded."""
+        return bool(self._recordings)
+
     # ------------------------------------------------------------------------------------------------------- verbs
 
     async def answer(self) -> None:

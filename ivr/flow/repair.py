@@ -55,9 +55,10 @@ def way_on(row: Call, found: Found) -> Way | None:
     match row.phase:
         case Phase.TALKING if row.agent_channel_id in found.held:
             joined = found.bridges.get(row.bridge_id or "", ())
-            if row.channel_id in joined and row.agent_channel_id in joined:
+            held = row.on_hold and not row.consulting
+            if row.agent_channel_id in joined and (row.channel_id in joined) is not held:
                 return go_on_talking
-            return wait_again  # on hold, or in the middle of a transfer: nobody can tell how it was meant
+            return wait_again  # in the middle of a transfer: nobody can tell how it was meant
         case Phase.TALKING:
             return _say_goodbye
         case Phase.MESSAGE:

@@ -53,12 +53,18 @@ class Talk:
         self.offer = offer
         self.other = other
         self.bridge_id = bridge_of(call.id)
-        self.on_hold = self.consulting = self._hung_up_on_page = False
+        self.consulting = self._hung_up_on_page = False
         self.third: Leg | None = None
         self.third_offer: Offer | None = None
 
+    @property
+    def on_hold(self) -> bool:
+        """Whether the caller hears music."""
+        return self.call.on_hold
+
     async def connect(self) -> bool:
         """Join the two and write it down; False when the other end was gone before. Raises Hangup."""
+        self.call.on_hold = False
         try:
             await self._make_bridge()
             # music would go on inside the bridge, instead of the other's voice
@@ -174,13 +180,13 @@ class Talk:
         if not self.on_hold:
             await self.ari.bridges.remove(self.bridge_id, [self.call.leg.id])
             await self.call.leg.start_music()
-            self.on_hold = True
+            self.call.on_hold = True
 
     async def _unhold(self) -> None:
         if self.on_hold:
             await self.call.leg.stop_music()
             await self._join(self.call.leg)
-            self.on_hold = False
+            self.call.on_hold = False
 
     async def _consult(self, target: str) -> None:
         """Attended transfer: the caller hears music while the agent talks to the third."""

@@ -223,7 +223,8 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "an agent goes off duty": lambda s: operations.go_offline(s, 3, now=NOW),
     "alarms": desk_queries.alarm_items,
     # what runs by itself
-    "leases": lambda s: leases._renew(s, "us"),
+    "leases": lambda s: leases._renew(s, "us", True),
+    "calls of a version before": lambda s: operations.name_calls(s, "centralino"),
     "wrap-ups": lambda s: operations.finish_wrap_ups(s, now=NOW),
     "desks of a worker that is gone": lambda s: operations.forget_desks(s, "centralino"),
     "offers of other workers": lambda s: queries.offers_unheard(s, ["centralino", "other"]),

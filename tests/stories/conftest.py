@@ -239,8 +239,8 @@ async def nothing_left(world: World, service: Service | None = None) -> None:
     await world.until_quiet()
     assert await world.read(_open_offers) == []
     if service is not None:
-        assert not service.switchboard.own[0].calls
-        assert not service.switchboard.own[0].services.legs
+        assert not service.switchboard.applications.own[0].calls
+        assert not service.switchboard.applications.own[0].services.legs
 
 
 def _open_offers(session: Session) -> list[str]:

@@ -312,7 +312,7 @@ async def test_the_service_fails_at_the_pick_up_and_the_dialplan_takes_the_messa
         await anna.phone.wait_for(Event.CLOSED, within=20)
         call = await newest_call(world, lambda row: row.outcome)
         assert call.outcome is Outcome.FALLBACK
-        assert not service.switchboard.own[0].services.legs
+        assert not service.switchboard.applications.own[0].services.legs
         await until(lambda: any(world.asterisk.fallback_spool.glob("*.wav")), within=40)  # after the words
         await caller.hang_up()
         await caller.wait_for(Event.CLOSED)

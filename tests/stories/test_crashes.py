@@ -570,7 +570,7 @@ async def test_the_connection_to_asterisk_is_cut(cabled: World, cable: Cable) ->
         await recorded.speak(MESSAGE)
 
         cable.pull()
-        await until(lambda: not service.switchboard.own[0].calls, within=5)
+        await until(lambda: not service.switchboard.applications.own[0].calls, within=5)
         not_cut_off(caller, recorded, phone)
         cable.plugged = True
         await adopted(desk, call.id)
@@ -601,7 +601,7 @@ async def test_the_connection_to_asterisk_is_cut_with_a_caller_on_hold(cabled: W
         await desk.post(f"/api/calls/{call.id}/hold")
 
         cable.pull()
-        await until(lambda: not service.switchboard.own[0].calls, within=5)
+        await until(lambda: not service.switchboard.applications.own[0].calls, within=5)
         not_cut_off(caller, phone)
         cable.plugged = True
         await phone.wait_for(Event.CLOSED, within=30)

@@ -77,7 +77,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def serving(world: World) -> AsyncIterator[Service]:
     """The service, in service at both."""
     async with world.serving() as service:
-        await until(lambda: all(application.in_service for application in service.switchboard.own))
+        await until(lambda: all(application.in_service for application in service.switchboard.applications.own))
         yield service
 
 
@@ -173,7 +173,7 @@ async def test_an_asterisk_dies_and_the_other_serves_on(world: World) -> None:
         lost = await talking(rossi, anna, world)
         async with on_duty(world, DARIO, NORD), on_duty(world, BRUNO, SUD) as bruno:
             await world.asterisks[NORD].kill()
-            await until(lambda: not all(application.in_service for application in service.switchboard.own))
+            await until(lambda: not all(application.in_service for application in service.switchboard.applications.own))
             call = await dial(world, amato, STAFFED)
             await answered_by(world, bruno, call)  # and not Dario, who has been idle longer
             assert await offers_of(world, call.id) == [OfferResult.ANSWERED]

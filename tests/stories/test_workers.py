@@ -275,6 +275,38 @@ async def test_a_worker_that_is_to_stop_lets_callers_finish_first_and_takes_no_n
     await world.until_quiet()
 
 
+async def test_a_worker_that_is_to_stop_cuts_off_neither_a_phone_that_rings_nor_a_caller_on_hold(
+    world: World, workers: dict[str, ServiceProcess]
+) -> None:
+    async with on_duty(world, ANNA, DUE) as anna, world.caller(ROSSI.phone) as rossi:
+        ringing = await dial(world, rossi, STAFFED)
+        await anna.phone.wait_for(Event.RINGING)
+        first, second = (UNO, DUE) if worker_of(ringing) == UNO else (DUE, UNO)
+        stopping = asyncio.create_task(workers[first].terminate())
+        await world.until(lambda _: "is stopping" in workers[first].log())
+        await anna.phone.answer()
+        await anna.phone.wait_for(Event.ESTABLISHED)
+        await world.call_until(ringing.id, lambda call: call.phase is Phase.TALKING)
+        assert await stopping == 0
+        await taken_up(workers[second], ringing.id)
+        async with world.desk(ANNA.username, second) as desk:
+            await desk.post(f"/api/calls/{ringing.id}/hold")
+            await desk.until_item("pops", ringing.id, lambda item: item["on_hold"])
+        await begin(workers[first])
+        assert await workers[second].terminate() == 0
+        await taken_up(workers[first], ringing.id)
+        not_cut_off(rossi, anna.phone)
+        async with world.desk(ANNA.username, first) as desk:
+            await desk.post(f"/api/calls/{ringing.id}/unhold")
+            await desk.until_item("pops", ringing.id, lambda item: not item["on_hold"])
+        await hear_each_other(rossi, anna.phone)
+        await rossi.hang_up()
+        await anna.phone.wait_for(Event.CLOSED)
+        await heard_each_other(rossi, anna.phone)
+        assert await outcome_of(world, ringing) is Outcome.ANSWERED
+    await world.until_quiet()
+
+
 async def leave_messages(world: World, number: str, over: asyncio.Event) -> list[str]:
     """Leave one message after the other until it is over; returns the ids of the calls."""
     made = []

@@ -59,7 +59,7 @@ def test_values_of_a_wrong_kind_are_shown_but_for_secrets(
     settings["calls"]["calendars"]["edotto"]["holidays"] = "forse"
     settings["calls"]["queues"]["applicativi"] |= {"ring_seconds": "venti", "ring_agents": 1.5, "wrap_up_seconds": -1}
     settings["calls"]["lines"][1]["language"] = "de"
-    settings["storage"]["database"] = "sqlite+aiosqlite:////var/lib/centralino/centralino.db"
+    settings["storage"]["database"] = "mysql://centralino"
     settings["listen"] = {"port": 70000}
     settings["transcription"]["models"] = "vosk"
     settings["smtp"] = {"host": 25, "port": "posta"}
@@ -183,6 +183,21 @@ def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
         load(tmp_path / "centralino.toml")
     with pytest.raises(SettingsError, match="this is no file that can be read again"):
         load(tmp_path)
+
+
+def test_an_address_of_sqlite_as_earlier_versions_wanted_it_still_works(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    settings["storage"]["database"] = "sqlite+aiosqlite:////var/lib/centralino/centralino.db"
+    (tmp_path / "centralino.toml").write_text(tomli_w.dumps(settings), encoding="utf-8")
+    assert load(tmp_path / "centralino.toml").storage.database == "sqlite:////var/lib/centralino/centralino.db"
+
+
+def test_several_workers_want_a_database_server(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings["asterisk"]["worker"] = "uno"
+    assert refused(tmp_path, settings) == [
+        "asterisk.worker: several workers need PostgreSQL as their database (storage.database)"
+    ]
 
 
 def test_check_tells_what_the_settings_point_to_and_is_not_there(tmp_path: Path, settings: dict[str, Any]) -> None:

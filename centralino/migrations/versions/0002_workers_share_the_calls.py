@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("holder", sa.String(length=32), nullable=False),
         sa.Column("beats", sa.Integer(), nullable=False),
         sa.Column("adopted", sa.Boolean(), nullable=False),
+        sa.Column("takes_calls", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("app", name=op.f("pk_lease")),
     )
     op.create_table(
@@ -34,8 +35,12 @@ def upgrade() -> None:
     with op.batch_alter_table("agent", schema=None) as batch_op:
         batch_op.add_column(sa.Column("desks", sa.JSON(), nullable=False, server_default="[]"))
 
+    # nobody's page is open at a worker yet
+    op.execute(sa.text("UPDATE agent SET desk_connected = false"))
+
+    # which application has a call nobody has written so far: the service that starts next fills it in
     with op.batch_alter_table("call", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("app", sa.String(length=80), nullable=False, server_default="centralino"))
+        batch_op.add_column(sa.Column("app", sa.String(length=80), nullable=False, server_default=""))
         batch_op.create_index(
             "ix_call_open",
             ["app"],
