@@ -17,9 +17,9 @@ from benchmarks.agents import Agents
 from benchmarks.callers import SOUND, a_law
 from centralino.rig.asterisk import AsteriskServer
 from centralino.rig.world import Colleague, ServiceProcess, World, always_open
-from centralino.serve import utc_now
 from ivr import operations
 from ivr.models import Agent, Presence
+from schedules.clock import utc_now
 from voicemail.models import Message, MessageState
 
 DIRECT, MESSAGES, WAITING, TALKING = "800", "801", "802", "803"

@@ -14,13 +14,13 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 from centralino.command import ConfigOption, read_settings, run_operation
-from centralino.serve import utc_now
 from centralino.settings import DEFAULT_FILE, Settings
 from centralino.terminal import fail, terminal
 from desk import operations as desk_operations
 from desk import queries as desk_queries
 from desk.models import Role
 from ivr import operations, queries
+from schedules.clock import utc_now
 
 agent_app = typer.Typer(no_args_is_help=True, help="Agents: the people who take calls.")
 console = terminal()

@@ -9,10 +9,11 @@ from rich.table import Table
 
 from centralino.command import ConfigOption, read_settings, run_in_loop, run_operation
 from centralino.migrate import check
-from centralino.serve import report, synthetic_call, utc_now
 from centralino.settings import DEFAULT_FILE, Settings
+from centralino.synthetic import report, synthetic_call
 from centralino.terminal import terminal
 from ivr.synthetic_call import STEPS, SyntheticOutcome, last_result
+from schedules.clock import utc_now
 from tickets.alarms import Alarms
 from tickets.database import Database
 from tickets.notices import Notices

@@ -29,9 +29,10 @@ from centralino.rig.audio import seconds, similarity
 from centralino.rig.errors import RigError
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import PASSWORD, TIMEZONE, Colleague, Person, World, always_open, closed_today
-from centralino.serve import Service, utc_now
+from centralino.serve import Service
 from centralino.terminal import terminal
 from ivr.models import Call, Outcome, Phase
+from schedules.clock import utc_now
 from tickets.changes import Change
 from tickets.models import Request
 from voicemail.models import Message, TranscriptState

@@ -5,13 +5,10 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import partial
 
-import orjson
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -19,43 +16,29 @@ from fastapi import FastAPI
 from centralino import systemd
 from centralino.migrate import migrate
 from centralino.settings import Settings, what_is_broken
+from centralino.timetable import set_timetable
 from desk.app import create_app
 from desk.live import Live
-from desk.models import Role
-from desk.queries import Who
-from desk.views import Me
 from ivr.elsewhere import SwitchboardElsewhere
 from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
-from ivr.synthetic_call import SyntheticCall, SyntheticOutcome
-from schedules.clock import Clock, Job
+from schedules.clock import Clock, utc_now
 from schedules.pulse import Pulse
-from tickets import outbox
 from tickets.alarms import Alarms
 from tickets.database import Database
 from tickets.notices import Notices
-from tickets.operations import mark_promise_missed
-from tickets.queries import overdue_pickups
-from voicemail import retention
 from voicemail.audio import AudioStore
 from voicemail.room import Room
 from voicemail.transcription import Transcriber
 
 log = structlog.get_logger()
 
-SYNTHETIC_CALL = "synthetic_call"
-"""The kind of its alarm."""
 LONGEST_BEAT_SECONDS = 60.0
 """A beat is due each second; a database that is away holds up one for 20 s, and adopting another's calls some more."""
 LONGEST_DELIVERY_SECONDS = 2 * 3600.0
 """A hundred mails, four commands each, with a mail server that takes 14 s for every one: an hour and a half."""
-
-
-def utc_now() -> datetime:
-    """The time, aware UTC."""
-    return datetime.now(UTC)
 
 
 class CannotListen(Exception):
@@ -237,143 +220,6 @@ def _told_to_stop() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
-
-
-def set_timetable(
-    clock: Clock,
-    settings: Settings,
-    database: Database,
-    switchboard: Switchboard,
-    live: Live,
-    alarms: Alarms,
-    ledger: Ledger,
-    room: Room,
-    vital: Mapping[str, Pulse],
-) -> None:
-    """What runs by itself, and how often."""
-
-    async def deliver_mail() -> None:
-        if settings.smtp is not None:
-            await outbox.deliver_due(database, settings.smtp, now=utc_now())
-
-    async def erase_expired() -> None:
-        keep = timedelta(days=settings.storage.keep_audio_days)
-        await retention.erase_expired(database, AudioStore(settings.storage.audio), keep, now=utc_now())
-
-    async def watch_promises() -> None:
-        for request in await database.read(overdue_pickups, utc_now(), unmarked=True):
-            log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
-            await database.run(mark_promise_missed, request.id, now=utc_now())
-
-    async def tell_load() -> None:
-        # what must not grow while calls come and go
-        log.debug(
-            "in hand", calls=sum(len(one.calls) for one in switchboard.applications.all), tasks=len(asyncio.all_tasks())
-        )
-
-    synthetic = synthetic_call(settings, database, live)
-
-    async def call_ourselves() -> None:
-        outcome = await synthetic.run_when_due()
-        if outcome is not None:
-            await report(outcome, alarms)
-
-    def by_one(job: Job, name: str) -> Job:
-        """A job that only one of several workers is to do at a time."""
-
-        async def run() -> None:
-            async with database.alone(name) as mine:
-                if mine:
-                    await job()
-
-        return run
-
-    def every(seconds: float, job: Job, name: str) -> None:
-        clock.every(seconds, by_one(job, name), name)
-
-    clock.every(BEAT_SECONDS, switchboard.applications.beat, "leases", vital["leases"])
-    clock.every(1, switchboard.tick, "wrap-ups and waiting line")
-    clock.every(2, deliver_mail, "outbox", vital["outbox"])
-    every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
-    clock.every(5, tell_load, "load")
-    clock.every(3, switchboard.check_phones, "stale phones")
-    clock.every(5, room.look, "disk space")
-    every(600, switchboard.tidy_recordings, "recordings of no call")
-    every(20, watch_promises, "promises")
-    clock.every(5, live.tell_who_is_there, "whose pages are open")
-    every(10, ledger.read, "Asterisk's records of calls")
-    every(120, ledger.compare, "ledger")
-    clock.every(30, live.close_ended, "log-ins that ended")
-    clock.every(60, switchboard.reconcile, "calls without an owner")
-    every(30, call_ourselves, "synthetic call")
-    every(600, synthetic.remove_leftovers, "leftovers of synthetic calls")
-    clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
-
-
-class _Page:
-    """An agent's page, as far as the desk sees it, which tells of each call that it is given to show."""
-
-    def __init__(self, on_pop: Callable[[str], None]) -> None:
-        self._on_pop = on_pop
-
-    async def send_text(self, data: str) -> None:
-        for one in orjson.loads(data):
-            if one["type"] == "pops" and one["data"]["item"] is not None:
-                self._on_pop(one["data"]["id"])
-
-    async def receive_text(self) -> str:
-        nothing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        return await nothing
-
-    async def close(self, code: int = 1000, reason: str | None = None) -> None:
-        """Whoever opened it closes it."""
-
-
-@contextlib.asynccontextmanager
-async def _page(live: Live, agent_id: int, on_pop: Callable[[str], None]) -> AsyncIterator[None]:
-    """Keep a page of an agent open that nobody looks at."""
-    me = Me(username="", name="", role=Role.AGENT, language="it", agent_id=agent_id)
-    who = Who(me, account_id=0, token_sha256="", expires_at=utc_now() + timedelta(days=1))
-    serving = asyncio.create_task(live.serve(_Page(on_pop), who), name="page of the synthetic call")
-    try:
-        yield
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-
-
-def synthetic_call(settings: Settings, database: Database, live: Live | None = None, role: str = "") -> SyntheticCall:
-    """The service's call to itself; `role` tells apart those who may make one at the same time.
-
-    Without `live`, in a process that serves no pages, the time until a page shows the call is not measured.
-    """
-    return SyntheticCall(
-        next(iter(settings.asterisk.served.values())),
-        settings.asterisk.own_app,
-        settings.calls,
-        database,
-        AudioStore(settings.storage.audio),
-        Prompts(),
-        languages=settings.transcription.models.keys(),
-        mail=settings.smtp is not None,
-        now=utc_now,
-        watch=None if live is None else partial(_page, live),
-        role=role,
-    )
-
-
-async def report(outcome: SyntheticOutcome, alarms: Alarms) -> None:
-    """Sound the alarm of a synthetic call that failed, or end it."""
-    if outcome.failed is None:
-        log.info("synthetic call made", milliseconds=outcome.steps)
-        await alarms.end(SYNTHETIC_CALL)
-    else:
-        log.warning("synthetic call failed", step=outcome.failed, why=outcome.why, milliseconds=outcome.steps)
-        await alarms.sound(
-            SYNTHETIC_CALL,
-            f"A synthetic call failed at step {outcome.failed!r}: {outcome.why}. Callers may find the same: call the "
-            "line, run `centralino check-call`, look into the log.",
-        )
 
 
 class _Server(uvicorn.Server):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -18,6 +18,11 @@ from schedules.pulse import Pulse
 log = structlog.get_logger()
 
 Job = Callable[[], Awaitable[object]]
+
+
+def utc_now() -> datetime:
+    """The time, aware UTC."""
+    return datetime.now(UTC)
 
 
 class Clock:

@@ -30,12 +30,13 @@ from centralino.rig.desk import DeskClient
 from centralino.rig.mail import MailCatcher
 from centralino.rig.phone import Phone
 from centralino.rig.ports import PortRange
-from centralino.serve import Service, service, utc_now
+from centralino.serve import Service, service
 from centralino.settings import Settings, load
 from desk import operations as desk_operations
 from desk.models import Role
 from ivr import operations
 from ivr.models import Agent, Call
+from schedules.clock import utc_now
 from tickets import operations as ticket_operations
 from tickets.database import Database
 

@@ -17,8 +17,9 @@ from centralino.rig.audio import RATE, read_samples, seconds, similarity, write_
 from centralino.rig.desk import DeskClient
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import Colleague, Person, ServiceProcess, World, always_open, closed_today
-from centralino.serve import Service, utc_now
+from centralino.serve import Service
 from ivr.models import Agent, Call, Offer, Outcome, Phase
+from schedules.clock import utc_now
 from tickets.models import Request
 from voicemail.models import Message, MessageState
 

@@ -17,10 +17,11 @@ from sqlalchemy.orm import Session
 from centralino.rig.audio import seconds, similarity
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import World
-from centralino.serve import Service, utc_now
+from centralino.serve import Service
 from centralino.settings import SettingsError, load
 from ivr import operations
 from ivr.models import Call, Outcome, Phase
+from schedules.clock import utc_now
 from tests.stories.conftest import ANNA, CLOSED, MESSAGE, ROSSI, STAFFED, Duty, calls, nothing_left
 from tickets.models import DeliveryState, OutboxMail, Request
 from voicemail.models import Message, MessageState

@@ -14,8 +14,8 @@ import asterisk_conf
 from centralino.rig.audio import seconds, similarity
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import Colleague, World
-from centralino.serve import utc_now
 from ivr.models import Call, Outcome
+from schedules.clock import utc_now
 from schedules.promises import pickup_promise
 from tests.stories.conftest import AMATO, CLOSED, MESSAGE, ROSSI, STAFFED, calls, nothing_left
 from tickets.models import Channel, Request

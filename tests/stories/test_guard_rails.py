@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session
 from centralino.rig.audio import seconds, similarity
 from centralino.rig.phone import Event
 from centralino.rig.world import Colleague, World
-from centralino.serve import Service, utc_now
+from centralino.serve import Service
 from ivr import operations
 from ivr.models import Call, Outcome, Phase
+from schedules.clock import utc_now
 from tests.stories.conftest import (
     AMATO,
     CLOSED,

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from centralino.cli import app
 from centralino.rig.phone import Event
 from centralino.rig.world import World
-from centralino.serve import Service, utc_now
+from centralino.serve import Service
 from ivr.ledger import DIFFERENCE, WITHOUT_OUTCOME, DifferenceKind, Ledger, differences
 from ivr.models import Call, CallRecord, Outcome
+from schedules.clock import utc_now
 from tests.stories.conftest import (
     AMATO,
     ANNA,

@@ -16,11 +16,13 @@ from sqlalchemy.orm import Session
 from centralino.rig.phone import Event
 from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import ITALIAN_MODEL, ServiceProcess, World
-from centralino.serve import Service, report, synthetic_call, utc_now
+from centralino.serve import Service
+from centralino.synthetic import report, synthetic_call
 from ivr.config import SyntheticCallConfig
 from ivr.models import Call, CallRecordFile, SyntheticResult
 from ivr.queries import agents
 from ivr.synthetic_call import PATIENCE, SyntheticCall, last_result
+from schedules.clock import utc_now
 from tests.stories.conftest import (
     ANNA,
     STAFFED,

@@ -1,0 +1,97 @@
+"""What runs by itself, and how often."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+import structlog
+
+from centralino.settings import Settings
+from centralino.synthetic import report, synthetic_call
+from desk.live import Live
+from ivr.leases import BEAT_SECONDS
+from ivr.ledger import Ledger
+from ivr.switchboard import Switchboard
+from schedules.clock import Clock, Job, utc_now
+from schedules.pulse import Pulse
+from tickets import outbox
+from tickets.alarms import Alarms
+from tickets.database import Database
+from tickets.operations import mark_promise_missed
+from tickets.queries import overdue_pickups
+from voicemail import retention
+from voicemail.audio import AudioStore
+from voicemail.room import Room
+
+log = structlog.get_logger()
+
+
+def set_timetable(
+    clock: Clock,
+    settings: Settings,
+    database: Database,
+    switchboard: Switchboard,
+    live: Live,
+    alarms: Alarms,
+    ledger: Ledger,
+    room: Room,
+    vital: Mapping[str, Pulse],
+) -> None:
+    """Have the clock do all that is due again and again."""
+
+    async def deliver_mail() -> None:
+        if settings.smtp is not None:
+            await outbox.deliver_due(database, settings.smtp, now=utc_now())
+
+    async def erase_expired() -> None:
+        keep = timedelta(days=settings.storage.keep_audio_days)
+        await retention.erase_expired(database, AudioStore(settings.storage.audio), keep, now=utc_now())
+
+    async def watch_promises() -> None:
+        for request in await database.read(overdue_pickups, utc_now(), unmarked=True):
+            log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
+            await database.run(mark_promise_missed, request.id, now=utc_now())
+
+    async def tell_load() -> None:
+        # what must not grow while calls come and go
+        log.debug(
+            "in hand", calls=sum(len(one.calls) for one in switchboard.applications.all), tasks=len(asyncio.all_tasks())
+        )
+
+    synthetic = synthetic_call(settings, database, live)
+
+    async def call_ourselves() -> None:
+        outcome = await synthetic.run_when_due()
+        if outcome is not None:
+            await report(outcome, alarms)
+
+    def by_one(job: Job, name: str) -> Job:
+        """A job that only one of several workers is to do at a time."""
+
+        async def run() -> None:
+            async with database.alone(name) as mine:
+                if mine:
+                    await job()
+
+        return run
+
+    def every(seconds: float, job: Job, name: str) -> None:
+        clock.every(seconds, by_one(job, name), name)
+
+    clock.every(BEAT_SECONDS, switchboard.applications.beat, "leases", vital["leases"])
+    clock.every(1, switchboard.tick, "wrap-ups and waiting line")
+    clock.every(2, deliver_mail, "outbox", vital["outbox"])
+    every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
+    clock.every(5, tell_load, "load")
+    clock.every(3, switchboard.check_phones, "stale phones")
+    clock.every(5, room.look, "disk space")
+    every(600, switchboard.tidy_recordings, "recordings of no call")
+    every(20, watch_promises, "promises")
+    clock.every(5, live.tell_who_is_there, "whose pages are open")
+    every(10, ledger.read, "Asterisk's records of calls")
+    every(120, ledger.compare, "ledger")
+    clock.every(30, live.close_ended, "log-ins that ended")
+    clock.every(60, switchboard.reconcile, "calls without an owner")
+    every(30, call_ourselves, "synthetic call")
+    every(600, synthetic.remove_leftovers, "leftovers of synthetic calls")
+    clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
