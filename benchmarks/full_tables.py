@@ -42,7 +42,7 @@ class Plan:
     """Agents, each with a page open, in a row of calls of its own."""
 
 
-FULL = Plan(1_000_000, 5, 10, 15.0, 20)
+FULL = Plan(1_000_000, 3, 10, 8.0, 20)
 QUICK = Plan(20_000, 1, 10, 4.0, 20)
 
 

@@ -40,7 +40,7 @@ class Plan:
     idle_seconds: float
 
 
-FULL = Plan(10, 400, 5, 10, 20.0, 8.0)
+FULL = Plan(10, 400, 2, 10, 15.0, 8.0)
 QUICK = Plan(10, 60, 1, 10, 5.0, 4.0)
 
 

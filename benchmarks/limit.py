@@ -35,7 +35,7 @@ class Plan:
     voice_seconds: float
 
 
-FULL = Plan((10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 140), 10.0, 60, 300.0)
+FULL = Plan((10, 20, 30, 40, 60, 80, 100, 120), 8.0, 60, 300.0)
 QUICK = Plan((10, 20, 40), 3.0, 20, 10.0)
 TALK_SECONDS = 0.5
 """So short that 64 agents are enough for every rate."""
