@@ -19,7 +19,7 @@ from centralino.rig.world import ITALIAN_MODEL, ServiceProcess, World
 from centralino.serve import Service
 from centralino.synthetic import report, synthetic_call
 from ivr.config import SyntheticCallConfig
-from ivr.models import Call, CallRecordFile, SyntheticResult
+from ivr.models import Call, CallRecordFile, Lease, NodeBeat, SyntheticResult
 from ivr.queries import agents
 from ivr.synthetic_call import PATIENCE, SyntheticCall, last_result
 from schedules.clock import utc_now
@@ -50,8 +50,9 @@ def more_calls() -> dict[str, Any]:
 
 def rows(session: Session) -> dict[str, int]:
     """How many rows each table has."""
-    # how far Asterisk's records are read is no trace of a call
-    kept = {SyntheticResult.__tablename__, Alarm.__tablename__, CallRecordFile.__tablename__}
+    # how far Asterisk's records are read, and who is alive, is no trace of a call
+    alive = {CallRecordFile.__tablename__, Lease.__tablename__, NodeBeat.__tablename__}
+    kept = {SyntheticResult.__tablename__, Alarm.__tablename__, *alive}
     tables = [table for table in Base.metadata.sorted_tables if table.name not in kept]
     found = {table.name: session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
     return found | {"agent": len(agents(session))}
