@@ -76,7 +76,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         audio = AudioStore(settings.storage.audio)
         storage = settings.storage
         recordings = {node.recordings for node in settings.asterisk.served.values()}
-        room = Room({*recordings, storage.audio}, storage.least_free_mb, alarms)
+        room = Room({*recordings, storage.audio}, storage.least_free_mb, alarms, settings.asterisk.worker)
         await room.look()
         transcriber = await stack.enter_async_context(
             Transcriber(database, settings.storage.audio, settings.transcription)

@@ -56,6 +56,8 @@ class Applications:
         """Whether this worker was told to stop, and takes no new calls."""
         self.others: frozenset[str] = frozenset()
         """Applications of other workers that are alive, and processes that serve pages."""
+        self.serving: frozenset[str] = frozenset()
+        """Those of them whose worker serves calls: only there an offer is heard."""
         self._colleagues = False
         self._acting = asyncio.Lock()
         self._tasks = Tasks()
@@ -114,15 +116,18 @@ class Applications:
 
         What follows from it is done beside: it may wait for a database or an Asterisk, and the next beat must not.
         """
-        held = await self._leases.beat(takes_calls=self.in_service and not self.draining)
+        takes_calls = {one.name for one in self.own if one.in_service and not self.draining}
+        held = await self._leases.beat(takes_calls=takes_calls)
         reached = self._reached
         self.others = frozenset(name for name in held.others if name.startswith(PAGES) or node_of(name) in reached)
+        self.serving = frozenset(name for name in held.serving if node_of(name) in reached)
         self._colleagues = bool(held.serving)
         if self._acting.locked():
             return
         own = {application.name: application for application in self.own}
         steps: list[Step] = [partial(self._lose, name, doubled=name in held.doubled) for name in held.lost]
-        for name in held.free:
+        nobodys = own.keys() - held.mine - held.others  # as when one of the same name has come and gone
+        for name in (held.free | nobodys) - held.lost:
             if name in own:  # whoever had the same name is gone
                 steps.append(partial(self._take_back, own[name]))
             elif name.startswith(PAGES):
@@ -130,7 +135,9 @@ class Applications:
             elif not self.draining and node_of(name) in self.asterisk.served:
                 steps.append(partial(self._adopt, name))
         for name in held.mine:
-            if (application := own.get(name) or self._adopted.get(name)) is None:
+            if name.startswith(PAGES):
+                steps.append(partial(self._end_pages, name))
+            elif (application := own.get(name) or self._adopted.get(name)) is None:
                 steps.append(partial(self._open_adopted, name))
             elif self.database.shared and application.ari.stepped_down:
                 application.ari.resume()
@@ -140,6 +147,8 @@ class Applications:
 
     async def _act(self, steps: Sequence[Step]) -> None:
         """One after the other; one that fails stops no other, and is due again at the next beat."""
+        if self._acting.locked():
+            return  # what a beat beside has found is under way
         async with self._acting:
             for step in steps:
                 try:
@@ -165,8 +174,11 @@ class Applications:
     async def _forget_pages(self, name: str) -> None:
         """A process that serves pages only is gone: there are no calls to take over."""
         if await self._leases.take_over(name):
-            await self.database.run(operations.forget_desks, name)
-            await self._leases.drop(name)
+            await self._end_pages(name)
+
+    async def _end_pages(self, name: str) -> None:
+        await self.database.run(operations.forget_desks, name)
+        await self._leases.drop(name)
 
     async def _lose(self, name: str, *, doubled: bool) -> None:
         """Another worker holds an application now: it took us for dead, or it is the one of that name, back again."""
@@ -174,9 +186,11 @@ class Applications:
             log.info("the worker is back, and has its calls again", app=name)
             await application.close()
             self._leases.forget(name)
+        elif (own := next((one for one in self.own if one.name == name), None)) is None:
+            self._leases.forget(name)  # given up this moment
         elif doubled:
             log.error("another worker of the same name is running: give each its own (asterisk.worker)", app=name)
-            await next(application for application in self.own if application.name == name).close()
+            await own.close()
             self._leases.forget(name)
         else:
             log.warning("another worker took this one for dead: its calls are taken back", app=name)

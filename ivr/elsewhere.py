@@ -55,7 +55,7 @@ class SwitchboardElsewhere:
 
     async def beat(self) -> None:
         """Tell the workers that this process is alive, and see whether they are."""
-        held = await self._leases.beat(takes_calls=False)
+        held = await self._leases.beat()
         if held.doubled:
             log.error("another process of the same name is running: give each its own (asterisk.worker)", app=self.name)
         if held.lost:  # it was taken for dead, and its pages were forgotten: `Live` tells them anew

@@ -8,11 +8,11 @@ it at its next beat, and from Asterisk at once, where a new connection of the sa
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from sqlalchemy import CursorResult, delete, false, insert, select, update
+from sqlalchemy import CursorResult, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -68,7 +68,10 @@ class Leases:
 
     async def take_over(self, app: str) -> bool:
         """Hold an application that a beat found free; False when another worker was faster or its holder came back."""
-        state, _ = self._seen[app]
+        seen = self._seen.get(app)
+        if seen is None or not (_is_free(seen[0]) or self._clock() - seen[1] >= LEASE_SECONDS):
+            return False
+        state = seen[0]
         try:
             taken = await self.database.run(_take_over, app, self._holder, state)
         except IntegrityError:  # another worker has made the lease that was missing
@@ -91,8 +94,8 @@ class Leases:
         """What was lost is no longer served either."""
         self._mine.discard(app)
 
-    async def beat(self, *, takes_calls: bool) -> Held:
-        """Renew every lease, saying whether new calls are taken under the own name, and look at those of the others."""
+    async def beat(self, *, takes_calls: Collection[str] = ()) -> Held:
+        """Renew every lease, saying for which own applications new calls are taken, and look at those of the others."""
         now = self._clock()
         states, doubled, serving = await self.database.run(_renew, self._holder, takes_calls)
         # Who could not beat cannot tell whether the others could: they get their time anew.
@@ -115,7 +118,7 @@ def _is_free(state: State) -> bool:
     return state is None or state[0] == NOBODY
 
 
-def _renew(session: Session, holder: str, takes_calls: bool) -> tuple[dict[str, State], set[str], set[str]]:
+def _renew(session: Session, holder: str, takes_calls: Collection[str]) -> tuple[dict[str, State], set[str], set[str]]:
     """Raise the counters of a holder's leases.
 
     Returns the state of every lease, and None for open calls without one; what others hold under their own name; and
@@ -124,7 +127,7 @@ def _renew(session: Session, holder: str, takes_calls: bool) -> tuple[dict[str, 
     session.execute(
         update(Lease)
         .where(Lease.holder == holder)
-        .values(beats=Lease.beats + 1, takes_calls=Lease.adopted.is_(False) if takes_calls else false())
+        .values(beats=Lease.beats + 1, takes_calls=Lease.app.in_(takes_calls))
         .execution_options(synchronize_session=False)
     )
     states: dict[str, State] = dict.fromkeys(

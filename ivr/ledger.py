@@ -108,6 +108,8 @@ def difference(row: Row[*tuple[Any, ...]], known: Known) -> Difference | None:
     if known.first is None or known.read_at is None or row.started_at < known.first:
         return None
     settled = known.read_at - timedelta(seconds=SETTLE_SECONDS)
+    if row.outcome in (Outcome.FALLBACK, Outcome.ABANDONED_FALLBACK) and row.record_started_at and not row.settled_at:
+        return None  # the dialplan has it, or its times are still to come from the record
     if row.ended_at is None:
         if row.record_ended_at is not None and row.record_ended_at < settled:
             return differs(
@@ -142,6 +144,8 @@ def difference(row: Row[*tuple[Any, ...]], known: Known) -> Difference | None:
     apart = (row.ended_at - row.record_ended_at).total_seconds()
     if abs(apart) <= APART_SECONDS:
         return None
+    if row.outcome is Outcome.LOST:
+        return differs(DifferenceKind.ENDS_APART, row.outcome_note or "it counted as lost", explained=True)
     words = f"its row was closed {abs(apart):.0f} s {'after' if apart > 0 else 'before'} Asterisk had ended it"
     note = row.outcome_note if apart > 0 else None
     return differs(DifferenceKind.ENDS_APART, f"{words}: {note}" if note else words, explained=note is not None)
@@ -164,6 +168,7 @@ _CALLS = (
         CallRecord.started_at.label("record_started_at"),
         CallRecord.ended_at.label("record_ended_at"),
         CallRecord.end_unwritten,
+        CallRecord.settled_at,
     )
     .outerjoin(CallRecord, CallRecord.channel_id == Call.channel_id)
     .where(Call.id < SYNTHETIC)

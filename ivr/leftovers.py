@@ -33,6 +33,8 @@ async def file_messages(services: Services) -> None:
         row = await services.database.read(queries.call, left.call_id or "")
         if row is None or row.ended_at is None or node_of(row.app) != node_of(services.app):
             continue
+        if row.outcome is Outcome.LOST and row.app != services.app:
+            continue  # whoever has that application sees first whether the call goes on
         if await _file(services, left) and row.outcome is Outcome.LOST:
             await services.database.run(operations.message_of_lost_call, row.id)
 

@@ -44,6 +44,15 @@ class Outcome(enum.StrEnum):
     """The Asterisk that carried it was lost; it is open again if it turns out to have gone on."""
 
 
+ABANDONED = (
+    Outcome.ABANDONED_GREETING,
+    Outcome.ABANDONED_MENU,
+    Outcome.ABANDONED_QUEUE,
+    Outcome.ABANDONED_MESSAGE,
+)
+"""The caller hung up while the service had the call."""
+
+
 class Presence(enum.StrEnum):
     """What an agent is doing."""
 

@@ -42,14 +42,18 @@ def open_calls(session: Session, app: str) -> Sequence[Call]:
     return session.scalars(open_ones).all()
 
 
-def open_call_ids(session: Session) -> set[str]:
-    """The ids of all calls without an outcome, whoever serves them."""
-    return set(session.scalars(select(Call.id).where(Call.ended_at.is_(None))))
+_STANDS = or_(Call.ended_at.is_(None), Call.outcome == Outcome.LOST)
+"""The condition for a call whose channels and bridges are somebody's: one that counts as lost may have gone on."""
+
+
+def standing(session: Session, call_ids: Collection[str]) -> set[str]:
+    """Those of the calls that are open or may have gone on, whoever serves them."""
+    return set(session.scalars(select(Call.id).where(Call.id.in_(call_ids), _STANDS)))
 
 
 def calls_of_channels(session: Session, channel_ids: Collection[str]) -> dict[str, Call]:
-    """The open calls that channels of ours belong to: agents by their offer, and who talks or talked last."""
-    by_offer = select(Offer.id, Call).join(Call).where(Offer.id.in_(channel_ids), Call.ended_at.is_(None))
+    """The calls that channels of ours belong to: agents by their offer, and who talks or talked last."""
+    by_offer = select(Offer.id, Call).join(Call).where(Offer.id.in_(channel_ids), _STANDS)
     by_talk = select(Call.agent_channel_id, Call).where(Call.agent_channel_id.in_(channel_ids), Call.ended_at.is_(None))
     found = [*session.execute(by_offer), *session.execute(by_talk)]
     return {str(channel_id): row for channel_id, row in found}

@@ -177,14 +177,14 @@ class Switchboard:
             self.pulse.beat()
             serving = [application for application in self.applications.all if application.in_service]
             waiting = [call_id for application in serving for call_id in application.calls.waiting()]
-            if not serving or not (waiting or self.applications.others):
+            if not serving or not (waiting or self.applications.serving):
                 continue
             try:
                 offers = await self.database.run(
                     operations.make_offers,
                     waiting,
                     self.config.queues,
-                    others=self.applications.others,
+                    others=self.applications.serving,
                     nodes={application.node.name for application in serving},
                     now=self.now(),
                 )
@@ -221,11 +221,11 @@ class Switchboard:
 
     async def tick(self) -> None:
         """Once a second: wrap-ups end, and a decision missed for any reason is made now."""
+        self._decision_due.set()  # also when what follows cannot be done
         await self.database.run(operations.finish_wrap_ups, now=self.now())
         if self.applications.others:
             await self._hear_offers()
             await self._obey_others()
-        self._decision_due.set()
 
     async def check_phones(self) -> None:
         """Compare every agent's phone with what Asterisk knows of it; run by the clock."""

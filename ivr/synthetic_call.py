@@ -37,7 +37,7 @@ from ivr.config import CallsConfig, Language
 from ivr.models import Agent, Call, Offer, OfferResult, Presence, SyntheticResult
 from ivr.prompts import Prompts
 from ivr.settings import Node
-from tickets.database import Database
+from tickets.database import Database, OutcomeUnknown
 from tickets.models import SYNTHETIC, DeliveryState, OutboxMail, Request, RequestEvent
 from voicemail.audio import AudioStore, remove_takes
 from voicemail.models import Message, MessageState, TranscriptState
@@ -131,7 +131,7 @@ class SyntheticCall:
         outcome = await _Run(self).go()
         try:
             await self.database.run(_store, outcome)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OutcomeUnknown) as error:
             log.warning("how a synthetic call went could not be stored", error=repr(error))
         return outcome
 
@@ -207,7 +207,7 @@ class _Run:
                 if self.parts.config.synthetic_call.mail_to:
                     with self._timed("notice"):
                         await self._notified(message.request_id)
-            except (StepFailed, AriError, SQLAlchemyError) as error:
+            except (StepFailed, AriError, SQLAlchemyError, OutcomeUnknown) as error:
                 why = str(error)
             except TimeoutError:
                 why = f"not within {self.parts.patience[self.step]:g} s"

@@ -291,11 +291,17 @@ class Database:
             return
         key = zlib.crc32(work.encode())
         connection = await asyncio.to_thread(self._take_lock, key)
+        if connection is None:
+            yield False
+            return
+        over = asyncio.Event()
+        moving = asyncio.create_task(_keep_moving(connection, over))
         try:
-            yield connection is not None
+            yield True
         finally:
-            if connection is not None:
-                await asyncio.to_thread(_let_go, connection, key)
+            over.set()
+            await asyncio.wait((moving,))
+            await asyncio.to_thread(_let_go, connection, key)
 
     def _take_lock(self, key: int) -> Connection | None:
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -352,8 +358,11 @@ class _CommitUnsure(Exception):
         self.number, self.timeline, self.result, self.changes, self.error = number, timeline, result, changes, error
 
 
-_TIMELINE = "SELECT timeline_id FROM pg_control_checkpoint()"
-"""Another number after each promotion of a standby."""
+_TIMELINE = (
+    "SELECT CASE WHEN pg_is_in_recovery() THEN NULL "
+    "ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END"
+)
+"""Another number after each promotion of a standby, from its first moment on."""
 
 
 def _note_timeline(connection: psycopg.Connection[Any], record: Any) -> None:
@@ -365,7 +374,18 @@ def _note_timeline(connection: psycopg.Connection[Any], record: Any) -> None:
 
 def _status(session: Session, number: str) -> tuple[str | None, int | None]:
     query = text("SELECT pg_xact_status(CAST(:number AS xid8))")
-    return session.scalar(query, {"number": number}), session.connection().info.get("timeline")
+    return session.scalar(query, {"number": number}), session.scalar(text(_TIMELINE))
+
+
+async def _keep_moving(connection: Connection, over: asyncio.Event) -> None:
+    """Let the server see that this process is not frozen, until it is over."""
+    with contextlib.suppress(DBAPIError):  # then the lock is lost as well
+        while not over.is_set():
+            try:
+                async with asyncio.timeout(LOCK_IDLE_SECONDS / 4):
+                    await over.wait()
+            except TimeoutError:
+                await asyncio.to_thread(connection.execute, text("SELECT 1"))
 
 
 def _let_go(connection: Connection, key: int) -> None:

@@ -24,8 +24,8 @@ class Room:
     step of a call reads it without touching the disk.
     """
 
-    def __init__(self, folders: Collection[Path], least_mb: int, alarms: Alarms) -> None:
-        self.folders = folders
+    def __init__(self, folders: Collection[Path], least_mb: int, alarms: Alarms, worker: str = "") -> None:
+        self.folders, self.worker = folders, worker
         self.least_bytes, self._alarms = least_mb * MEGABYTE, alarms
         self.short = False
         self._sounded: bool | None = None
@@ -38,9 +38,11 @@ class Room:
         bad = self.short or free < FULL_BYTES
         if bad:
             free_mb = free // MEGABYTE
-            await self._alarms.sound(ALARM, f"{free_mb} MB are free for {folder}: callers can leave no messages")
+            await self._alarms.sound(
+                ALARM, f"{free_mb} MB are free for {folder}: callers can leave no messages", self.worker
+            )
         elif self._sounded is not False:
-            await self._alarms.end(ALARM)
+            await self._alarms.end(ALARM, self.worker)
         self._sounded = bad
 
     @staticmethod

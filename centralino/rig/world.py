@@ -142,7 +142,7 @@ class World:
 
     def _settings(self, port: int) -> dict[str, Any]:
         settings: dict[str, Any] = {
-            "asterisk": {**_asterisk_settings(self.asterisk), "call_records": str(self.asterisk.call_records)},
+            "asterisk": _asterisk_settings(self.asterisk),
             "calls": dict(self.calls),
             "notices": {"desk_name": "Help Desk Edotto", "sender": "helpdesk@example.org"},
             "smtp": {"host": self.mail.host, "port": self.mail.port, "tls": "none"},
@@ -157,6 +157,8 @@ class World:
         if self.nodes:
             nodes = [{"name": name, **_asterisk_settings(one)} for name, one in self.asterisks.items()]
             settings["asterisk"]["nodes"] = nodes
+        else:  # the records of one Asterisk can be read, not of several
+            settings["asterisk"]["call_records"] = str(self.asterisk.call_records)
         for section, values in self.settings_extra.items():
             settings[section] = {**settings.get(section, {}), **values}
         return settings

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -14,7 +14,7 @@ from ivr import operations, phrases
 from ivr.ari import Hangup
 from ivr.config import Line
 from ivr.flow.call import ActiveCall, Services, spoken
-from ivr.models import Call, Outcome, Phase
+from ivr.models import ABANDONED, Call, Outcome, Phase
 from ivr.settings import node_of
 from ivr.synthetic_call import call_id_of
 from schedules.promises import pickup_promise
@@ -369,7 +369,7 @@ def _begin_fallback(
         return stored
     # a call that we handed to the dialplan has its row; one that came while we were down has none yet
     rows = session.execute(select(Call.id, Call.app).where(Call.channel_id == recording.unique_id))
-    call_id = next((row.id for row in rows if node_of(row.app) == node_of(app)), None)
+    call_id = next((row.id for row in rows if message_id == row.id or node_of(row.app) == node_of(app)), None)
     at = recording.recorded_at
     stored = messages.begin_message(
         session,
@@ -397,7 +397,9 @@ def _begin_fallback(
             now=at,
         )
         operations.end_call(session, call_id, Outcome.FALLBACK, note="recorded by the dialplan", now=at)
-    session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id))
+    # the service could not store, perhaps, that it had handed the call on
+    outcome = case((Call.outcome.in_(ABANDONED), Outcome.FALLBACK), else_=Call.outcome)
+    session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id, outcome=outcome))
     return stored
 
 

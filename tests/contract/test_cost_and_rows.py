@@ -223,7 +223,7 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "an agent goes off duty": lambda s: operations.go_offline(s, 3, now=NOW),
     "alarms": desk_queries.alarm_items,
     # what runs by itself
-    "leases": lambda s: leases._renew(s, "us", True),
+    "leases": lambda s: leases._renew(s, "us", ["centralino-uno"]),
     "calls of a version before": lambda s: operations.name_calls(s, "centralino"),
     "wrap-ups": lambda s: operations.finish_wrap_ups(s, now=NOW),
     "desks of a worker that is gone": lambda s: operations.forget_desks(s, "centralino"),
@@ -231,7 +231,7 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "commands of other desks": lambda s: steering._due(s, ["centralino"], since=NOW),
     "phones": queries.phones,
     "open calls": lambda s: queries.open_calls(s, "centralino"),
-    "open calls of all": queries.open_call_ids,
+    "open calls of all": lambda s: queries.standing(s, ["c1", "talking"]),
     "calls of channels": lambda s: queries.calls_of_channels(s, ["rings", "talks", "o77", "none"]),
     "the call of a channel": lambda s: queries.call_on_channel(s, "channel-c77", "centralino"),
     "lost calls of channels": lambda s: queries.lost_calls(s, ["channel-c77", "none"], "centralino"),

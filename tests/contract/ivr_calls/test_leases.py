@@ -34,7 +34,7 @@ async def pass_by(clock: Clock, seconds: float, *watching: Leases) -> None:
         clock.seconds += (step := min(seconds, 0.5))
         seconds -= step
         for one in watching:
-            await one.beat(takes_calls=True)
+            await one.beat()
 
 
 async def open_call(database: Database, app: str, call_id: str = "c1") -> None:
@@ -58,8 +58,8 @@ async def test_a_holder_that_beats_keeps_its_application(database: Database) -> 
     uno, due = Leases(database, clock), Leases(database, clock)
     await uno.claim("uno")
     for _ in range(5):
-        assert not (await uno.beat(takes_calls=True)).lost
-        assert (await due.beat(takes_calls=True)).others == {"uno"}
+        assert not (await uno.beat()).lost
+        assert (await due.beat()).others == {"uno"}
         await pass_by(clock, LEASE_SECONDS - 0.1, due)
 
 
@@ -67,24 +67,24 @@ async def test_one_that_does_not_is_taken_over_by_exactly_one(database: Database
     clock = Clock()
     uno, due, tre = (Leases(database, clock) for _ in range(3))
     await uno.claim("uno")
-    await asyncio.gather(due.beat(takes_calls=True), tre.beat(takes_calls=True))
+    await asyncio.gather(due.beat(), tre.beat())
     await pass_by(clock, LEASE_SECONDS, due, tre)
-    assert [(await one.beat(takes_calls=True)).free for one in (due, tre)] == [{"uno"}, {"uno"}]
+    assert [(await one.beat()).free for one in (due, tre)] == [{"uno"}, {"uno"}]
     assert sorted(await asyncio.gather(due.take_over("uno"), tre.take_over("uno"))) == [False, True]
-    assert not (await due.beat(takes_calls=True)).free
-    assert not (await tre.beat(takes_calls=True)).free
+    assert not (await due.beat()).free
+    assert not (await tre.beat()).free
 
 
 async def test_one_that_comes_back_in_time_is_not_taken_over(database: Database) -> None:
     clock = Clock()
     uno, due = Leases(database, clock), Leases(database, clock)
     await uno.claim("uno")
-    await due.beat(takes_calls=True)
+    await due.beat()
     await pass_by(clock, LEASE_SECONDS, due)
-    assert (await due.beat(takes_calls=True)).free == {"uno"}
-    await uno.beat(takes_calls=True)
+    assert (await due.beat()).free == {"uno"}
+    await uno.beat()
     assert not await due.take_over("uno")
-    assert (await due.beat(takes_calls=True)).others == {"uno"}
+    assert (await due.beat()).others == {"uno"}
 
 
 async def test_nobody_is_taken_for_dead_after_a_time_in_which_nobody_could_beat(database: Database) -> None:
@@ -94,33 +94,33 @@ async def test_nobody_is_taken_for_dead_after_a_time_in_which_nobody_could_beat(
     await uno.claim("uno")
     await pass_by(clock, 2, uno, due)
     clock.seconds += 30
-    assert not (await due.beat(takes_calls=True)).free
+    assert not (await due.beat()).free
     await pass_by(clock, LEASE_SECONDS - 0.1, due)
-    await uno.beat(takes_calls=True)
+    await uno.beat()
     await pass_by(clock, LEASE_SECONDS - 0.1, due)
-    assert (await due.beat(takes_calls=True)).others == {"uno"}
+    assert (await due.beat()).others == {"uno"}
 
 
 async def test_who_was_taken_for_dead_learns_it_and_has_its_own_name_back(database: Database) -> None:
     clock = Clock()
     uno, due = Leases(database, clock), Leases(database, clock)
     await uno.claim("uno")
-    await due.beat(takes_calls=True)
+    await due.beat()
     await pass_by(clock, LEASE_SECONDS, due)
-    await due.beat(takes_calls=True)
+    await due.beat()
     assert await due.take_over("uno")
-    held = await uno.beat(takes_calls=True)
+    held = await uno.beat()
     assert (held.lost, held.doubled) == ({"uno"}, set())
     await uno.claim("uno")
-    assert (await due.beat(takes_calls=True)).lost == {"uno"}
-    assert not (await uno.beat(takes_calls=True)).lost
+    assert (await due.beat()).lost == {"uno"}
+    assert not (await uno.beat()).lost
 
 
 async def test_two_of_one_name_are_told_from_one_that_was_taken_for_dead(database: Database) -> None:
     first, second = Leases(database), Leases(database)
     await first.claim("uno")
     await second.claim("uno")
-    assert (await first.beat(takes_calls=True)).doubled == {"uno"}
+    assert (await first.beat()).doubled == {"uno"}
 
 
 async def test_what_is_released_is_free_at_once_for_one_and_it_is_told(database: Database) -> None:
@@ -128,24 +128,24 @@ async def test_what_is_released_is_free_at_once_for_one_and_it_is_told(database:
     database.subscribe(heard.extend)
     uno, due, tre = Leases(database), Leases(database), Leases(database)
     await uno.claim("uno")
-    await due.beat(takes_calls=True)
+    await due.beat()
     await uno.release("uno")
     assert Change("lease_released", "uno") in heard
-    assert [(await one.beat(takes_calls=True)).free for one in (due, tre)] == [{"uno"}, {"uno"}]
+    assert [(await one.beat()).free for one in (due, tre)] == [{"uno"}, {"uno"}]
     assert sorted([await due.take_over("uno"), await tre.take_over("uno")]) == [False, True]
     await due.drop("uno")
-    assert not (await due.beat(takes_calls=True)).free
+    assert not (await due.beat()).free
     await open_call(database, "uno")  # one that nobody saw
-    assert (await due.beat(takes_calls=True)).free == {"uno"}
+    assert (await due.beat()).free == {"uno"}
 
 
 async def test_others_are_told_who_takes_calls(database: Database) -> None:
     uno, due = Leases(database), Leases(database)
     await uno.claim("uno")
-    await uno.beat(takes_calls=True)
-    assert (await due.beat(takes_calls=True)).serving == {"uno"}
-    await uno.beat(takes_calls=False)
-    held = await due.beat(takes_calls=True)
+    await uno.beat(takes_calls={"uno"})
+    assert (await due.beat()).serving == {"uno"}
+    await uno.beat()
+    held = await due.beat()
     assert (held.others, held.serving) == ({"uno"}, set())
 
 
