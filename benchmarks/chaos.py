@@ -1,7 +1,7 @@
 """`make chaos`: calls and messages on a pool of workers, of which something is killed every few seconds; what is lost.
 
 Killed are a worker (SIGKILL, and started anew), a recogniser, the desk that runs apart, a connection of the database
-(`pg_terminate_backend`), or every websocket of Asterisk's; or a worker is told to stop, as a deployment does it.
+(`pg_terminate_backend`), or a websocket of Asterisk's; or a worker is told to stop, as a deployment does it.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -128,7 +129,7 @@ class Killer:
             "recogniser": self._recogniser,
             "desk": self._desk,
             "database connection": self._connection,
-            "websockets": self._websockets,
+            "websocket": self._websocket,
         }
         while True:
             await asyncio.sleep(self.every)
@@ -150,8 +151,10 @@ class Killer:
         await self.processes[DESK].kill()
         await self.processes[DESK].start()
 
-    async def _websockets(self) -> None:
-        await self.world.asterisk.cli("ari shutdown websocket sessions")
+    async def _websocket(self) -> None:
+        told = await self.world.asterisk.cli("ari show websocket sessions")
+        if sessions := re.findall(r"^([0-9a-f-]{36}) +inbound", told, re.MULTILINE):
+            await self.world.asterisk.cli(f"ari shutdown websocket session {self._chosen.choice(sessions)}")
 
     async def _recogniser(self) -> None:
         workers = [psutil.Process(process.pid) for process in self.processes.values() if process.running]
