@@ -67,7 +67,7 @@ def show_ledger(
     if days:
         today = datetime.now(zone).date()
         spans = list(_days(first.date() if first else today, last.date() if last else today, zone))
-    compared = settings.asterisk.call_records is not None
+    compared = settings.asterisk.records is not None
 
     def read(session: Session) -> Book:
         counts = [
@@ -132,7 +132,9 @@ def _show_differences(book: Book, zone: ZoneInfo) -> None:
 def _say_how_it_was_compared(book: Book, compared: bool, zone: ZoneInfo) -> None:
     known = book.known
     if not compared:
-        console.print("Not compared with Asterisk's records: asterisk.call_records is not set.")
+        console.print(
+            "Not compared with Asterisk's records: asterisk.call_records is not set, or there are several Asterisks."
+        )
     elif known.first is None or known.read_at is None:
         console.print("None of Asterisk's records has been read yet: nothing is compared.")
     else:

@@ -105,7 +105,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             now=utc_now,
         )
         ledger = Ledger(
-            settings.asterisk.call_records,
+            settings.asterisk.records,
             settings.calls,
             database=database,
             ari=switchboard.applications.own[0].ari,

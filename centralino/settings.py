@@ -250,7 +250,7 @@ def what_is_broken(settings: Settings) -> list[str]:
                 broken.append(f"{field}: this user may not write in {folder}")
         elif field != "storage.audio" or not _can_be_made(folder):  # the service makes that one
             broken.append(f"{field}: there is no folder {folder} that this user can see")
-    if (records := settings.asterisk.call_records) is not None and not os.access(records, os.R_OK):
+    if (records := settings.asterisk.records) is not None and not os.access(records, os.R_OK):
         broken.append(
             f"asterisk.call_records: there is no file {records} that this user can read; Asterisk makes it with a call"
         )
@@ -276,7 +276,7 @@ def what_is_left_out(settings: Settings) -> list[str]:
         left_out.append("[smtp]: users get no mail; notices wait until there is a mail server")
     if not settings.alarms.email:
         left_out.append("alarms.email: alarms are told on the supervisors' pages and in the log, but not by mail")
-    if settings.asterisk.call_records is None:
+    if settings.asterisk.records is None:
         left_out.append("asterisk.call_records: the ledger is not compared with what Asterisk itself has recorded")
     for language in sorted({line.language for line in settings.calls.lines} - settings.transcription.models.keys()):
         left_out.append(f"transcription.models.{language}: no model is named; messages are kept, but not transcribed")

@@ -113,12 +113,6 @@ class AsteriskSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _records_of_one(self) -> "AsteriskSettings":
-        if self.nodes and self.call_records is not None:
-            raise ValueError("call_records: the records of one Asterisk can be read, not of several (nodes)")
-        return self
-
-    @model_validator(mode="after")
     def _names_fit(self) -> "AsteriskSettings":
         if any(len(node.app(self.own_app)) > LONGEST_APP for node in self.served.values()):
             raise ValueError(f"the names of app, worker and node have more than {LONGEST_APP - 2} characters together")
@@ -140,6 +134,11 @@ class AsteriskSettings(BaseModel):
         ]
         only = Node("", self.url, self.username, self.password, self.recordings, self.fallback)
         return {node.name: node for node in nodes or [only]}
+
+    @property
+    def records(self) -> Path | None:
+        """The records of calls that are read: with several Asterisks none, since they would be of one only."""
+        return None if self.nodes else self.call_records
 
     @property
     def own_app(self) -> str:
