@@ -1,13 +1,13 @@
 """`centralino check-call`: let the service call itself now, and see whether a message arrives."""
 
-import asyncio
+from functools import partial
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from centralino.command import ConfigOption, read_settings, run_in_loop, run_operation
+from centralino.command import ConfigOption, on_database, read_settings, run_in_loop, run_operation
 from centralino.migrate import check
 from centralino.settings import DEFAULT_FILE, Settings
 from centralino.synthetic import report, synthetic_call
@@ -32,7 +32,7 @@ def check_call(
             raise typer.Exit(1)
         outcome = SyntheticOutcome(stored.at, stored.steps, stored.failed, stored.why)
     else:
-        outcome = run_in_loop(_call(settings))
+        outcome = run_in_loop(on_database(settings, partial(_call, settings), prepare=check))
     table = Table("step", "ms", title=outcome.at.astimezone().isoformat(sep=" ", timespec="seconds"))
     for step in STEPS:
         if step in outcome.steps or step == outcome.failed:
@@ -45,12 +45,7 @@ def check_call(
         terminal().print(f"Not part of it, by the settings: {', '.join(sorted(skipped))}.")
 
 
-async def _call(settings: Settings) -> SyntheticOutcome:
-    await asyncio.to_thread(check, settings.storage.database)
-    database = Database(settings.storage.database)
-    try:
-        outcome = await synthetic_call(settings, database, role="-by-hand").run()
-        await report(outcome, Alarms(database, settings.alarms, Notices(settings.notices), utc_now))
-    finally:
-        await database.close()
+async def _call(settings: Settings, database: Database) -> SyntheticOutcome:
+    outcome = await synthetic_call(settings, database, role="-by-hand").run()
+    await report(outcome, Alarms(database, settings.alarms, Notices(settings.notices), utc_now))
     return outcome

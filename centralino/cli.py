@@ -1,6 +1,7 @@
 """The command line."""
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,11 +52,7 @@ def serve(
 ) -> None:
     """Run the service against an Asterisk."""
     log.configure(log_level)
-    settings = read_settings(config)
-    try:
-        run_in_loop(run_service(settings))
-    except CannotListen as error:
-        fail(str(error))
+    _until_stopped(run_service(read_settings(config)))
 
 
 @app.command()
@@ -66,10 +63,14 @@ def desk(
     """Serve the desk's pages by themselves, beside workers that serve the calls."""
     log.configure(log_level)
     settings = read_settings(config)
-    if not settings.storage.database.startswith("postgresql") or not settings.asterisk.worker:
+    if not settings.asterisk.worker:
         fail("the desk by itself needs PostgreSQL (storage.database) and a name of its own (asterisk.worker)")
+    _until_stopped(serve_pages(settings))
+
+
+def _until_stopped(serving: Coroutine[None, None, None]) -> None:
     try:
-        run_in_loop(serve_pages(settings))
+        run_in_loop(serving)
     except CannotListen as error:
         fail(str(error))
 

@@ -66,16 +66,19 @@ def run_operation(
 ) -> T:
     """Run `operation(session, ...)` in one transaction on the settings' database."""
 
-    return run_in_loop(_on_database(settings, lambda database: database.run(operation, *args, **kwargs)))
+    return run_in_loop(on_database(settings, lambda database: database.run(operation, *args, **kwargs)))
 
 
 def run_query(settings: Settings, query: Callable[[Session], T]) -> T:
     """Run `query(session)`, which must not write, on one state of the settings' database; nobody waits for it."""
-    return run_in_loop(_on_database(settings, lambda database: database.read(query)))
+    return run_in_loop(on_database(settings, lambda database: database.read(query)))
 
 
-async def _on_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
-    await asyncio.to_thread(migrate, settings.storage.database)
+async def on_database(
+    settings: Settings, work: Callable[[Database], Awaitable[T]], *, prepare: Callable[[str], None] = migrate
+) -> T:
+    """Do some work on the settings' database, which is prepared before and closed afterwards."""
+    await asyncio.to_thread(prepare, settings.storage.database)
     database = Database(settings.storage.database)
     try:
         return await work(database)

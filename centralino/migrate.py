@@ -68,7 +68,7 @@ def write_revision(message: str) -> None:
 
         def write(connection: Connection) -> None:
             config = _config(connection)
-            number = int(ScriptDirectory.from_config(config).get_current_head() or 0) + 1
+            number = int(_head(config) or 0) + 1
             command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
 
         _within(url, write)

@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from centralino import systemd
 from centralino.migrate import migrate
 from centralino.settings import Settings, what_is_broken
-from centralino.timetable import set_timetable
-from desk.app import create_app
+from centralino.timetable import look_after_pages, set_timetable
+from desk.app import CallControl, create_app
 from desk.live import Live
 from ivr.elsewhere import SwitchboardElsewhere
 from ivr.leases import BEAT_SECONDS
@@ -25,7 +25,7 @@ from ivr.ledger import Ledger
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
 from schedules.clock import Clock, utc_now
-from schedules.pulse import Pulse
+from schedules.pulse import Pulse, standing_still
 from tickets.alarms import Alarms
 from tickets.database import Database
 from tickets.notices import Notices
@@ -65,12 +65,7 @@ class Service:
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Build and start everything; leaving stops it in the opposite order. Calls under way stay up in Asterisk."""
     async with AsyncExitStack() as stack:
-        # first of all: a second service must not touch anything of the one that runs
-        listener = stack.enter_context(_listen(settings.listen.host, settings.listen.port))
-        await asyncio.to_thread(migrate, settings.storage.database)
-        database = Database(settings.storage.database)
-        stack.push_async_callback(database.close)
-        await stack.enter_async_context(database.hearing_others())
+        listener, database = await _listener_and_database(stack, settings)
         notices = Notices(settings.notices)
         alarms = Alarms(database, settings.alarms, notices, utc_now)
         audio = AudioStore(settings.storage.audio)
@@ -81,16 +76,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         transcriber = await stack.enter_async_context(
             Transcriber(database, settings.storage.audio, settings.transcription)
         )
-        live = await stack.enter_async_context(
-            Live(
-                database,
-                settings.calls,
-                settings.desk,
-                worker=settings.asterisk.own_app,
-                timezone=settings.notices.timezone,
-                now=utc_now,
-            )
-        )
+        live = await stack.enter_async_context(_live(settings, database, settings.asterisk.own_app))
         switchboard = Switchboard(
             settings.asterisk,
             settings.calls,
@@ -118,17 +104,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             "leases": Pulse(LONGEST_BEAT_SECONDS),
             "outbox": Pulse(LONGEST_DELIVERY_SECONDS),
         }
-        app = create_app(
-            database,
-            live,
-            switchboard,
-            notices,
-            settings.calls,
-            settings.storage.audio,
-            settings.desk,
-            vital=vital,
-            now=utc_now,
-        )
+        app = _app(settings, database, live, switchboard, notices, vital)
         await stack.enter_async_context(switchboard)
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
@@ -141,41 +117,59 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 async def pages(settings: Settings) -> AsyncIterator[str]:
     """The desk by itself, beside workers that serve the calls; gives its address."""
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(_listen(settings.listen.host, settings.listen.port))
-        await asyncio.to_thread(migrate, settings.storage.database)
-        database = Database(settings.storage.database)
-        stack.push_async_callback(database.close)
-        await stack.enter_async_context(database.hearing_others())
+        listener, database = await _listener_and_database(stack, settings)
         switchboard = SwitchboardElsewhere(settings.asterisk.own_app, database, utc_now)
-        live = await stack.enter_async_context(
-            Live(
-                database,
-                settings.calls,
-                settings.desk,
-                worker=switchboard.name,
-                timezone=settings.notices.timezone,
-                now=utc_now,
-            )
-        )
+        live = await stack.enter_async_context(_live(settings, database, switchboard.name))
         await stack.enter_async_context(switchboard)
         vital = {"leases": Pulse(LONGEST_BEAT_SECONDS)}
-        app = create_app(
-            database,
-            live,
-            switchboard,
-            Notices(settings.notices),
-            settings.calls,
-            settings.storage.audio,
-            settings.desk,
-            vital=vital,
-            now=utc_now,
-        )
+        app = _app(settings, database, live, switchboard, Notices(settings.notices), vital)
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
         clock.every(BEAT_SECONDS, switchboard.beat, "leases", vital["leases"])
-        clock.every(5, live.tell_who_is_there, "whose pages are open")
-        clock.every(30, live.close_ended, "log-ins that ended")
+        look_after_pages(clock, live)
         yield desk_url
+
+
+async def _listener_and_database(stack: AsyncExitStack, settings: Settings) -> tuple[socket.socket, Database]:
+    # first of all the address: a second service must not touch anything of the one that runs
+    listener = stack.enter_context(_listen(settings.listen.host, settings.listen.port))
+    await asyncio.to_thread(migrate, settings.storage.database)
+    database = Database(settings.storage.database)
+    stack.push_async_callback(database.close)
+    await stack.enter_async_context(database.hearing_others())
+    return listener, database
+
+
+def _live(settings: Settings, database: Database, worker: str) -> Live:
+    return Live(
+        database,
+        settings.calls,
+        settings.desk,
+        worker=worker,
+        timezone=settings.notices.timezone,
+        now=utc_now,
+    )
+
+
+def _app(
+    settings: Settings,
+    database: Database,
+    live: Live,
+    control: CallControl,
+    notices: Notices,
+    vital: Mapping[str, Pulse],
+) -> FastAPI:
+    return create_app(
+        database,
+        live,
+        control,
+        notices,
+        settings.calls,
+        settings.storage.audio,
+        settings.desk,
+        vital=vital,
+        now=utc_now,
+    )
 
 
 async def serve_pages(settings: Settings) -> None:
@@ -183,11 +177,9 @@ async def serve_pages(settings: Settings) -> None:
     stop = _told_to_stop()
     async with pages(settings) as desk_url:
         log.info("the desk is up", desk=desk_url)
-        systemd.notify("READY=1")
-        watched = asyncio.create_task(systemd.watchdog(list))
-        await stop.wait()
-        systemd.notify("STOPPING=1")
-        watched.cancel()
+        async with systemd.watched(list):
+            await stop.wait()
+            systemd.notify("STOPPING=1")
 
 
 async def serve(settings: Settings) -> None:
@@ -197,21 +189,16 @@ async def serve(settings: Settings) -> None:
         log.warning("not as the settings say", what=text)
     async with service(settings) as running:
         log.info("centralino is up", desk=running.desk_url, lines=[line.number for line in settings.calls.lines])
-        systemd.notify("READY=1")
-        watched = asyncio.create_task(
-            systemd.watchdog(lambda: [name for name, pulse in running.vital.items() if not pulse.alive])
-        )
-        await stop.wait()
-        log.info("centralino is stopping: calls stay up in Asterisk")
-        systemd.notify("STOPPING=1")
-        stop.clear()
-        draining = asyncio.create_task(running.switchboard.applications.drain())
-        told_again = asyncio.create_task(stop.wait())
-        await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, told_again):
-            task.cancel()
-        watched.cancel()
-        await asyncio.wait({watched})
+        async with systemd.watched(lambda: standing_still(running.vital)):
+            await stop.wait()
+            log.info("centralino is stopping: calls stay up in Asterisk")
+            systemd.notify("STOPPING=1")
+            stop.clear()
+            draining = asyncio.create_task(running.switchboard.applications.drain())
+            told_again = asyncio.create_task(stop.wait())
+            await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
+            for task in (draining, told_again):
+                task.cancel()
 
 
 def _told_to_stop() -> asyncio.Event:

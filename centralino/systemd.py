@@ -1,9 +1,10 @@
 """What systemd is told of the service (sd_notify(3)): up, alive, stopping. Without systemd, nothing happens."""
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 
@@ -21,6 +22,18 @@ def notify(state: str) -> None:
             channel.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
     except OSError as error:
         log.warning("systemd could not be told", state=state, error=repr(error))
+
+
+@contextlib.asynccontextmanager
+async def watched(standing_still: Callable[[], list[str]]) -> AsyncIterator[None]:
+    """Tell systemd that the service is up, and that it is alive for as long as this lasts (see `watchdog`)."""
+    notify("READY=1")
+    telling = asyncio.create_task(watchdog(standing_still))
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.wait((telling,))
 
 
 async def watchdog(standing_still: Callable[[], list[str]]) -> None:

@@ -54,9 +54,7 @@ def set_timetable(
 
     async def tell_load() -> None:
         # what must not grow while calls come and go
-        log.debug(
-            "in hand", calls=sum(len(one.calls) for one in switchboard.applications.all), tasks=len(asyncio.all_tasks())
-        )
+        log.debug("in hand", calls=switchboard.applications.calls_in_hand, tasks=len(asyncio.all_tasks()))
 
     synthetic = synthetic_call(settings, database, live)
 
@@ -87,11 +85,16 @@ def set_timetable(
     clock.every(5, room.look, "disk space")
     every(600, switchboard.tidy_recordings, "recordings of no call")
     every(20, watch_promises, "promises")
-    clock.every(5, live.tell_who_is_there, "whose pages are open")
     every(10, ledger.read, "Asterisk's records of calls")
     every(120, ledger.compare, "ledger")
-    clock.every(30, live.close_ended, "log-ins that ended")
     clock.every(60, switchboard.reconcile, "calls without an owner")
     every(30, call_ourselves, "synthetic call")
     every(600, synthetic.remove_leftovers, "leftovers of synthetic calls")
+    look_after_pages(clock, live)
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
+
+
+def look_after_pages(clock: Clock, live: Live) -> None:
+    """What has to be done again and again wherever pages are served."""
+    clock.every(5, live.tell_who_is_there, "whose pages are open")
+    clock.every(30, live.close_ended, "log-ins that ended")

@@ -129,15 +129,12 @@ class Application:
             # A call of several workers was claimed: it is served. One of ours alone may still go to the dialplan.
             if not self._shares_calls and (why := self._why_full()) is not None:
                 log.warning("no more calls can be taken now: left to the dialplan", why=why, channel=channel.id)
-                self._tasks.spawn(self._leave_to_dialplan(channel.id, number))
+                self._tasks.spawn(self.calls.hand_to_fallback(channel.id, number))
                 return
             self.calls.begin(channel.id, number, channel.caller_number, channel.caller_name)
         elif channel.id not in self.services.legs:
             log.info("channel nobody waits for", channel=channel.id)
             self._tasks.spawn(quietly(self.ari.channels.hangup(channel.id)))
-
-    async def _leave_to_dialplan(self, channel_id: str, number: str) -> None:
-        await self.calls.hand_to_fallback(channel_id, number)
 
     async def _claim(self, channel_id: str) -> None:
         """Take a call that is offered to every worker; it arrives as any other, when no worker was faster."""
@@ -209,7 +206,9 @@ class Application:
         for phone, (reachable, at) in (await self.services.database.read(queries.phones)).items():
             found = phone in online
             elsewhere = at != here and at in self._nodes
-            if (reachable and elsewhere) or (elsewhere and not found) or (reachable is found and at == here):
+            if elsewhere and (reachable or not found):
+                continue
+            if at == here and reachable is found:
                 continue
             await self.services.database.run(
                 operations.set_phone_reachable, phone, found, node=here, now=self.services.now()

@@ -73,6 +73,11 @@ class Applications:
         return [application.name for application in self.all]
 
     @property
+    def calls_in_hand(self) -> int:
+        """How many calls are served."""
+        return sum(len(application.calls) for application in self.all)
+
+    @property
     def in_service(self) -> bool:
         """Whether calls are taken and agents rung: connected to Asterisk, one at least of several, and repaired."""
         return any(application.in_service for application in self.own)

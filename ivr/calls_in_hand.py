@@ -133,7 +133,6 @@ class CallsInHand:
         def identify_and_begin(session: Session) -> int | None:
             caller = call.caller.best()
             match = identify_caller(session, caller)
-            contact_id = match.contacts[0].id if len(match.contacts) == 1 else None
             operations.begin_call(
                 session,
                 call_id=call.id,
@@ -143,10 +142,10 @@ class CallsInHand:
                 language=call.line.language,
                 caller=caller,
                 caller_name=_clean(caller_name),
-                contact_id=contact_id,
+                contact_id=match.contact_id,
                 now=call.now(),
             )
-            return contact_id
+            return match.contact_id
 
         call.contact_id = await self.services.database.run(identify_and_begin)
         return await inbound(call)

@@ -16,7 +16,8 @@ from sqlalchemy import CursorResult, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ivr.models import Call, Lease
+from ivr.models import Lease
+from ivr.queries import apps_of_open_calls
 from tickets.database import Database, announce
 
 BEAT_SECONDS = 1.0
@@ -130,9 +131,7 @@ def _renew(session: Session, holder: str, takes_calls: Collection[str]) -> tuple
         .values(beats=Lease.beats + 1, takes_calls=Lease.app.in_(takes_calls))
         .execution_options(synchronize_session=False)
     )
-    states: dict[str, State] = dict.fromkeys(
-        session.scalars(select(Call.app).where(Call.ended_at.is_(None)).distinct())
-    )
+    states: dict[str, State] = dict.fromkeys(apps_of_open_calls(session))
     leases = session.execute(select(Lease.app, Lease.holder, Lease.beats, Lease.adopted, Lease.takes_calls)).all()
     states |= {lease.app: (lease.holder, lease.beats) for lease in leases}
     doubled = {lease.app for lease in leases if not lease.adopted and lease.holder not in (holder, NOBODY)}

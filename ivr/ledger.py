@@ -375,8 +375,7 @@ def _write_row(session: Session, record: CallRecord, config: CallsConfig, app: s
         line=record.line,
         language=(config.line(record.line) or config.lines[0]).language,
         caller=record.caller,
-        caller_name=None,
-        contact_id=match.contacts[0].id if len(match.contacts) == 1 else None,
+        contact_id=match.contact_id,
         now=record.started_at,
     )
     outcome, note = _outcome_of_unseen(record)

@@ -36,7 +36,7 @@ async def file_messages(services: Services) -> None:
         if row.outcome is Outcome.LOST and row.app != services.app:
             continue  # whoever has that application sees first whether the call goes on
         if await _file(services, left) and row.outcome is Outcome.LOST:
-            await services.database.run(operations.message_of_lost_call, row.id)
+            await services.database.run(operations.correct_outcome, row.id, (Outcome.LOST,), Outcome.VOICEMAIL)
 
 
 async def tidy_recordings(services: Services) -> None:

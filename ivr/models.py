@@ -4,10 +4,10 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from tickets.database import Base, UTCDateTime, enum_column
+from tickets.database import Base, UTCDateTime, enum_column, index_of_some
 
 
 class Phase(enum.StrEnum):
@@ -130,13 +130,8 @@ class Call(Base):
     __table_args__ = (
         Index("ix_call_phase_queued", "phase", "queued_at"),
         Index("ix_call_caller_started", "caller", "started_at"),
-        Index("ix_call_open", "app", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),
-        Index(
-            "ix_call_without_outcome",
-            "ended_at",
-            sqlite_where=text("outcome IS NULL AND ended_at IS NOT NULL"),
-            postgresql_where=text("outcome IS NULL AND ended_at IS NOT NULL"),
-        ),
+        index_of_some("ix_call_open", "ended_at IS NULL", "app"),
+        index_of_some("ix_call_without_outcome", "outcome IS NULL AND ended_at IS NOT NULL", "ended_at"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -185,14 +180,7 @@ class CallRecord(Base):
     """One call from the telephone network as Asterisk's own records tell it (see `ivr.ledger`)."""
 
     __tablename__ = "call_record"
-    __table_args__ = (
-        Index(
-            "ix_call_record_unsettled",
-            "started_at",
-            sqlite_where=text("settled_at IS NULL"),
-            postgresql_where=text("settled_at IS NULL"),
-        ),
-    )
+    __table_args__ = (index_of_some("ix_call_record_unsettled", "settled_at IS NULL", "started_at"),)
 
     channel_id: Mapped[str] = mapped_column(String(150), primary_key=True)
     """Asterisk's unique id of the caller's channel, by which the call's own row is found."""

@@ -13,7 +13,8 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from ivr.leases import BEAT_SECONDS
-from ivr.models import Call, NodeBeat
+from ivr.models import NodeBeat
+from ivr.queries import apps_of_open_calls
 from ivr.settings import node_of
 from tickets.database import Database
 
@@ -61,5 +62,5 @@ def _raise(session: Session, known: Collection[str], reached: Collection[str]) -
     for node in set(reached) - beats.keys():
         beats[node] = 1
         session.execute(insert(NodeBeat).values(node=node, beats=1))
-    carrying = {node_of(app) for app in session.scalars(select(Call.app).where(Call.ended_at.is_(None)).distinct())}
+    carrying = {node_of(app) for app in apps_of_open_calls(session)}
     return {node: beats.get(node, 0) for node in {*known, *carrying}}

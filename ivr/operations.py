@@ -18,6 +18,7 @@ from ivr.assignment import FreeAgent, WaitingCall, assign
 from ivr.config import Queue
 from ivr.errors import AgentRefused, PresenceRefused
 from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
+from ivr.queries import apps_of_open_calls
 from ivr.settings import node_of
 from tickets.database import UTCDateTime, announce, execute
 from tickets.texts import clean_line
@@ -51,8 +52,8 @@ def begin_call(
     line: str,
     language: str,
     caller: str | None,
-    caller_name: str | None,
-    contact_id: int | None,
+    caller_name: str | None = None,
+    contact_id: int | None = None,
     now: datetime,
 ) -> None:
     """Write the row of a call that has just reached the line. `caller` is E.164 where it could be read."""
@@ -232,12 +233,17 @@ _CLAIM = (
 _OFFER = insert(Offer)
 
 
+def new_offer_id() -> str:
+    """The id of an offer, and of the channel that rings for it."""
+    return f"centralino-{uuid.uuid4().hex[:20]}"
+
+
 def _claim(session: Session, agent_id: int, call_id: str, app: str, *, now: datetime) -> Offer | None:
     claimed = execute(session, _CLAIM, {"of_agent": agent_id, "for_call": call_id, "now": now}).one_or_none()
     if claimed is None:
         return None
     offer = {
-        "id": f"centralino-{uuid.uuid4().hex[:20]}",
+        "id": new_offer_id(),
         "call_id": call_id,
         "agent_id": agent_id,
         "endpoint": _dialled(claimed.endpoint, claimed.phone_node, at=node_of(app)),
@@ -378,14 +384,15 @@ def end_call(
     return True
 
 
-def left_no_message(session: Session, call_id: str) -> None:
-    """What the dialplan recorded of a call holds nothing: the caller has hung up without a word."""
+def correct_outcome(session: Session, call_id: str, wrong: Collection[Outcome], right: Outcome) -> None:
+    """How a call ended turns out to be otherwise than it was written; another outcome stays."""
     session.execute(
         update(Call)
-        .where(Call.id == call_id, Call.outcome == Outcome.FALLBACK)
-        .values(outcome=Outcome.ABANDONED_FALLBACK)
+        .where(Call.id == call_id, Call.outcome.in_(wrong))
+        .values(outcome=right)
         .execution_options(synchronize_session=False)
     )
+    announce(session, "call", call_id)
 
 
 def take_back(session: Session, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
@@ -422,7 +429,7 @@ def lose_node(session: Session, node: str, queues: Mapping[str, Queue], *, note:
     The agents who talked in them are let go, those whose phones are registered there cannot be rung until it is back
     or the phones are found elsewhere. Returns the ids of the calls.
     """
-    apps = session.scalars(select(Call.app).where(Call.ended_at.is_(None)).distinct()).all()
+    apps = apps_of_open_calls(session)
     lost = session.execute(
         select(Call.id, Call.queue)
         .where(Call.app.in_([app for app in apps if node_of(app) == node]), Call.ended_at.is_(None))
@@ -455,17 +462,6 @@ def reopen_call(session: Session, call_id: str, phase: Phase, *, now: datetime) 
             _set_presence(session, agent, Presence.TALKING, now=now)
     announce(session, "call", call_id)
     return True
-
-
-def message_of_lost_call(session: Session, call_id: str) -> None:
-    """A message was found of a call that counted as lost: it ended as one with a message."""
-    session.execute(
-        update(Call)
-        .where(Call.id == call_id, Call.outcome == Outcome.LOST)
-        .values(outcome=Outcome.VOICEMAIL)
-        .execution_options(synchronize_session=False)
-    )
-    announce(session, "call", call_id)
 
 
 def save_draft(session: Session, call_id: str, draft: dict[str, Any]) -> None:

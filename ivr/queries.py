@@ -42,6 +42,11 @@ def open_calls(session: Session, app: str) -> Sequence[Call]:
     return session.scalars(open_ones).all()
 
 
+def apps_of_open_calls(session: Session) -> set[str]:
+    """The applications that have calls without an outcome."""
+    return set(session.scalars(select(Call.app).where(Call.ended_at.is_(None)).distinct()))
+
+
 _STANDS = or_(Call.ended_at.is_(None), Call.outcome == Outcome.LOST)
 """The condition for a call whose channels and bridges are somebody's: one that counts as lost may have gone on."""
 

@@ -251,8 +251,6 @@ def _begin(session: Session, call_id: str, *, now: datetime) -> None:
         line=QUEUE,
         language="it",
         caller=None,
-        caller_name=None,
-        contact_id=None,
         now=now,
     )
 

@@ -71,7 +71,6 @@ class Switchboard:
             room=room,
             transcripts=transcripts,
             notices=notices,
-            alarms=alarms,
             now=now,
         )
         self._decision_due = asyncio.Event()
@@ -98,7 +97,7 @@ class Switchboard:
 
     def _why_full(self) -> str | None:
         """Why this worker should take no more calls now; None when it may."""
-        if sum(len(application.calls) for application in self.applications.all) >= self.asterisk.max_calls:
+        if self.applications.calls_in_hand >= self.asterisk.max_calls:
             return "as many calls as asterisk.max_calls allows"
         return self._watchdog.why_behind()
 

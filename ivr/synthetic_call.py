@@ -20,7 +20,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ivr import phrases
+from ivr import phrases, queries
 from ivr.ari import (
     Ari,
     AriError,
@@ -35,6 +35,7 @@ from ivr.ari import (
 )
 from ivr.config import CallsConfig, Language
 from ivr.models import Agent, Call, Offer, OfferResult, Presence, SyntheticResult
+from ivr.operations import new_offer_id
 from ivr.prompts import Prompts
 from ivr.settings import Node
 from tickets.database import Database, OutcomeUnknown
@@ -159,7 +160,8 @@ class SyntheticCall:
         message = await self.database.read(_message, call_id)
         if message is not None:
             # it may be in the store before its row says so
-            await asyncio.to_thread(self.audio.erase, message.audio or f"{message.started_at:%Y/%m}/{call_id}.wav")
+            kept = self.audio.path_of(call_id, message.started_at).relative_to(self.audio.folder)
+            await asyncio.to_thread(self.audio.erase, message.audio or str(kept))
         await asyncio.to_thread(remove_takes, self.node.recordings, call_id)
         await self.database.run(_remove, call_id)
 
@@ -268,7 +270,7 @@ class _Run:
 
     async def _seen(self) -> str:
         """What the call's row says, for a person who looks for the fault."""
-        row = await self.parts.database.read(_call, self.call_id)
+        row = await self.parts.database.read(queries.call, self.call_id)
         if row is None:
             return "no worker has taken it"
         return f"outcome: {row.outcome or 'none yet'}{f', {row.outcome_note}' if row.outcome_note else ''}"
@@ -286,7 +288,7 @@ class _Run:
         except ServerFault as error:
             raise StepFailed(f"Asterisk cannot call {self.line.number} in centralino-inbound: {error}") from error
         await self._until(self.answered, "nobody picks up")
-        if await self.parts.database.read(_call, self.call_id) is None:
+        if await self.parts.database.read(queries.call, self.call_id) is None:
             raise StepFailed("the dialplan picked up by itself: no worker has taken the call")
         # from here on Asterisk tells when sound comes from the line
         await ari.channels.set_variable(self.near, "TALK_DETECT(set)", "")
@@ -366,7 +368,7 @@ class _Run:
     async def _clear(self) -> None:
         """Remove all of it once the call is over: whoever serves it must not find its rows gone."""
         async with asyncio.timeout(self.parts.patience["removal"]):
-            while (row := await self.parts.database.read(_call, self.call_id)) and row.ended_at is None:  # noqa: ASYNC110
+            while (row := await self.parts.database.read(queries.call, self.call_id)) and row.ended_at is None:  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_SECONDS)
         await self.parts.remove(self.call_id)
 
@@ -375,8 +377,7 @@ def offer_to_watcher(session: Session, call_id: str, *, now: datetime) -> int | 
     """Make the call one that the watcher's page may show; returns whose page that is, None when nobody watches."""
     watcher = session.scalar(select(Agent.id).where(Agent.username == WATCHER, Agent.desk_connected.is_(True)))
     if watcher is not None:
-        offer_id = f"centralino-{uuid.uuid4().hex[:20]}"
-        session.add(Offer(id=offer_id, call_id=call_id, agent_id=watcher, endpoint="", offered_at=now))
+        session.add(Offer(id=new_offer_id(), call_id=call_id, agent_id=watcher, endpoint="", offered_at=now))
     return watcher
 
 
@@ -410,10 +411,6 @@ def _watcher(session: Session, *, now: datetime) -> int:
 
 def _has_page(session: Session, agent_id: int) -> bool:
     return session.get_one(Agent, agent_id).desk_connected
-
-
-def _call(session: Session, call_id: str) -> Call | None:
-    return session.get(Call, call_id)
 
 
 def _message(session: Session, call_id: str) -> Message | None:

@@ -1,7 +1,7 @@
 """Signs of life of tasks that must never stand still."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
 class Pulse:
@@ -24,3 +24,8 @@ class Pulse:
     def alive(self) -> bool:
         """Whether the last beat is recent enough."""
         return self._clock() - self.last <= self.longest
+
+
+def standing_still(pulses: Mapping[str, Pulse]) -> list[str]:
+    """The names of the tasks that have given no sign of life for too long."""
+    return [name for name, pulse in pulses.items() if not pulse.alive]

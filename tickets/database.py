@@ -30,6 +30,7 @@ from sqlalchemy import (
     Engine,
     Enum,
     Executable,
+    Index,
     MetaData,
     event,
     func,
@@ -93,6 +94,11 @@ def enum_column(kind: type[E]) -> Enum:
     return Enum(
         kind, native_enum=False, create_constraint=False, length=32, values_callable=lambda k: [m.value for m in k]
     )
+
+
+def index_of_some(name: str, which: str, *columns: str, unique: bool = False) -> Index:
+    """An index of the rows for which an SQL condition holds: small, however many rows there are."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(which), postgresql_where=text(which))
 
 
 Listener = Callable[[frozenset[Change]], None]
@@ -233,7 +239,7 @@ class Database:
             result = operation(session)
             changes = frozenset(session.info.get("changes", ()))
             number = None if self._hints is None else self._hints.send(session, changes)
-            timeline = session.connection().info.get("timeline")
+            timeline = None if number is None else session.connection().info.get("timeline")
             try:
                 session.commit()
             except DBAPIError as error:

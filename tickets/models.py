@@ -4,10 +4,10 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from tickets.database import Base, UTCDateTime, enum_column
+from tickets.database import Base, UTCDateTime, enum_column, index_of_some
 
 
 class Channel(enum.StrEnum):
@@ -175,16 +175,7 @@ class Alarm(Base):
     """Something that people have to look after, from when it was seen to when it was over (see `tickets.alarms`)."""
 
     __tablename__ = "alarm"
-    __table_args__ = (
-        Index(
-            "ix_alarm_open",
-            "kind",
-            "subject",
-            unique=True,
-            sqlite_where=text("ended_at IS NULL"),
-            postgresql_where=text("ended_at IS NULL"),
-        ),
-    )
+    __table_args__ = (index_of_some("ix_alarm_open", "ended_at IS NULL", "kind", "subject", unique=True),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(40))

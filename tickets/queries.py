@@ -43,6 +43,11 @@ class CallerMatch:
     reason: str = "not_in_directory"
     number: str | None = None
 
+    @property
+    def contact_id(self) -> int | None:
+        """The contact, where there is only one who it may be."""
+        return self.contacts[0].id if len(self.contacts) == 1 else None
+
 
 # Made once, since it runs for every call. Far more people than these cannot be shown; exact numbers come first.
 _PHONES = (

@@ -4,10 +4,10 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from tickets.database import Base, UTCDateTime, enum_column
+from tickets.database import Base, UTCDateTime, enum_column, index_of_some
 from tickets.models import Request
 
 
@@ -35,18 +35,14 @@ class TranscriptState(enum.StrEnum):
     """Given up after several attempts; the audio is there."""
 
 
-def _index_of_some(name: str, which: str, *columns: str) -> Index:
-    return Index(name, *columns, sqlite_where=text(which), postgresql_where=text(which))
-
-
 class Message(Base):
     """A voicemail message: the audio is the record, the transcript a help."""
 
     __tablename__ = "message"
     __table_args__ = (
         Index("ix_message_transcript_lease", "transcript_state", "lease_until"),
-        _index_of_some("ix_message_kept", "audio IS NOT NULL", "started_at"),
-        _index_of_some("ix_message_unheard", "heard_at IS NULL", "request_id", "started_at"),
+        index_of_some("ix_message_kept", "audio IS NOT NULL", "started_at"),
+        index_of_some("ix_message_unheard", "heard_at IS NULL", "request_id", "started_at"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)

@@ -248,8 +248,6 @@ def _waiting(session: Session, call_id: str, caller: str | None, choice: str | N
         line=LINE,
         language="it",
         caller=caller,
-        caller_name=None,
-        contact_id=None,
         now=now,
     )
     session.flush()

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from desk.context import DeskParts
 from desk.models import Account
 from desk.views import Health, Liveness, Readiness
+from schedules.pulse import standing_still
 
 DATABASE_SECONDS = 5.0
 """A database that takes longer for nothing at all is not in order."""
@@ -32,7 +33,7 @@ async def live(response: Response, desk: DeskParts) -> Liveness:
 
     That Asterisk or the database is away does not make it untrue: to start the service again would not bring them back.
     """
-    still = [name for name, pulse in desk.vital.items() if not pulse.alive]
+    still = standing_still(desk.vital)
     if still:
         response.status_code = 503
     return Liveness(alive=not still, standing_still=still)

@@ -14,7 +14,6 @@ from ivr.flow.leg import Leg
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 from ivr.prompts import Prompts
 from schedules.hours import Calendar
-from tickets.alarms import Alarms
 from tickets.database import Database
 from tickets.models import SYNTHETIC
 from tickets.notices import Notices
@@ -59,7 +58,6 @@ class Services:
     """Asterisk's recording folder (a pathlib.Path), as this service sees it."""
     transcripts: Transcripts | None
     notices: Notices
-    alarms: Alarms
     now: Callable[[], datetime]
     legs: dict[str, Leg] = field(default_factory=dict)
     """Every channel in our hands by its id: events find their leg here."""

@@ -8,7 +8,7 @@ an event can never be too early.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,10 +194,7 @@ class Leg:
 
         The file is `<name>.wav` in Asterisk's recording folder. Raises AriRefused when Asterisk cannot record.
         """
-        future: asyncio.Future[RecordingFinished | None] = asyncio.get_running_loop().create_future()
-        self._recordings[name] = future
-        self.silent_since = None
-        try:
+        with self._hearing_of(name) as future:
             try:
                 await self._act(
                     self.ari.channels.record(
@@ -213,21 +210,24 @@ class Leg:
             except Hangup:
                 return Recorded(hung_up=True, seconds=0.0)
             return await self._recorded(future)
-        finally:
-            del self._recordings[name]
-            self.left_alone()
 
     async def recording_under_way(self, name: str) -> Recorded | None:
         """Wait for a recording that was begun before we took over this channel; None when none is under way."""
-        future: asyncio.Future[RecordingFinished | None] = asyncio.get_running_loop().create_future()
-        self._recordings[name] = future
-        self.silent_since = None
-        try:
+        with self._hearing_of(name) as future:
             try:
                 await self.ari.recordings.get_live(name)
             except NotFound:
                 return None
             return await self._recorded(future)
+
+    @contextlib.contextmanager
+    def _hearing_of(self, name: str) -> Iterator["asyncio.Future[RecordingFinished | None]"]:
+        """A future that has the end of a recording; meanwhile the caller speaks, and sits in no silence."""
+        future: asyncio.Future[RecordingFinished | None] = asyncio.get_running_loop().create_future()
+        self._recordings[name] = future
+        self.silent_since = None
+        try:
+            yield future
         finally:
             del self._recordings[name]
             self.left_alone()

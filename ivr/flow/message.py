@@ -1,12 +1,11 @@
 """Taking a message: words, beep, recording, review, ticket number. A hangup keeps what was said."""
 
 import asyncio
-import contextlib
 import uuid
 from pathlib import Path
 
 import structlog
-from sqlalchemy import case, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -59,8 +58,7 @@ async def record_and_file(call: ActiveCall, message_id: str, *, take: int) -> Ou
     try:
         callback = await _record_and_review(call, message_id, take)
     except Hangup:
-        with contextlib.suppress(NotFiledYet):
-            await _file(call, message_id, None)
+        await file_left(call, message_id)
         raise
     except _DiskFull:
         words = ("message-cut",)
@@ -77,8 +75,7 @@ async def go_on_recording(call: ActiveCall, message_id: str, take: int) -> Outco
     """Take over a recording that went on while no service was there."""
     recorded = await call.leg.recording_under_way(f"{message_id}-{take}")
     if recorded is not None and recorded.hung_up:
-        with contextlib.suppress(NotFiledYet):
-            await _file(call, message_id, None)
+        await file_left(call, message_id)
         raise Hangup(call.leg.id, 0)
     outcome = await _file_and_tell(call, message_id, None, "message-kept")
     if outcome is None:
@@ -151,7 +148,7 @@ async def _record_and_review(call: ActiveCall, message_id: str, take: int) -> st
         if recorded.hung_up:
             raise Hangup(call.leg.id, 0)
         # by our own measure: Asterisk counts whole seconds, and gives silence one of them
-        speech, full = await asyncio.to_thread(_look_at, path, services.room)
+        speech, full = await asyncio.to_thread(_look_at, path)
         if full:
             raise _DiskFull
         silent = speech < messages.LEAST_SPEECH_SECONDS
@@ -276,9 +273,9 @@ def _keep_best_take(services: Services, message: Message) -> tuple[int, KeptAudi
     return best, kept
 
 
-def _look_at(path: Path, room: Room) -> tuple[float, bool]:
+def _look_at(path: Path) -> tuple[float, bool]:
     """Seconds of speech in a recording, and whether the disk is full."""
-    return _speech(path), room.full(path.parent)
+    return _speech(path), Room.full(path.parent)
 
 
 def _speech(path: Path) -> float:
@@ -314,7 +311,7 @@ async def _tell_ticket(call: ActiveCall, request: Request) -> None:
 
 
 async def file_left(call: ActiveCall, message_id: str) -> bool:
-    """File what a caller recorded who hung up while no service was there; False when nothing usable was left."""
+    """File what a caller recorded who has hung up; False when nothing usable was left."""
     try:
         return await _file(call, message_id, None) is not None
     except NotFiledYet:
@@ -334,7 +331,6 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
     message_id = id_of_fallback(recording.unique_id)
     caller = parse_phone_number(recording.caller).best()
     match = await database.read(identify_caller, caller)
-    contact = match.contacts[0] if len(match.contacts) == 1 else None
     stored = await database.run(
         _begin_fallback,
         recording,
@@ -342,7 +338,7 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
         message_id=message_id,
         line=line,
         caller=caller,
-        contact_id=contact.id if contact else None,
+        contact_id=match.contact_id,
     )
     kept = await asyncio.to_thread(services.audio.keep, recording.path, message_id, recording.recorded_at)
     if await _file_kept(services, stored, kept, take=1) is None:
@@ -392,14 +388,13 @@ def _begin_fallback(
             line=line.number,
             language=line.language,
             caller=caller,
-            caller_name=None,
             contact_id=contact_id,
             now=at,
         )
         operations.end_call(session, call_id, Outcome.FALLBACK, note="recorded by the dialplan", now=at)
+    session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id))
     # the service could not store, perhaps, that it had handed the call on
-    outcome = case((Call.outcome.in_(ABANDONED), Outcome.FALLBACK), else_=Call.outcome)
-    session.execute(update(Call).where(Call.id == call_id).values(message_id=message_id, outcome=outcome))
+    operations.correct_outcome(session, call_id, ABANDONED, Outcome.FALLBACK)
     return stored
 
 
@@ -407,4 +402,4 @@ def _note_empty(session: Session, message_id: str) -> None:
     """Who said nothing after the dialplan's beep has left no message; what was lost is another matter."""
     stored = session.get_one(Message, message_id)
     if stored.state is MessageState.EMPTY and stored.call_id is not None:
-        operations.left_no_message(session, stored.call_id)
+        operations.correct_outcome(session, stored.call_id, (Outcome.FALLBACK,), Outcome.ABANDONED_FALLBACK)

@@ -89,11 +89,9 @@ async def sweep(services: Services, found: Found) -> None:
         if row is None or row.agent_channel_id != channel_id or way_on(row, found) is not go_on_talking:
             log.info("orphan channel hung up", channel=channel_id)
             await quietly(services.ari.channels.hangup(channel_id))
-    bridges = [bridge_id for bridge_id in found.bridges if bridge_id.startswith(OURS)]
-    standing = await database.read(queries.standing, [bridge_id.removeprefix(OURS) for bridge_id in bridges])
-    for bridge_id in bridges:
-        if bridge_id.removeprefix(OURS) not in standing:
-            await quietly(services.ari.bridges.destroy(bridge_id))
+    joined = {bridge_id.removeprefix(OURS) for bridge_id in found.bridges if bridge_id.startswith(OURS)}
+    for call_id in joined - await database.read(queries.standing, joined):
+        await quietly(services.ari.bridges.destroy(bridge_of(call_id)))
 
 
 async def close_offers(call: ActiveCall) -> None:

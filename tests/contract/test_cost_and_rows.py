@@ -63,8 +63,6 @@ def _begin(session: Session, call_id: str, caller: str = CALLER) -> None:
         line=LINE,
         language="it",
         caller=caller,
-        caller_name=None,
-        contact_id=None,
         now=NOW,
     )
     operations.bookmark(session, call_id, Phase.MENU)

@@ -314,8 +314,6 @@ def _left_message(session: Session, call_id: str, app: str) -> None:
         line=CLOSED,
         language="it",
         caller=ROSSI.phone,
-        caller_name=None,
-        contact_id=None,
         now=now,
     )
     messages.begin_message(

@@ -42,8 +42,6 @@ async def waiting(database: Database, call_id: str, queue: str, *, after: float 
             line="800",
             language="it",
             caller=None,
-            caller_name=None,
-            contact_id=None,
             now=at,
         )
         operations.join_queue(session, call_id, queue, priority=priority, choice=None, now=at)

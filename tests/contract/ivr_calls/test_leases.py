@@ -47,8 +47,6 @@ async def open_call(database: Database, app: str, call_id: str = "c1") -> None:
         line="800",
         language="it",
         caller=None,
-        caller_name=None,
-        contact_id=None,
         now=NOW,
     )
 

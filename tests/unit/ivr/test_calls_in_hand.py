@@ -39,7 +39,6 @@ def services() -> Services:
         recordings=nothing,
         transcripts=None,
         notices=nothing,
-        alarms=nothing,
         legs={},
         now=nothing,
     )
