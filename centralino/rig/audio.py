@@ -63,7 +63,9 @@ def similarity(spoken: Path, heard: Path) -> float:
     """Tell how surely `spoken` is in `heard`, wherever it starts: 1.0 identical, unrelated speech 0.1 to 0.4.
 
     The median, over the 1.5 s windows of `spoken` that hold speech, of the best normalised correlation in `heard`.
-    0.0 when `heard` is shorter than a window. Raises ValueError when `spoken` holds no window of speech.
+    Where the recording begins or ends inside a window, what is missing of it counts as not heard: phones record from
+    the first packet that arrives, and the very first of a call may be lost. 0.0 when `heard` is shorter than a window.
+    Raises ValueError when `spoken` holds no window of speech.
     """
     reference, recording = read_samples(spoken), read_samples(heard)
     windows = [reference[at : at + _WINDOW] for at in range(0, len(reference) - _WINDOW + 1, _WINDOW)]
@@ -72,6 +74,8 @@ def similarity(spoken: Path, heard: Path) -> float:
         raise ValueError(f"{spoken.name} holds no {_WINDOW / RATE} s of speech to look for")
     if len(recording) < _WINDOW:
         return 0.0
+    around = np.zeros(_WINDOW)
+    recording = np.concatenate([around, recording, around])
     return float(np.median([_best_correlation(window, recording) for window in windows]))
 
 
