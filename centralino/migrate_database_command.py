@@ -21,7 +21,7 @@ from psycopg import sql
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
-from sqlalchemy import JSON, URL, Connection, Enum, Select, String, Text, cast, event, func, make_url, select
+from sqlalchemy import JSON, URL, Connection, Enum, Select, String, Text, cast, delete, event, func, make_url, select
 from sqlalchemy import Table as DatabaseTable
 from sqlalchemy import text as sql_text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -34,6 +34,7 @@ from centralino.command import ConfigOption, read_settings, said_plainly
 from centralino.settings import DATABASES, DEFAULT_FILE
 from centralino.terminal import fail, terminal
 from tickets.database import Base, create_engine
+from tickets.models import AREAS, Area
 
 BATCH = 2000
 """Rows that are held in memory at once."""
@@ -111,9 +112,10 @@ def move(source: URL, target: URL, told: Told) -> dict[str, int]:
         tables = Base.metadata.sorted_tables
         _refuse_rows(new, tables)
         rows = {table.name: old.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
-        for table in tables:
-            _copy(old, new, table, partial(told, "copying", table.name, rows[table.name]))
-            _count_on(old, new, table)
+        with _own_rows_may_come_later(new, tables):
+            for table in tables:
+                _copy(old, new, table, partial(told, "copying", table.name, rows[table.name]))
+                _count_on(old, new, table)
         for table in tables:
             _compare(old, new, table, partial(told, "checking", table.name, rows[table.name]))
             # The server plans by what it knows of a table: without this it would know nothing for the first minute.
@@ -166,9 +168,27 @@ def _one_transaction(target: URL) -> Iterator[Connection]:
 def _refuse_rows(new: Connection, tables: Sequence[DatabaseTable]) -> None:
     names = ", ".join(_name(new, table) for table in tables)
     new.execute(sql_text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))  # nobody else writes until the end
+    new.execute(delete(Area).where(Area.key.in_(AREAS)))  # every new database has these
     filled = [table.name for table in tables if new.execute(select(table).limit(1)).first() is not None]
     if filled:
         raise NotMoved(f"the target is not empty: there are rows in {', '.join(filled)}. Make a new database for it")
+
+
+@contextlib.contextmanager
+def _own_rows_may_come_later(new: Connection, tables: Sequence[DatabaseTable]) -> Iterator[None]:
+    """Rows may refer to rows of their own table that are copied after them; all is checked at the end."""
+    own = [
+        (_name(new, table), str(key.name))
+        for table in tables
+        for key in table.foreign_key_constraints
+        if key.referred_table is table
+    ]
+    for name, key in own:
+        new.execute(sql_text(f"ALTER TABLE {name} ALTER CONSTRAINT {key} DEFERRABLE INITIALLY DEFERRED"))
+    yield
+    new.execute(sql_text("SET CONSTRAINTS ALL IMMEDIATE"))
+    for name, key in own:
+        new.execute(sql_text(f"ALTER TABLE {name} ALTER CONSTRAINT {key} NOT DEFERRABLE"))
 
 
 def _copy(old: Connection, new: Connection, table: DatabaseTable, done: Callable[[int], None]) -> None:

@@ -34,6 +34,7 @@ from tickets.database import Database
 from tickets.errors import (
     DuplicateEntry,
     InvalidInput,
+    MoveRefused,
     NotFound,
     RequestChanged,
     RequestClosed,
@@ -58,6 +59,7 @@ _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     DuplicateEntry: (409, "duplicate"),
     RequestClosed: (409, "request_closed"),
     RequestTaken: (409, "request_taken"),
+    MoveRefused: (409, "move_refused"),
     RequestChanged: (409, "conflict"),
     StaleDataError: (409, "conflict"),
     PresenceRefused: (409, "presence_refused"),

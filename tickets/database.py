@@ -42,7 +42,14 @@ from sqlalchemy import create_engine as sqlalchemy_engine
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_fixed,
+    wait_random_exponential,
+)
 
 from tickets.changes import Change, Hints
 
@@ -419,8 +426,19 @@ def _make_private(_dialect: Dialect, _record: Any, arguments: list[Any], options
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=2000"):
+    # SQLite does not wait where others open a new file at the same moment.
+    patience = Retrying(
+        retry=retry_if_exception(_is_locked), stop=stop_after_delay(5), wait=wait_fixed(0.02), reraise=True
+    )
+    for attempt in patience:
+        with attempt:
+            connection.execute("PRAGMA journal_mode=WAL")
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=2000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def _begin_sqlite(connection: Connection) -> None:

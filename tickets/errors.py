@@ -28,6 +28,17 @@ class RequestClosed(TicketsError):
     """A closed request is history: open a new one, or add a note."""
 
 
+class MoveRefused(TicketsError):
+    """A request may not go from the one status to the other.
+
+    `reason` is `no_such_move`, `not_by_this_role` or `too_late`; `words` say what can be done instead.
+    """
+
+    def __init__(self, before: str, after: str, reason: str, words: str) -> None:
+        super().__init__(f"a request that is {before} cannot become {after}: {words}")
+        self.before, self.after, self.reason, self.words = before, after, reason, words
+
+
 class RequestTaken(TicketsError):
     """Somebody else has the request in charge."""
 

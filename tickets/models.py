@@ -1,10 +1,10 @@
-"""The tables of work: companies, contacts, their phones, service requests with their history, and the outbox."""
+"""The tables of work: companies, contacts, support groups, service requests with their history, and the outbox."""
 
 import enum
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, Connection, Date, ForeignKey, Index, String, Table, Text, event, insert
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tickets.database import Base, UTCDateTime, enum_column, index_of_some
@@ -29,12 +29,15 @@ class Kind(enum.StrEnum):
 
 
 class Status(enum.StrEnum):
-    """Where a request stands. The full transition table comes with the life of a request."""
+    """Where a request stands; which status follows which is told in `tickets.lifecycle`."""
 
     NEW = "new"
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
     PENDING_USER = "pending_user"
+    """The user was asked for something; the clocks of the promises stand still."""
+    PENDING_THIRD_PARTY = "pending_third_party"
+    """Somebody else's turn: a supplier, or the level-0 desk of the user's company."""
     RESOLVED = "resolved"
     CLOSED = "closed"
     CANCELLED = "cancelled"
@@ -49,9 +52,18 @@ SYNTHETIC = "z"
 all others are hexadecimal; that of its request is below zero, so that it takes no ticket number. Lists and reports
 leave them out (`Call.id < SYNTHETIC`, `Message.id < SYNTHETIC`, `Request.id > 0`); all of it is removed at the end."""
 
-AREAS = ("application", "use", "training", "credentials", "change", "network")
-"""Keys of the areas a request may belong to: application fault, use of the software, training, credentials, change,
-network or workstation."""
+BUILT_IN_AREAS: tuple[tuple[str, str, str, bool], ...] = (
+    ("application", "Area applicativa", "Application", False),
+    ("use", "Utilizzo", "Use of the software", False),
+    ("training", "Formazione", "Training", False),
+    ("credentials", "Credenziali", "Credentials", False),
+    ("change", "Richieste di modifica", "Change requests", False),
+    ("network", "Rete o postazione di lavoro", "Network or workstation", True),
+)
+"""Key, name in Italian and in English, and whether it goes back to level 0."""
+
+AREAS = tuple(key for key, *_ in BUILT_IN_AREAS)
+"""Keys of the areas that every site has: menus on the phone use these. A site adds its own to the table `area`."""
 
 
 class DeliveryState(enum.StrEnum):
@@ -69,7 +81,33 @@ class Company(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
+    code: Mapped[str | None] = mapped_column(String(40), index=True, unique=True)
+    """The code by which other systems know it."""
+    level_0_email: Mapped[str | None] = mapped_column(String(254))
+    """Of its own desk, to which requests about networks and workstations go back."""
+    level_0_phone: Mapped[str | None] = mapped_column(String(64))
+    level_0_hours: Mapped[str | None] = mapped_column(String(200))
+    """When its own desk is staffed, in words for agents."""
     phones: Mapped[list["Phone"]] = relationship(back_populates="company", cascade="all, delete-orphan")
+
+
+class ContactRole(enum.StrEnum):
+    """What a contact is in the company."""
+
+    USER = "user"
+    LEVEL_0 = "level_0"
+    """Works at the company's own desk."""
+    REFERENT = "referent"
+    """Speaks for the company: authorises credentials."""
+
+
+class Credentials(enum.StrEnum):
+    """How far a contact is on the way to a log-in of the information system: a course, then the referent's word."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+    AUTHORISED = "authorised"
+    ACTIVE = "active"
 
 
 class Contact(Base):
@@ -81,10 +119,18 @@ class Contact(Base):
     name: Mapped[str] = mapped_column(String(200))
     user_code: Mapped[str | None] = mapped_column(String(64), unique=True)
     email: Mapped[str | None] = mapped_column(String(254))
+    """Where notices go."""
     language: Mapped[str] = mapped_column(String(5), default="it")
+    role: Mapped[ContactRole] = mapped_column(enum_column(ContactRole), default=ContactRole.USER, server_default="user")
+    credentials: Mapped[Credentials] = mapped_column(
+        enum_column(Credentials), default=Credentials.NONE, server_default="none"
+    )
+    trained_on: Mapped[date | None] = mapped_column(Date)
+    """The day of the course that credentials ask for."""
     company_id: Mapped[int | None] = mapped_column(ForeignKey("company.id"), index=True)
     company: Mapped[Company | None] = relationship(lazy="joined")
     phones: Mapped[list["Phone"]] = relationship(back_populates="contact", cascade="all, delete-orphan")
+    emails: Mapped[list["EmailAddress"]] = relationship(cascade="all, delete-orphan")
 
 
 class Phone(Base):
@@ -102,6 +148,57 @@ class Phone(Base):
     company: Mapped[Company | None] = relationship(back_populates="phones")
 
 
+class EmailAddress(Base):
+    """A mail address from which a contact's mail is recognised; the one that notices go to is among them."""
+
+    __tablename__ = "email_address"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    contact_id: Mapped[int] = mapped_column(ForeignKey("contact.id"), index=True)
+    address: Mapped[str] = mapped_column(String(254), index=True)
+    """In small letters. Several people may share one, such as a ward's."""
+
+
+class SupportGroup(Base):
+    """Specialists of level 2 or 3, reached from level 1 only."""
+
+    __tablename__ = "support_group"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+    level: Mapped[int] = mapped_column()
+    email: Mapped[str | None] = mapped_column(String(254))
+    """Where it is told of a request that comes to it."""
+    active: Mapped[bool] = mapped_column(default=True)
+
+
+class Area(Base):
+    """What a request may be about; a tree of two storeys."""
+
+    __tablename__ = "area"
+
+    key: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name_it: Mapped[str] = mapped_column(String(120))
+    name_en: Mapped[str] = mapped_column(String(120))
+    parent: Mapped[str | None] = mapped_column(ForeignKey("area.key"))
+    active: Mapped[bool] = mapped_column(default=True)
+    """Whether new requests may have it."""
+    back_to_level_0: Mapped[bool] = mapped_column(default=False)
+    """Whether it is the business of the company's own desk."""
+
+
+@event.listens_for(Area.__table__, "after_create")
+def _plant_areas(_table: Table, connection: Connection, **_options: Any) -> None:
+    """A new table of areas has the built-in ones; a migration does the same for sites."""
+    connection.execute(
+        insert(Area),
+        [
+            {"key": key, "name_it": italian, "name_en": english, "active": True, "back_to_level_0": back}
+            for key, italian, english, back in BUILT_IN_AREAS
+        ],
+    )
+
+
 class Request(Base):
     """A service request (richiesta di servizio, RdS). Its number, `ticket`, finds it in every phase."""
 
@@ -113,6 +210,8 @@ class Request(Base):
         Index("ix_request_phone_closed", "phone", "closed_at"),
         Index("ix_request_status_pickup", "status", "pickup_due_at"),
         Index("ix_request_holder_status", "holder", "status"),
+        index_of_some("ix_request_parent", "parent_id IS NOT NULL", "parent_id"),
+        index_of_some("ix_request_resolved", "status = 'resolved'", "closed_at"),
         # Without it SQLite gives the id of a deleted last row again, and with it the ticket number.
         {"sqlite_autoincrement": True},
     )
@@ -122,8 +221,16 @@ class Request(Base):
     """Digits with a check digit; None only inside the operation that opens the request."""
     kind: Mapped[Kind] = mapped_column(enum_column(Kind))
     area: Mapped[str] = mapped_column(String(40))
+    """A key of the table `area`."""
     channel: Mapped[Channel] = mapped_column(enum_column(Channel))
+    impact: Mapped[int] = mapped_column(default=2, server_default="2")
+    """How many it hits: 1 many, 2 some, 3 one."""
+    urgency: Mapped[int] = mapped_column(default=2, server_default="2")
+    """How long it can wait: 1 not at all, 2 not long, 3 it can wait."""
     level: Mapped[int] = mapped_column(default=1)
+    """Who has it: 0 the company's own desk, 1 this desk, 2 and 3 a group of specialists."""
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("support_group.id"))
+    """The group of level 2 or 3."""
     status: Mapped[Status] = mapped_column(enum_column(Status))
     subject: Mapped[str] = mapped_column(String(200))
     description: Mapped[str] = mapped_column(Text, default="")
@@ -144,11 +251,27 @@ class Request(Base):
     picked_up_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     holder: Mapped[str | None] = mapped_column(String(64))
     """User name of the agent who has it in charge."""
+    held_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """Since when this agent, or this level or group without one, has it."""
     closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When it was solved or cancelled; None while it is open."""
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"))
+    """The fault that hits many, of which this request tells: it is closed with it."""
+    merged_into_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"))
+    """The request that tells the same, in which this one goes on."""
+    follow_up_of_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"))
+    """The request, closed for too long to be reopened, that this one follows."""
     version: Mapped[int] = mapped_column(default=1)
     contact: Mapped[Contact | None] = relationship(lazy="joined")
     company: Mapped[Company | None] = relationship(lazy="joined")
+    group: Mapped[SupportGroup | None] = relationship(lazy="joined")
     events: Mapped[list["RequestEvent"]] = relationship(back_populates="request", order_by="RequestEvent.id")
+    attachments: Mapped[list["Attachment"]] = relationship(order_by="Attachment.id")
+
+    @property
+    def priority(self) -> int:
+        """1 (highest) to 5, of impact and urgency as ITIL has it."""
+        return self.impact + self.urgency - 1
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy's own form
 
@@ -164,11 +287,32 @@ class RequestEvent(Base):
     actor: Mapped[str] = mapped_column(String(64))
     """User name of an agent, or `system`."""
     kind: Mapped[str] = mapped_column(String(32))
-    """opened, picked_up, note, edited, closed, notice_sent, notice_failed, promise_missed, transcribed ..."""
+    """opened, picked_up, note, edited, closed, notice_sent, promise_missed ...; see `tickets.operations.MOVED`."""
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     version: Mapped[int] = mapped_column(default=1)
     """The request's version that this change made: tells a late editor what changed since."""
     request: Mapped[Request] = relationship(back_populates="events")
+
+
+class Attachment(Base):
+    """A file that belongs to a request; its bytes are in the folder of attachments (see `tickets.attachments`)."""
+
+    __tablename__ = "attachment"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    request_id: Mapped[int] = mapped_column(ForeignKey("request.id"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    """As its sender named it, made harmless."""
+    media_type: Mapped[str] = mapped_column(String(100))
+    """Such as application/pdf; what is not known to be harmless is only ever offered for saving."""
+    size: Mapped[int] = mapped_column()
+    """Bytes."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(String(200), index=True, unique=True)
+    """Below the folder of attachments."""
+    added_by: Mapped[str] = mapped_column(String(64))
+    """User name of an agent, or `system`."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class Alarm(Base):

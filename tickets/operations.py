@@ -5,9 +5,10 @@ Operations run in one transaction (`Database.run`): state, history and notices a
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -23,12 +24,15 @@ from tickets.errors import (
     RequestClosed,
     RequestTaken,
 )
+from tickets.lifecycle import REOPEN_WITHIN, Role, check_move, reopens
 from tickets.models import (
-    AREAS,
     CLOSED_STATUSES,
+    OPEN_STATUSES,
+    Area,
     Channel,
     Company,
     Contact,
+    EmailAddress,
     Kind,
     OutboxMail,
     Phone,
@@ -46,6 +50,28 @@ SYSTEM = "system"
 
 UNTAKEN = frozenset({Status.NEW, Status.QUEUED})
 """Requests that wait for somebody to take them in charge."""
+
+MOVED: Mapping[Status, str] = {
+    Status.QUEUED: "put_back",
+    Status.IN_PROGRESS: "picked_up",
+    Status.PENDING_USER: "asked",
+    Status.PENDING_THIRD_PARTY: "waiting",
+    Status.RESOLVED: "resolved",
+    Status.CLOSED: "closed",
+    Status.CANCELLED: "cancelled",
+}
+"""The kind of the event that tells of a move there; one that comes from a pending status is `resumed`, from a finished
+one `reopened`, and what was new is `queued`. Others are opened, note, edited, reply, called, escalated, handed_back,
+referred, recalled, linked, merged, attached, notice_sent, notice_failed and promise_missed."""
+
+_PENDING = frozenset({Status.PENDING_USER, Status.PENDING_THIRD_PARTY})
+_NEEDS_TEXT = {
+    Status.PENDING_USER: ("question", "say what the user is asked: it is sent"),
+    Status.PENDING_THIRD_PARTY: ("text", "say for whom or what it waits"),
+    Status.RESOLVED: ("solution", "say how it was solved: the user reads it in the notice"),
+    Status.CLOSED: ("solution", "say how it was solved: the user reads it in the notice"),
+    Status.CANCELLED: ("text", "say why it is cancelled"),
+}
 
 SYNTHETIC_IDS = 89_000
 """Requests of synthetic calls have ids from -1 down, at random: so their tickets have six digits, and no one's are."""
@@ -84,6 +110,10 @@ class NewRequest:
     holder: str | None = None
     actor: str = SYSTEM
     level: int = 1
+    impact: int = 2
+    urgency: int = 2
+    follow_up_of_id: int | None = None
+    """The request, closed too long ago, that this one follows."""
     synthetic: bool = False
     """Of a synthetic call (`tickets.models.SYNTHETIC`)."""
 
@@ -103,9 +133,12 @@ def open_request(session: Session, new: NewRequest, notices: Notices, *, now: da
     request = Request(
         id=-1 - secrets.randbelow(SYNTHETIC_IDS) if new.synthetic else None,
         kind=_kind(new.kind),
-        area=_area(new.area),
+        area=_area(session, new.area),
         channel=new.channel,
         level=_level(new.level),
+        impact=_of_three("impact", new.impact),
+        urgency=_of_three("urgency", new.urgency),
+        follow_up_of_id=new.follow_up_of_id,
         status=Status.IN_PROGRESS if taken else Status.QUEUED,
         subject=_subject(new.subject),
         description=_description(new.description),
@@ -120,6 +153,7 @@ def open_request(session: Session, new: NewRequest, notices: Notices, *, now: da
         pickup_due_at=new.pickup_due_at,
         picked_up_at=now if taken else None,
         holder=agent if taken else _holder(new.holder),
+        held_since=now,
     )
     session.add(request)
     session.flush()
@@ -134,6 +168,37 @@ def open_request(session: Session, new: NewRequest, notices: Notices, *, now: da
     return request
 
 
+def move_request(
+    session: Session,
+    request_id: int,
+    to: Status,
+    notices: Notices,
+    *,
+    actor: str,
+    role: Role,
+    now: datetime,
+    text: str = "",
+    holder: str | None = None,
+    version: int | None = None,
+    reopen_within: timedelta = REOPEN_WITHIN,
+) -> Request:
+    """Move a request to another status, with its line in the history and the notice to the user.
+
+    `text` is what the move has to tell: the question to the user, for whom it waits, the solution, why it is cancelled.
+    A resolved request that is closed keeps its solution. `holder` is who has it in charge from now on where it becomes
+    in progress: who had it, or `actor` if that is an agent, where not given. Requests linked below this one are solved
+    and closed with it. Raises `MoveRefused`, `InvalidInput` where a text or a holder is missing, `NotFound`, and
+    `RequestChanged` when `version` is given and no longer holds.
+    """
+    request = load_request(session, request_id, version)
+    check_move(request.status, to, role, closed_at=request.closed_at, now=now, reopen_within=reopen_within)
+    told = _told(request, to, text)
+    below = _children(session, request) if to in (Status.RESOLVED, Status.CLOSED) else ()
+    for one in (request, *below):
+        _move(session, one, to, notices, actor=actor, role=role, told=told, holder=holder, now=now)
+    return request
+
+
 def take_in_charge(
     session: Session, request_id: int, *, actor: str, now: datetime, version: int | None = None
 ) -> Request:
@@ -142,7 +207,7 @@ def take_in_charge(
     Raises `RequestTaken` when somebody else was faster, `RequestClosed`, `NotFound`, and `RequestChanged` when
     `version` is given and no longer holds.
     """
-    request = _load(session, request_id, version)
+    request = load_request(session, request_id, version)
     _refuse_closed(request)
     if request.status not in UNTAKEN:
         if request.holder != actor:
@@ -150,6 +215,40 @@ def take_in_charge(
         return request
     _pick_up(session, request, actor, now)
     _finish(session, request)
+    return request
+
+
+def user_replied(
+    session: Session,
+    request_id: int,
+    notices: Notices,
+    text: str,
+    *,
+    now: datetime,
+    details: Mapping[str, Any] | None = None,
+    reopen_within: timedelta = REOPEN_WITHIN,
+) -> Request:
+    """Add what the user wrote to the request it answers.
+
+    One that waited for the user goes on where it stood: with the agent who has it, or in the queue. One that was solved
+    is reopened. One that was merged into another leads there. `details` (such as the channel, or what was attached) go
+    into the history with the text. Raises `RequestClosed` when it was solved too long ago, or cancelled: open a new one
+    with `follow_up_of_id`; `NotFound`.
+    """
+    request = load_request(session, request_id)
+    if request.merged_into_id is not None:
+        return user_replied(
+            session, request.merged_into_id, notices, text, now=now, details=details, reopen_within=reopen_within
+        )
+    late = request.closed_at is not None and now - request.closed_at > reopen_within
+    if request.status == Status.CANCELLED or (request.status in CLOSED_STATUSES and late):
+        raise RequestClosed(f"request {request.ticket} is closed for too long to go on: open a new one that follows it")
+    add_event(session, request, "reply", SYSTEM, {"text": _text("text", text), **(details or {})}, now)
+    if request.status == Status.PENDING_USER or request.status in CLOSED_STATUSES:
+        to = Status.IN_PROGRESS if request.holder is not None else Status.QUEUED
+        _move(session, request, to, notices, actor=SYSTEM, role=Role.USER, told="", holder=None, now=now)
+    else:
+        _finish(session, request)
     return request
 
 
@@ -169,11 +268,13 @@ def edit_request(
     """
     if unknown := changes.keys() - EDITABLE:
         raise InvalidInput(min(unknown), f"cannot be edited; what can is {', '.join(sorted(EDITABLE))}")
-    request = _load(session, request_id, version)
+    request = load_request(session, request_id, version)
     _refuse_closed(request)
     before = {field: getattr(request, field) for field in EDITABLE}
     for field, value in changes.items():
-        if field in _READERS:
+        if field == "area":
+            request.area = _area(session, value)
+        elif field in _READERS:
             setattr(request, field, _READERS[field](value))
     if "contact_id" in changes:
         request.contact = _find(session, Contact, changes["contact_id"])
@@ -186,6 +287,8 @@ def edit_request(
     if "company_id" in changes:
         request.company = _find(session, Company, changes["company_id"])
         request.company_id = changes["company_id"]
+    if request.holder != before["holder"]:
+        request.held_since = now
     edited = {
         field: [old, getattr(request, field)] for field, old in sorted(before.items()) if old != getattr(request, field)
     }
@@ -210,19 +313,80 @@ def close_request(
     One that nobody had in charge is taken in charge first; both are recorded. Raises `InvalidInput` without a solution,
     `RequestClosed`, `NotFound`, and `RequestChanged` when `version` is given and no longer holds.
     """
-    told = _text("solution", solution)
-    if not told:
-        raise InvalidInput("solution", "say how it was solved: the user reads it in the notice")
-    request = _load(session, request_id, version)
-    _refuse_closed(request)
-    if request.picked_up_at is None:
-        _pick_up(session, request, actor, now)
-    request.status = Status.CLOSED
-    request.solution = told
-    request.closed_at = now
-    add_event(session, request, "closed", actor, {"solution": told}, now)
-    _finish(session, request, notices.closed(request, now=now))
-    return request
+    _refuse_closed(load_request(session, request_id, version))
+    return move_request(
+        session, request_id, Status.CLOSED, notices, actor=actor, role=Role.AGENT, text=solution, now=now
+    )
+
+
+def close_resolved(session: Session, notices: Notices, *, now: datetime, reopen_within: timedelta, limit: int) -> int:
+    """Close what was resolved so long ago that its user will not come back to it; returns how many, at most `limit`."""
+    ids = session.scalars(
+        select(Request.id)
+        .where(Request.status == Status.RESOLVED, Request.closed_at < now - reopen_within)
+        .order_by(Request.closed_at)
+        .limit(limit)
+    ).all()
+    for id_ in ids:
+        move_request(session, id_, Status.CLOSED, notices, actor=SYSTEM, role=Role.SYSTEM, now=now)
+    return len(ids)
+
+
+def link_child(
+    session: Session, request_id: int, parent_id: int, *, actor: str, now: datetime, version: int | None = None
+) -> Request:
+    """Put a request below the one that tells of the fault behind it: it will be solved and closed with that one.
+
+    There is one storey only. Raises `InvalidInput` where that would not hold, `RequestClosed`, `NotFound`,
+    `RequestChanged`.
+    """
+    child, parent = _load_two(session, request_id, parent_id, version)
+    _refuse_closed(child)
+    _refuse_closed(parent)
+    if parent.parent_id is not None:
+        raise InvalidInput("parent", "is itself below another request: take that one")
+    if _children(session, child):
+        raise InvalidInput("parent", "this request has others below it: it cannot go below another one")
+    if child.parent_id == parent.id:
+        return child
+    child.parent_id = parent.id
+    add_event(session, child, "linked", actor, {"parent": parent.ticket}, now)
+    add_event(session, parent, "linked", actor, {"child": child.ticket}, now)
+    _finish(session, child)
+    return child
+
+
+def merge_into(
+    session: Session,
+    request_id: int,
+    into_id: int,
+    notices: Notices,
+    *,
+    actor: str,
+    now: datetime,
+    version: int | None = None,
+) -> Request:
+    """Close a request that tells the same as another one; what its user still writes goes to that one.
+
+    Both histories say so; requests below it go below the other one. Gives the request that goes on. Raises
+    `InvalidInput` for itself, `RequestClosed` where one of them is closed, `NotFound`, `RequestChanged`.
+    """
+    double, kept = _load_two(session, request_id, into_id, version)
+    _refuse_closed(double)
+    _refuse_closed(kept)
+    if kept.parent_id == double.id:
+        kept.parent_id = None
+    for child in _children(session, double):
+        if child.id != kept.id:
+            child.parent_id = kept.parent_id or kept.id
+    italian = double.language == "it"
+    told = f"{'Unita alla richiesta' if italian else 'Joined with request'} {kept.ticket}."
+    double.merged_into_id = kept.id
+    _move(session, double, Status.CLOSED, notices, actor=actor, role=Role.AGENT, told=told, holder=None, now=now)
+    add_event(session, double, "merged", actor, {"into": kept.ticket}, now)
+    add_event(session, kept, "merged", actor, {"from": double.ticket}, now)
+    _finish(session, kept)
+    return kept
 
 
 def add_note(session: Session, request_id: int, text: str, *, actor: str, now: datetime) -> Request:
@@ -230,7 +394,7 @@ def add_note(session: Session, request_id: int, text: str, *, actor: str, now: d
     note = _text("note", text)
     if not note:
         raise InvalidInput("note", "write something")
-    request = _load(session, request_id)
+    request = load_request(session, request_id)
     add_event(session, request, "note", actor, {"text": note}, now)
     _finish(session, request)
     return request
@@ -238,8 +402,8 @@ def add_note(session: Session, request_id: int, text: str, *, actor: str, now: d
 
 def mark_promise_missed(session: Session, request_id: int, *, now: datetime) -> Request:
     """Record once that a request still waits after its promised pickup; does nothing where that is not so."""
-    request = _load(session, request_id)
-    if request.status in UNTAKEN and _note_missed_promise(session, request, now):
+    request = load_request(session, request_id)
+    if request.status in UNTAKEN and request.picked_up_at is None and _note_missed_promise(session, request, now):
         _finish(session, request)
     return request
 
@@ -301,6 +465,8 @@ def add_contact(
         company=_find(session, Company, company_id),
         phones=[_phone(_number(raw)) for raw in phones],
     )
+    if contact.email is not None:
+        contact.emails = [EmailAddress(address=contact.email.lower())]
     numbers = [phone.e164 for phone in contact.phones]
     same = select(Contact.id).join(Contact.phones).where(Contact.name == contact.name, Phone.e164.in_(numbers))
     if session.scalar(same.limit(1)) is not None:
@@ -309,6 +475,24 @@ def add_contact(
     session.flush()
     announce(session, "contact", contact.id)
     return contact
+
+
+def contacts_with_email(session: Session, address: str) -> Sequence[Contact]:
+    """The contacts who have this mail address, in capital or small letters; several may share one."""
+    theirs = select(EmailAddress.contact_id).where(EmailAddress.address == address.lower())
+    return session.scalars(select(Contact).where(Contact.id.in_(theirs)).order_by(Contact.id)).all()
+
+
+def add_email(session: Session, contact_id: int, address: str) -> None:
+    """Give a contact one more address, from which mail is recognised. Raises `InvalidInput` and `NotFound`."""
+    contact, checked = _find(session, Contact, contact_id), _email(address)
+    if contact is None or checked is None:
+        raise InvalidInput("email", "is not a mail address such as anna.rossi@example.org")
+    if contact in contacts_with_email(session, checked):
+        return
+    session.add(EmailAddress(contact_id=contact_id, address=checked.lower()))
+    session.flush()
+    announce(session, "contact", contact_id)
 
 
 def assign_phone(session: Session, contact_id: int, raw: str) -> Phone:
@@ -332,8 +516,11 @@ def assign_phone(session: Session, contact_id: int, raw: str) -> Phone:
 # --- parts of the above ----------------------------------------------------------------------------------------------
 
 
-def _load(session: Session, request_id: int, version: int | None = None) -> Request:
-    """The request, locked until the transaction ends, so that the second of two people sees what the first did."""
+def load_request(session: Session, request_id: int, version: int | None = None) -> Request:
+    """The request, locked until the transaction ends, so that the second of two people sees what the first did.
+
+    Raises `NotFound`, and `RequestChanged` when `version` is given and no longer holds.
+    """
     request = session.scalar(
         select(Request)
         .where(Request.id == request_id)
@@ -364,12 +551,105 @@ def _find(session: Session, kind: type[Row], id: int | None) -> Row | None:  # n
     return row
 
 
+def _load_two(session: Session, first_id: int, second_id: int, version: int | None) -> tuple[Request, Request]:
+    """Two requests, locked in the order of their ids, so that two people at once do not lock each other out."""
+    if first_id == second_id:
+        raise InvalidInput("request", "is the same one: name another")
+    for id_ in sorted((first_id, second_id)):
+        load_request(session, id_, version if id_ == first_id else None)
+    return session.get_one(Request, first_id), session.get_one(Request, second_id)
+
+
+def _children(session: Session, request: Request) -> Sequence[Request]:
+    """The open requests below this one, locked."""
+    return session.scalars(
+        select(Request)
+        .where(Request.parent_id == request.id, Request.status.in_(OPEN_STATUSES))
+        .order_by(Request.id)
+        .with_for_update(of=Request)
+    ).all()
+
+
+def needed_text(field: str, value: str, missing: str) -> str:
+    """A text that may not be empty. Raises `InvalidInput`, which says what is `missing`."""
+    text = _text(field, value)
+    if not text:
+        raise InvalidInput(field, missing)
+    return text
+
+
+def _told(request: Request, to: Status, text: str) -> str:
+    """The text that goes with a move, where it needs one."""
+    if to == Status.CLOSED and request.status == Status.RESOLVED and not text:
+        return ""
+    field, missing = _NEEDS_TEXT.get(to, ("text", ""))
+    return needed_text(field, text, missing) if missing else _text(field, text)
+
+
+def _move(
+    session: Session,
+    request: Request,
+    to: Status,
+    notices: Notices,
+    *,
+    actor: str,
+    role: Role,
+    told: str,
+    holder: str | None,
+    now: datetime,
+) -> None:
+    """Change the status, write the history, and the notice where the move has one."""
+    before = request.status
+    solved = to in (Status.RESOLVED, Status.CLOSED)
+    if solved and before not in CLOSED_STATUSES and request.picked_up_at is None:
+        _pick_up(session, request, holder or actor, now)
+    elif to == Status.IN_PROGRESS:
+        acting = actor if role in (Role.AGENT, Role.SUPERVISOR) else None
+        # who takes what waits has it; who only goes on leaves it with its holder
+        taker = _holder(holder) or (acting or request.holder if before in UNTAKEN else request.holder or acting)
+        if taker is None:
+            raise InvalidInput("holder", "say who has it in charge")
+        if request.picked_up_at is None:
+            _note_missed_promise(session, request, now)
+            request.picked_up_at = now
+        _hold(request, taker, now)
+    elif to == Status.QUEUED:
+        _hold(request, None, now)
+    request.status = to
+    if to in CLOSED_STATUSES:
+        request.closed_at = request.closed_at or now
+    else:
+        request.closed_at = request.merged_into_id = None
+    if solved and told:
+        request.solution = told
+    kind = MOVED[to]
+    if reopens(before, to):
+        kind = "reopened"
+    elif before in _PENDING and to not in CLOSED_STATUSES | _PENDING:
+        kind = "resumed"
+    elif before == Status.NEW and to == Status.QUEUED:
+        kind = "queued"
+    details: dict[str, Any] = {"from": before, "to": to}
+    if told:
+        details["solution" if solved else "text"] = told
+    add_event(session, request, kind, actor, details, now)
+    _finish(session, request, notices.moved(request, kind, told, now=now))
+
+
+def _hold(request: Request, holder: str | None, now: datetime) -> None:
+    """Say who has it in charge, and since when."""
+    if request.holder != holder or request.held_since is None:
+        request.held_since = now
+    request.holder = holder
+
+
 def _pick_up(session: Session, request: Request, actor: str, now: datetime) -> None:
-    _note_missed_promise(session, request, now)
-    request.status = Status.IN_PROGRESS
-    request.picked_up_at = now
-    request.holder = actor
-    add_event(session, request, "picked_up", actor, {}, now)
+    if request.picked_up_at is None:
+        _note_missed_promise(session, request, now)
+        request.picked_up_at = now
+    before, request.status = request.status, Status.IN_PROGRESS
+    _hold(request, actor, now)
+    add_event(session, request, "picked_up", actor, {"from": before, "to": Status.IN_PROGRESS}, now)
 
 
 def _note_missed_promise(session: Session, request: Request, now: datetime) -> bool:
@@ -437,10 +717,17 @@ def _kind(value: Any) -> Kind:
         raise InvalidInput("kind", f"is one of {', '.join(Kind)}") from error
 
 
-def _area(value: Any) -> str:
-    if value not in AREAS:
-        raise InvalidInput("area", f"is one of {', '.join(AREAS)}")
+def _area(session: Session, value: Any) -> str:
+    keys = session.scalars(select(Area.key).where(Area.active).order_by(Area.key)).all()
+    if value not in keys:
+        raise InvalidInput("area", f"is one of {', '.join(keys)}")
     return str(value)
+
+
+def _of_three(field: str, value: Any) -> int:
+    if value not in (1, 2, 3):
+        raise InvalidInput(field, "is 1 (high), 2 or 3 (low)")
+    return int(value)
 
 
 def _level(value: Any) -> int:
@@ -487,8 +774,8 @@ def _phone(number: PhoneNumber) -> Phone:
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "kind": _kind,
-    "area": _area,
-    "level": _level,
+    "impact": partial(_of_three, "impact"),
+    "urgency": partial(_of_three, "urgency"),
     "subject": _subject,
     "description": _description,
     "language": _language,
@@ -497,5 +784,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "holder": _holder,
 }
 
-EDITABLE = frozenset({*_READERS, "contact_id", "company_id"})
+EDITABLE = frozenset({*_READERS, "area", "contact_id", "company_id"})
 """The fields that `edit_request` changes."""

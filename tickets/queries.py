@@ -169,7 +169,9 @@ def overdue_pickups(session: Session, now: datetime, *, unmarked: bool = False) 
 
     `unmarked` leaves out those whose missed promise is in the history already (`operations.mark_promise_missed`).
     """
-    query = select(Request).where(Request.id > 0, Request.status.in_(UNTAKEN), Request.pickup_due_at < now)
+    query = select(Request).where(
+        Request.id > 0, Request.status.in_(UNTAKEN), Request.picked_up_at.is_(None), Request.pickup_due_at < now
+    )
     if unmarked:
         marked = exists().where(and_(RequestEvent.request_id == Request.id, RequestEvent.kind == PROMISE_MISSED))
         query = query.where(~marked)

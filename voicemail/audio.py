@@ -21,6 +21,7 @@ from pathlib import Path
 
 import structlog
 
+from tickets.files import make_folder, write_safely
 from voicemail.errors import UnusableAudio
 
 log = structlog.get_logger()
@@ -276,18 +277,7 @@ class AudioStore:
             # Another recording under the same id should not happen; if it does, neither is lost.
             digest = hashlib.sha256(earlier).hexdigest()[:8]
             target.rename(self._aside(f"{target.stem}.{digest}.wav"))
-        _make_folder(target.parent)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            # Personal data: for the service's own user only.
-            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        write_safely(target, content)
 
     def set_aside(self, source: Path, message_id: str) -> None:
         """Move a file that is no message's audio into `unusable/`, where it is deleted when its time is over."""
@@ -302,21 +292,5 @@ class AudioStore:
 
     def _aside(self, name: str) -> Path:
         folder = self.folder / "unusable"
-        _make_folder(folder)
+        make_folder(folder)
         return folder / name
-
-
-def _make_folder(folder: Path) -> None:
-    missing = [f for f in (folder, *folder.parents) if not f.exists()]
-    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    for made in missing:
-        _sync_folder(made.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without this a rename may be forgotten when the machine loses power.
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -28,7 +28,7 @@ from centralino.migrate import migrate
 from centralino.migrate_database_command import move
 from centralino.rig.postgres import PostgresServer
 from tickets.database import Base, Database, UTCDateTime, create_engine
-from tickets.models import Channel, Kind
+from tickets.models import Area, Channel, Kind
 from tickets.notices import Notices, NoticeSettings
 from tickets.operations import NewRequest, open_request
 
@@ -44,6 +44,7 @@ TIMES = (
     datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
 )
 ROWS = 5
+KNOWN_AREA = f"0 {HOSTILE}"[:40]
 GAP = 1000
 """Between the numbers of rows, so that the next number is not the count of rows."""
 
@@ -65,6 +66,8 @@ def value_for(column: sa.Column[Any], row: int) -> Any:
         return row * GAP + 7 if alone else (0, -1, 2**31 - 1, -(2**31))[row % 4]
     if isinstance(kind, sa.Float):
         return (0.1, -0.0, 1e300, 1 / 3)[row % 4]
+    if isinstance(kind, sa.Date):
+        return TIMES[row % len(TIMES)].date()
     assert isinstance(kind, sa.String), f"{column}: a kind of column that this test does not know yet"
     text = "" if row == 1 and not alone else HOSTILE * (2 if kind.length else 1000)
     return (f"{row} {text}" if alone else text)[: kind.length]
@@ -76,7 +79,9 @@ def filled_row(table: sa.Table, row: int, known: dict[str, list[dict[str, Any]]]
     for column in table.columns:
         values[column.name] = value_for(column, row)
         for key in column.foreign_keys:
-            if values[column.name] is not None:
+            if key.column.table is table:  # the next row, which is copied later
+                values[column.name] = value_for(key.column, row + 1) if row + 1 < ROWS else None
+            elif values[column.name] is not None:
                 values[column.name] = known[key.column.table.name][row][key.column.name]
     return values
 
@@ -86,6 +91,8 @@ def fill(url: str) -> dict[str, list[dict[str, Any]]]:
     known: dict[str, list[dict[str, Any]]] = {}
     engine = create_engine(url)
     with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        connection.execute(sa.delete(Area))
         for table in Base.metadata.sorted_tables:
             known[table.name] = [filled_row(table, row, known) for row in range(ROWS)]
             for row in known[table.name]:
@@ -175,7 +182,12 @@ async def test_the_service_goes_on_with_numbers_that_were_never_given(source: st
     move(make_url(source), make_url(target), nothing)
     database = Database(target)
     new = NewRequest(
-        kind=Kind.PROBLEM, area="application", channel=Channel.PHONE, subject="Stampa", received_at=NOW, email="a@b.it"
+        kind=Kind.PROBLEM,
+        area=KNOWN_AREA,
+        channel=Channel.PHONE,
+        subject="Stampa",
+        received_at=NOW,
+        email="a@b.it",
     )
     notices = Notices(NoticeSettings(desk_name="Help Desk", sender="helpdesk@desk.example"))
     opened = await database.run(open_request, new, notices, now=NOW)
@@ -240,7 +252,7 @@ def test_a_difference_is_found_by_the_check(source: str, target: str) -> None:
         connection.execute("CREATE TRIGGER spoil BEFORE INSERT ON call FOR EACH ROW EXECUTE FUNCTION spoil()")
     with pytest.raises(Exception, match=r"table call, id .*column priority: the server has stored something else"):
         move(make_url(source), make_url(target), nothing)
-    assert not any(rows_of(target).values())
+    assert [name for name, rows in rows_of(target).items() if rows] == ["area"]  # which every new database has
 
 
 def test_a_file_in_use_is_not_moved_and_cannot_be_used_while_it_is(
@@ -296,7 +308,7 @@ def test_who_stops_it_leaves_nothing(source: str, target: str) -> None:
             running.send_signal(signal.SIGINT)
             output, _ = running.communicate(timeout=30)
     assert (running.returncode, "nothing was moved" in output) == (130, True), output
-    assert not any(rows_of(target).values())
+    assert [name for name, rows in rows_of(target).items() if rows] == ["area"]  # which every new database has
 
 
 def _environment(source: str) -> dict[str, str]:

@@ -178,16 +178,19 @@ async def test_a_late_editor_is_told_what_changed_and_by_whom(database: Database
     loaded = request.version
     await database.run(operations.add_note, request.id, "chiamato", actor="dario", now=NOW)  # no conflict
     await database.run(operations.take_in_charge, request.id, actor="anna", now=NOW, version=loaded)
-    await database.run(operations.edit_request, request.id, {"area": "use", "level": 2}, actor="bruno", now=NOW)
+    await database.run(operations.edit_request, request.id, {"area": "use", "urgency": 1}, actor="bruno", now=NOW)
     for attempt in (
         database.run(operations.edit_request, request.id, {"area": "network"}, actor="c", now=NOW, version=loaded),
         database.run(operations.close_request, request.id, notices, solution="x", actor="c", now=NOW, version=loaded),
     ):
         with pytest.raises(
-            RequestChanged, match=r"anna: picked_up; bruno: edited area, level\): load it again"
+            RequestChanged, match=r"anna: picked_up; bruno: edited area, urgency\): load it again"
         ) as told:
             await attempt
-        assert [(edit.actor, edit.fields) for edit in told.value.edits] == [("anna", ()), ("bruno", ("area", "level"))]
+        assert [(edit.actor, edit.fields) for edit in told.value.edits] == [
+            ("anna", ()),
+            ("bruno", ("area", "urgency")),
+        ]
     now_loaded = (await detail(database, request.id)).request.version
     await database.run(operations.edit_request, request.id, {"area": "network"}, actor="c", now=NOW, version=now_loaded)
 
