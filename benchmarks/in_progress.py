@@ -20,7 +20,7 @@ from benchmarks import callers
 from benchmarks.measure import CENTRALINO, NATIVE, TO_AGENTS, Round, Row, in_one, in_turn, route
 from benchmarks.site import AGENTS, QUEUE_TALKING, QUEUE_WAITING, TALKING, WAITING, Site, open_site
 from benchmarks.tables import ms, ratio
-from centralino.rig.world import Colleague
+from centralino.rig.world import Colleague, World
 
 MOST = 1.2
 """Our aim: a call among many costs, and waits, at most this many times what one among few does."""
@@ -91,8 +91,10 @@ async def held(site: Site, way: Way, count: int) -> AsyncIterator[None]:
         # callers that wait hear words after eight seconds, once
         await asyncio.sleep(12 if way.name == "waiting" else 2)
         yield
-        if calling.done() or (there := await site.channels()) != count * way.channels:
-            raise RuntimeError(f"{there} channels are left of {count} {way.name} calls with {way.channels} each")
+        if (there := await site.channels()) != count * way.channels:
+            raise RuntimeError(
+                f"{there} channels are left of {count} {way.system} {way.name} calls with {way.channels} each"
+            )
         await site.world.asterisk.cli("channel request hangup all")
         await calling
     finally:
@@ -123,7 +125,7 @@ async def run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
     """Measure, show the table, and give the figures."""
     holders = [Colleague(f"holder{n}", f"Holder {n}", str(FIRST_EXTENSION + n), ("tenuta",)) for n in range(plan.many)]
     rounds: dict[tuple[Way, int], list[Round]] = {}
-    async with open_site(folder, [*AGENTS, *holders], calls=plan.many + 60) as site:
+    async with open_site(folder, [*AGENTS, *holders], calls=plan.many + 60, before=_let_them_be_silent) as site:
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("calling", total=plan.rounds * len(ways()) * 2)
             for number in range(plan.rounds):
@@ -134,6 +136,16 @@ async def run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
     rows = {key: in_one(found) for key, found in rounds.items()}
     console.print(_table(rows, plan))
     return {"in_progress": [{**asdict(way), "held": count, **asdict(row)} for (way, count), row in rows.items()]}
+
+
+async def _let_them_be_silent(world: World) -> None:
+    """Asterisk hangs up calls without sound after a minute; held ones here have none and last longer."""
+    conf = world.asterisk.folder / "etc/centralino-pjsip.conf"
+    told = conf.read_text()
+    if "rtp_timeout=60\n" not in told:
+        raise RuntimeError("the templates have changed: rtp_timeout=60 is not there")
+    conf.write_text(told.replace("rtp_timeout=60\n", "rtp_timeout=0\n"))
+    await world.asterisk.cli("module reload res_pjsip.so")
 
 
 def _table(rows: dict[tuple[Way, int], Row], plan: Plan) -> Table:
