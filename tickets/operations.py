@@ -619,7 +619,7 @@ def _move(
     if to in CLOSED_STATUSES:
         request.closed_at = request.closed_at or now
     else:
-        request.closed_at = None
+        request.closed_at = request.merged_into_id = None
     if solved and told:
         request.solution = told
     kind = MOVED[to]
