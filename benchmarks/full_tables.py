@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from benchmarks.measure import CENTRALINO, Round, in_one, in_turn, percentile, route
@@ -98,6 +99,8 @@ def _fill_directory(session: Session) -> None:
 
 
 def _fill_history(session: Session, rows: int) -> None:
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(text("SET LOCAL statement_timeout = 0"))  # a million rows take longer than calls may wait
     fill_history(session.connection(), rows)
 
 
