@@ -17,6 +17,8 @@ from centralino.rig.ports import PortRange
 SCENARIOS = Path(__file__).parent
 SOUND = "speech.alaw"
 """What callers of the scenario `message` say, in the folder of the callers."""
+HOLDS = 4.2
+"""So long (s) they stay from the answer on."""
 _numbers = itertools.count(1)
 
 
@@ -67,12 +69,15 @@ async def call(
     longest: float = 40.0,
     numbers: Sequence[str] | None = None,
     sound_port: int | None = None,
+    sound: str = SOUND,
+    holds: float = HOLDS,
 ) -> Called:
     """Call a number `count` times, `rate` a second, at most `together` at once; each call has a caller of its own.
 
     A call that lasts longer than `longest` (s) has failed; all are given up `patience` (s) after the first. `numbers`
     are the callers' (E.164), at least `count` of them; None: numbers that nobody has used. With a `sound_port` somebody
-    else hears and speaks for them there (`sound`); None: SIPp does.
+    else hears and speaks for them there (`benchmarks.sound`); None: SIPp does. Callers of `message` say the file
+    `sound` in the folder, and hang up `holds` (s) after the answer.
 
     Raises SippMissing, and RuntimeError when SIPp itself fails.
     """
@@ -84,9 +89,10 @@ async def call(
     work.mkdir(parents=True)
     callers = list(numbers or (f"+39080{run:03d}{index:04d}" for index in range(1, count + 1)))[:count]
     text = (SCENARIOS / f"{scenario}.xml").read_text()
+    text = text.replace(f'"{HOLDS * 1000:.0f}"', f'"{holds * 1000:.0f}"')
     (work / "scenario.xml").write_text(text if sound_port is None else _elsewhere(text, sound_port))
     (work / "callers.csv").write_text("SEQUENTIAL\n" + "".join(f"{caller};\n" for caller in callers))
-    (work / SOUND).symlink_to(folder / SOUND)
+    (work / SOUND).symlink_to(folder / sound)
     with contextlib.closing(PortRange(60)) as ports:
         process = await asyncio.create_subprocess_exec(
             *(program, "-sf", "scenario.xml", f"127.0.0.1:{sip_port}", "-s", number),

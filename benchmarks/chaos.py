@@ -2,6 +2,7 @@
 
 Killed are a worker (SIGKILL, and started anew), a recogniser, the desk that runs apart, a connection of the database
 (`pg_terminate_backend`), or a websocket of Asterisk's; or a worker is told to stop, as a deployment does it.
+`make chaos ARGS=outage` has all workers dead for ten minutes instead (`benchmarks.outage`).
 """
 
 import asyncio
@@ -14,8 +15,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,25 +24,21 @@ from typing import Annotated
 import psutil
 import typer
 from rich.table import Table
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from benchmarks import callers
-from benchmarks.agents import Agents
+from benchmarks import callers, outage
 from benchmarks.callers import SOUND, a_law
 from benchmarks.measure import percentile
-from benchmarks.site import AGENTS, DIRECT, MESSAGES, SPEECH, all_free, prepare, reachable, site_calls, staff
+from benchmarks.pool import DESK, TALK_SECONDS, WORKERS, ledger_complete, pool
+from benchmarks.site import DIRECT, MESSAGES, SPEECH, all_free, site_calls
+from benchmarks.tables import machine
 from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import ServiceProcess, World
 from centralino.terminal import terminal
 from ivr import ledger
-from ivr.models import Agent, Call, CallRecord, Offer, Outcome, Presence
+from ivr.models import Agent, Call, Offer, Outcome, Presence
 from voicemail.models import Message, MessageState
-
-WORKERS = ("uno", "due")
-DESK = "desk"
-TALK_SECONDS = 8.0
-
 
 HARM = (
     "dropped",
@@ -78,35 +74,6 @@ class Damage:
     stuck_agents: int = 0
     double_rings: int = 0
     left_in_asterisk: int = 0
-
-
-@asynccontextmanager
-async def pool(folder: Path, database: str) -> AsyncIterator[tuple[World, dict[str, ServiceProcess], Agents]]:
-    """Asterisk, the agents' phones, and the workers, all in service."""
-    async with World(
-        folder,
-        site_calls(),
-        colleagues=AGENTS,
-        settings_extra={"storage": {"database": database}},
-        concurrent_calls=200,
-        benchmarks=True,
-        workers=(*WORKERS, DESK),
-    ) as world:
-        await prepare(world)
-        names = [colleague.extension for colleague in AGENTS]
-        async with Agents(world.asterisk, names, talk_seconds=TALK_SECONDS) as agents:
-            processes = {name: ServiceProcess(world, name) for name in WORKERS}
-            processes[DESK] = ServiceProcess(world, DESK, command="desk")
-            try:
-                for process in processes.values():
-                    await process.start()
-                    await process.in_service()
-                await world.until(reachable)
-                await world.database.run(staff, len(AGENTS), True)
-                yield world, processes, agents
-            finally:
-                for process in processes.values():
-                    await process.kill()
 
 
 Kills = list[tuple[str, float]]
@@ -178,7 +145,7 @@ async def run(folder: Path, *, count: int, rate: float, every: float, seed: int)
     """One run: so many calls and a quarter as many messages, and a kill every so many seconds."""
     messages = count // 4
     with PostgresServer() as server:
-        async with pool(folder, server.create_database("chaos")) as (world, processes, _):
+        async with pool(folder, server.create_database("chaos"), site_calls()) as (world, processes):
             work = folder / "callers"
             work.mkdir()
             a_law(SPEECH, work / SOUND, 5.0)
@@ -197,7 +164,7 @@ async def run(folder: Path, *, count: int, rate: float, every: float, seed: int)
             await world.until_quiet(within=60)
             await world.until(all_free)
             await world.until(_none_recording, within=60)
-            await world.until(_ledger_complete, within=90)
+            await world.until(ledger_complete, within=90)
             damage = await world.read(_damage, [*called.sent, *told.sent])
             damage.calls, damage.messages = count, messages
             damage.kills = Counter(what for what, _ in killer.kills)
@@ -206,14 +173,6 @@ async def run(folder: Path, *, count: int, rate: float, every: float, seed: int)
             damage.left_in_asterisk = len(await world.asterisk.channel_names())
             damage.adoption_seconds = _adoptions(killer.kills, [process.log() for process in processes.values()])
             return damage
-
-
-def _ledger_complete(session: Session) -> bool:
-    if session.scalar(select(CallRecord.channel_id).where(CallRecord.settled_at.is_(None)).limit(1)) is not None:
-        return False
-    last = session.scalar(select(func.max(Call.ended_at)))
-    read_at = ledger.known_records(session).read_at
-    return last is None or (read_at is not None and read_at > last + timedelta(seconds=ledger.SETTLE_SECONDS))
 
 
 def _none_recording(session: Session) -> bool:
@@ -264,13 +223,20 @@ def _adoptions(kills: Kills, logs: Sequence[str]) -> list[float]:
     return found
 
 
-def main(
+app = typer.Typer(add_completion=False)
+
+
+@app.callback(invoke_without_command=True)
+def default(
+    context: typer.Context,
     calls: Annotated[int, typer.Option(help="Calls in all.")] = 500,
     rate: Annotated[float, typer.Option(help="Calls a second.")] = 4.0,
     every: Annotated[float, typer.Option(help="Seconds between two kills.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Which worker is killed when.")] = 1,
 ) -> None:
-    """Call a pool of two workers while something of it is killed every few seconds, and tell what was lost."""
+    """Without a command: call a pool of two workers while something of it is killed every few seconds."""
+    if context.invoked_subcommand is not None:
+        return
     console = terminal()
     with tempfile.TemporaryDirectory(prefix="centralino-chaos-") as folder:
         damage = asyncio.run(run(Path(folder), count=calls, rate=rate, every=every, seed=seed))
@@ -286,5 +252,22 @@ def main(
     raise typer.Exit(any(getattr(damage, name) for name in HARM))
 
 
+@app.command("outage")
+def service_down(
+    quick: Annotated[bool, typer.Option(help="Down for one minute: a first look.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures there as well.")] = None,
+) -> None:
+    """Both workers are dead for ten minutes while callers leave messages with the dialplan; what became of each."""
+    console = terminal()
+    of = machine()
+    console.print(" | ".join(of.values()))
+    with tempfile.TemporaryDirectory(prefix="centralino-chaos-") as folder:
+        figures = asyncio.run(outage.run(Path(folder), outage.QUICK if quick else outage.FULL, console))
+    if json_file is not None:
+        json_file.write_text(json.dumps({"machine": of, **figures}, indent=2) + "\n", encoding="utf-8")
+        console.print(f"The same as JSON: {json_file}")
+    raise typer.Exit(bool(figures["failed"]))
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    app()

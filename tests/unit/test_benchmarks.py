@@ -2,24 +2,26 @@
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from benchmarks import soak
+from benchmarks import outage, soak
 from benchmarks.callers import SCENARIOS, _elsewhere
 from benchmarks.limit import gives_up, worse_than_native
 from benchmarks.measure import CENTRALINO, NATIVE, Round, Row, in_one, in_turn, summed_up
 from centralino.rig import history
 from ivr import operations
-from ivr.models import Agent, Call, Offer
+from ivr.models import Agent, Call, Offer, Outcome
+from schedules.hours import Calendar
+from schedules.promises import pickup_promise
 from tickets.database import Base, Database
 from tickets.models import Request
 from tickets.queries import identify_caller, open_requests, requests_of_caller
-from voicemail.models import Message
+from voicemail.models import Message, MessageState
 
 pytestmark = pytest.mark.unit
 
@@ -104,3 +106,38 @@ def test_a_database_full_of_history_is_one_the_desk_can_work_with(tmp_path: Path
         assert newest is not None
         assert newest.ticket is not None
     database.engine.dispose()
+
+
+def test_the_promise_is_reckoned_as_the_service_does_but_in_another_way() -> None:
+    closed_on_mondays = Calendar.model_validate(outage.lines(NOW - timedelta(days=1))["calendars"]["oggi chiuso"])
+    for hours in range(24 * 8):
+        received = NOW + timedelta(hours=hours, minutes=37, seconds=11)
+        assert outage.promised(outage.CLOSED, received, 0) == pickup_promise(closed_on_mondays, received).due_at
+    assert outage.promised(outage.OPEN, NOW, 0) == NOW + timedelta(hours=1)
+
+
+def _kept(**other: object) -> outage.Kept:
+    whole = outage.Kept("1", outage.OPEN, Outcome.FALLBACK, MessageState.FILED, 6.5, [NOW], [NOW + timedelta(hours=1)])
+    return replace(whole, **other)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "harm"),
+    [
+        ([_kept()], set()),
+        ([], {"without_row"}),
+        ([_kept(), _kept()], {"double"}),
+        ([_kept(received=[], due=[])], {"lost"}),
+        ([_kept(received=[NOW, NOW], due=[NOW + timedelta(hours=1)] * 2)], {"double"}),
+        ([_kept(outcome=Outcome.ABANDONED_FALLBACK)], {"wrong_outcome"}),
+        ([_kept(received=[NOW + timedelta(seconds=2)], due=[NOW + timedelta(seconds=3602)])], {"wrong_time"}),
+        ([_kept(due=[NOW])], {"wrong_promise"}),
+        ([_kept(due=[None])], {"wrong_promise"}),
+        ([_kept(seconds=6.0)], {"cut"}),
+        ([_kept(seconds=None)], {"lost"}),
+    ],
+)
+def test_each_harm_of_an_outage_is_told(rows: list[outage.Kept], harm: set[str]) -> None:
+    told = outage.Told("+390805551234", NOW, NOW + timedelta(seconds=36), NOW + timedelta(seconds=42.6))
+    found = outage.judge(outage.WAYS[0], [(told, rows)], 0)
+    assert {name for name in outage.HARM if getattr(found, name)} == harm
