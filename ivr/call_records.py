@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Literal, cast
 
 from ivr.calls_in_hand import FALLBACK_CONTEXT
-from ivr.flow.talk import OURS
+from ivr.flow.talk import is_ours
 
 CHUNK_BYTES = 64 * 1024
 """So much is read, and stored in one transaction, at a time."""
@@ -79,7 +79,7 @@ def parse_event(line: str) -> ChannelEvent | None:
         raise ValueError("not a record of cel_custom as centralino-cel.conf describes it")
     channel, context, app = match["channel"], match["context"], match["app"]
     fallback = context == FALLBACK_CONTEXT
-    if channel.startswith(OURS) or not (fallback or context == INBOUND_CONTEXT):
+    if is_ours(channel) or not (fallback or context == INBOUND_CONTEXT):
         return None
     if match["kind"] == "CHAN_END":
         kind: Literal["reached", "recording", "ended"] = "ended"

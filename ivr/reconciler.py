@@ -11,7 +11,7 @@ from ivr.ari import AriConnectionError, NotFound
 from ivr.calls_in_hand import CallsInHand
 from ivr.flow import message, repair
 from ivr.flow.call import ActiveCall
-from ivr.flow.talk import OURS, quietly
+from ivr.flow.talk import is_ours, quietly
 from ivr.models import Call, Outcome
 
 log = structlog.get_logger()
@@ -108,7 +108,7 @@ class Reconciler:
     async def _begin_unseen(self, found: repair.Found) -> None:
         """Channels that entered just when the service died have no row yet: serve them from the start."""
         for channel_id in found.held:
-            if channel_id in self.services.legs or channel_id.startswith(OURS):
+            if channel_id in self.services.legs or is_ours(channel_id):
                 continue
             row = await self.services.database.read(queries.call_on_channel, channel_id, self.services.app)
             with suppress(NotFound):

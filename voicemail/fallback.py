@@ -14,10 +14,16 @@ SETTLED_SECONDS = 60.0
 """A recording that has not changed for so long is finished. While it records Asterisk writes every two seconds (less
 often if the caller's phone sends nothing in silence); one that was cut by a crash simply stops growing."""
 
+LONGEST_WAY_SECONDS = 60
+"""A call that no service took is at the dialplan's recording seconds after it came in. One that took longer was in the
+hands of a service before: its message counts from when it was left."""
+
 _NAME = re.compile(
-    r"(?P<unique_id>[A-Za-z0-9.-]{1,60})_(?P<line>[0-9A-Za-z+*#-]{0,40})_(?P<caller>\+?[0-9]{1,32}|[A-Za-z]*)"
+    r"(?P<unique_id>[A-Za-z0-9._-]{1,150})_(?P<line>[0-9A-Za-z+*#-]{0,40})_(?P<caller>\+?[0-9]{1,32}|[A-Za-z]*)"
     r"_(?P<epoch>[0-9]{1,11})\.wav"
 )
+_CALLED = re.compile(r"(?:.*-)?(?P<epoch>[0-9]{1,11})\.[0-9]+")
+"""Asterisk's id of a channel: its own name, if it has one; the second when the channel came in; a counter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,8 @@ class FallbackRecording:
     """Asterisk's id of the channel: the same file has the same one, so it can be filed once."""
     line: str
     caller: str | None
-    recorded_at: datetime
+    left_at: datetime
+    """When the call came in, to the second: the caller's time counts from there."""
 
 
 def scan_fallback(folder: Path, *, settled_seconds: float = SETTLED_SECONDS) -> list[FallbackRecording]:
@@ -51,6 +58,13 @@ def scan_fallback(folder: Path, *, settled_seconds: float = SETTLED_SECONDS) -> 
             found.append(FallbackRecording(path, path.stem, "", None, datetime.fromtimestamp(changed, UTC)))
             continue
         caller = match["caller"] if match["caller"][-1:].isdigit() else None
-        recorded_at = datetime.fromtimestamp(int(match["epoch"]), UTC)
-        found.append(FallbackRecording(path, match["unique_id"], match["line"], caller, recorded_at))
-    return sorted(found, key=lambda recording: recording.recorded_at)
+        left_at = datetime.fromtimestamp(_left_at(match["unique_id"], int(match["epoch"])), UTC)
+        found.append(FallbackRecording(path, match["unique_id"], match["line"], caller, left_at))
+    return sorted(found, key=lambda recording: recording.left_at)
+
+
+def _left_at(unique_id: str, epoch: int) -> int:
+    """When the call came in, or when it was sent to the recording (`epoch`) if that was long after."""
+    called = _CALLED.fullmatch(unique_id)
+    came_in = int(called["epoch"]) if called else epoch
+    return came_in if 0 <= epoch - came_in <= LONGEST_WAY_SECONDS else epoch

@@ -340,7 +340,7 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
         caller=caller,
         contact_id=match.contact_id,
     )
-    kept = await asyncio.to_thread(services.audio.keep, recording.path, message_id, recording.recorded_at)
+    kept = await asyncio.to_thread(services.audio.keep, recording.path, message_id, stored.started_at)
     if await _file_kept(services, stored, kept, take=1) is None:
         await database.run(_note_empty, message_id)
 
@@ -366,7 +366,7 @@ def _begin_fallback(
     # a call that we handed to the dialplan has its row; one that came while we were down has none yet
     rows = session.execute(select(Call.id, Call.app).where(Call.channel_id == recording.unique_id))
     call_id = next((row.id for row in rows if message_id == row.id or node_of(row.app) == node_of(app)), None)
-    at = recording.recorded_at
+    at = recording.left_at
     stored = messages.begin_message(
         session,
         message_id=message_id,

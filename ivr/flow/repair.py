@@ -15,7 +15,7 @@ from ivr import queries
 from ivr.ari import NotFound
 from ivr.flow import inbound, message
 from ivr.flow.call import ActiveCall, Services
-from ivr.flow.talk import OURS, TRANSFER_PRIORITY, Talk, bridge_of, is_of_other_app, quietly
+from ivr.flow.talk import TRANSFER_PRIORITY, Talk, bridge_of, call_of, is_of_other_app, is_ours, quietly
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ async def sweep(services: Services, found: Found) -> None:
     asked: a row is written before its channel or bridge is made.
     """
     database, app = services.database, services.app
-    channels = [channel_id for channel_id in found.channels if channel_id.startswith(OURS)]
+    channels = [channel_id for channel_id in found.channels if is_ours(channel_id)]
     calls = await database.read(queries.calls_of_channels, channels)
     for channel_id in channels:
         row = calls.get(channel_id)
@@ -89,7 +89,7 @@ async def sweep(services: Services, found: Found) -> None:
         if row is None or row.agent_channel_id != channel_id or way_on(row, found) is not go_on_talking:
             log.info("orphan channel hung up", channel=channel_id)
             await quietly(services.ari.channels.hangup(channel_id))
-    joined = {bridge_id.removeprefix(OURS) for bridge_id in found.bridges if bridge_id.startswith(OURS)}
+    joined = {call_id for call_id in map(call_of, found.bridges) if call_id is not None}
     for call_id in joined - await database.read(queries.standing, joined):
         await quietly(services.ari.bridges.destroy(bridge_of(call_id)))
 

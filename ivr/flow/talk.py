@@ -17,6 +17,7 @@ from ivr.flow.call import ActiveCall, Command
 from ivr.flow.leg import Leg
 from ivr.flow.ring import ring
 from ivr.models import Offer, OfferResult, Outcome, Phase
+from tickets.models import SYNTHETIC
 
 log = structlog.get_logger()
 
@@ -28,6 +29,9 @@ OURS = "centralino-"
 """Every channel and bridge we make is named with this prefix."""
 OUTSIDE = f"{OURS}out-"
 """So are channels to outside numbers; then the Stasis application, a dot, and a random part. No row knows them."""
+_OUR_CHANNEL = re.compile(rf"{OURS}[0-9a-f]{{20}}|{OUTSIDE}[A-Za-z0-9_-]+\.[0-9a-f]{{16}}")
+_OUR_BRIDGE = re.compile(rf"{OURS}([0-9a-f{SYNTHETIC}][0-9a-f]{{31}})")
+"""The whole names: an Asterisk whose `systemname` begins like ours names its callers' channels so, too."""
 BRIDGE_ATTEMPTS = 20
 BRIDGE_PAUSE_SECONDS = 0.02
 TRANSFER_PRIORITY = 100
@@ -379,6 +383,17 @@ async def dial_out(call: ActiveCall, number: str) -> Leg:
 def bridge_of(call_id: str) -> str:
     """The name of a call's bridge."""
     return f"{OURS}{call_id}"
+
+
+def call_of(bridge_id: str) -> str | None:
+    """The id of the call that a bridge was made for; None for a bridge that is not ours."""
+    match = _OUR_BRIDGE.fullmatch(bridge_id)
+    return match[1] if match else None
+
+
+def is_ours(channel_id: str) -> bool:
+    """Whether we have made a channel, of this application or another: to an agent or an outside number."""
+    return _OUR_CHANNEL.fullmatch(channel_id) is not None
 
 
 def is_of_other_app(channel_id: str, app: str) -> bool:

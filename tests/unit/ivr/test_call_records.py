@@ -90,11 +90,14 @@ def test_only_calls_from_the_telephone_network_count() -> None:
     for other in (
         line(context="centralino-agents"),
         line(channel="centralino-26afa58d856343df8b37"),
+        line(channel="centralino-out-centralino-uno.26afa58d856343df"),
         line(app="Record"),
         line(app="Dial"),
         line("LINKEDID_END"),
     ):
         assert parse_event(other.rstrip()) is None
+    for ours_by_the_name_of_asterisk_only in ("centralino-1795543122.1", "centralino-out-1795543122.1"):
+        assert parse_event(line(channel=ours_by_the_name_of_asterisk_only).rstrip()) is not None
     recording = parse_event(line(context="centralino-fallback", app="Record").rstrip())
     assert recording is not None
     assert (recording.kind, recording.fallback) == ("recording", True)
