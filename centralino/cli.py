@@ -62,7 +62,7 @@ def desk(
 ) -> None:
     """Serve the desk's pages by themselves, beside workers that serve the calls."""
     log.configure(log_level)
-    settings = read_settings(config)
+    settings = read_settings(config, only_pages=True)
     if not settings.asterisk.worker:
         fail("the desk by itself needs PostgreSQL (storage.database) and a name of its own (asterisk.worker)")
     _until_stopped(serve_pages(settings))

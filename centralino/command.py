@@ -27,10 +27,10 @@ ConfigOption = Annotated[
 ]
 
 
-def read_settings(config: Path) -> Settings:
-    """Read the settings file; what is wrong with it ends the command."""
+def read_settings(config: Path, *, only_pages: bool = False) -> Settings:
+    """Read the settings file, as `load` does; what is wrong with it ends the command."""
     try:
-        return load(config)
+        return load(config, only_pages=only_pages)
     except SettingsError as error:
         fail(str(error))
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError
 from desk.settings import DeskSettings
 from ivr.config import CallsConfig, FieldPath, wrong_fields
 from ivr.prompts import Prompts, is_own_sound, own_sound
-from ivr.settings import AsteriskSettings
+from ivr.settings import AsteriskOfPages, AsteriskSettings
 from tickets.alarms import AlarmSettings
 from tickets.notices import NoticeSettings
 from tickets.outbox import SmtpSettings
@@ -77,6 +77,18 @@ class ListenSettings(BaseModel):
     port: int = Field(default=8780, ge=0, le=65535)
 
 
+class SiteCalls(CallsConfig):
+    """What a site describes of its calls, with prompts that are there."""
+
+    def problems(self) -> Iterator[tuple[FieldPath, str]]:
+        """Also prompts that there are not."""
+        yield from super().problems()
+        ours = {(prompt.name, prompt.language) for prompt in Prompts()}
+        for path, name, language in self.prompts():
+            if not is_own_sound(name) and (name, language) not in ours:
+                yield path, f"there is no prompt {name!r} in {language!r}: {PROMPT_HELP}"
+
+
 class Settings(BaseSettings):
     """Everything a site can set."""
 
@@ -85,7 +97,7 @@ class Settings(BaseSettings):
     )
 
     asterisk: AsteriskSettings
-    calls: CallsConfig
+    calls: SiteCalls
     notices: NoticeSettings
     smtp: SmtpSettings | None = None
     """Without it notices stay pending and are shown so."""
@@ -113,18 +125,6 @@ class Settings(BaseSettings):
             raise wrong_fields(
                 [(("asterisk", "worker"), "several workers need PostgreSQL as their database (storage.database)")]
             )
-        return self
-
-    @model_validator(mode="after")
-    def _prompts_are_there(self) -> Self:
-        ours = {(prompt.name, prompt.language) for prompt in Prompts()}
-        problems = [
-            (("calls", *path), f"there is no prompt {name!r} in {language!r}: {PROMPT_HELP}")
-            for path, name, language in self.calls.prompts()
-            if not is_own_sound(name) and (name, language) not in ours
-        ]
-        if problems:
-            raise wrong_fields(problems)
         return self
 
 
@@ -187,18 +187,24 @@ def where(path: FieldPath) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def load(file: Path) -> Settings:
-    """Read a settings file. Raises SettingsError with one line for each field that is wrong."""
+def load(file: Path, *, only_pages: bool = False) -> Settings:
+    """Read a settings file; `only_pages`: for the desk by itself, which needs no password of Asterisk.
+
+    Raises SettingsError with one line for each field that is wrong.
+    """
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=file)
+
+    class PagesFromFile(FromFile):
+        asterisk: AsteriskOfPages
 
     if unknown := _unknown_variables():
         raise SettingsError(f"the environment holds what is no setting: {', '.join(unknown)}")
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise SettingsError(f"{file}: this is no file that can be read again, but a folder or something else")
-        return FromFile()
+        return PagesFromFile() if only_pages else FromFile()
     except FileNotFoundError:
         raise SettingsError(
             f"{file}: there is no such settings file. Copy docs/centralino.example.toml there and change it, "

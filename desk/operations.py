@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword
+from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword, WrongPassword
 from desk.models import Account, DeskSession, DismissedPop, DismissReason, Role
 from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
 from desk.queries import account_by_username
@@ -86,11 +86,15 @@ def _hashed(password: str) -> str:
     return hash_password(password)
 
 
-def log_in(session: Session, account_id: int, *, hours: float, now: datetime) -> str:
+def log_in(session: Session, account_id: int, password_hash: str, *, hours: float, now: datetime) -> str:
     """Begin a log-in of an account whose password was verified, and forget those that are over.
 
-    Gives the cookie's value, which is kept nowhere.
+    Gives the cookie's value, which is kept nowhere. Raises WrongPassword when the account was removed meanwhile, or has
+    another password than the one that was verified (`password_hash`).
     """
+    account = session.get(Account, account_id, with_for_update=True)
+    if account is None or account.password_hash != password_hash:
+        raise WrongPassword
     session.execute(delete(DeskSession).where(DeskSession.expires_at <= now))
     token = new_token()
     session.add(

@@ -137,11 +137,12 @@ class CallsConfig(_Config):
 
     @model_validator(mode="after")
     def _names_point_somewhere(self) -> Self:
-        if problems := list(self._problems()):
+        if problems := list(self.problems()):
             raise wrong_fields(problems)
         return self
 
-    def _problems(self) -> Iterator[tuple[FieldPath, str]]:
+    def problems(self) -> Iterator[tuple[FieldPath, str]]:
+        """What does not fit together: where, and why."""
         numbers: set[str] = set()
         for index, line in enumerate(self.lines):
             path: FieldPath = ("lines", index)

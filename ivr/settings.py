@@ -146,6 +146,12 @@ class AsteriskSettings(BaseModel):
         return f"{self.app}-{self.worker}" if self.worker else self.app
 
 
+class AsteriskOfPages(AsteriskSettings):
+    """The same for a process that serves pages only, and never speaks to Asterisk."""
+
+    password: Password = SecretStr("")
+
+
 def node_of(app: str) -> str:
     """The node of an application as rows and leases name it; empty where there is only one, without a name."""
     return app.rpartition("/")[0]

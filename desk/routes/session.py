@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 
 from desk import operations, queries
 from desk.context import DeskParts, Person
-from desk.errors import NotThere, TooManyAttempts, WrongPassword
+from desk.errors import NotLoggedIn, TooManyAttempts, WrongPassword
 from desk.passwords import verify_password
 from desk.views import Credentials, LanguageForm, Me
 from desk.words import language_of
@@ -33,10 +33,12 @@ async def log_in(credentials: Credentials, request: Request, response: Response,
         raise WrongPassword
     desk.throttle.succeeded(key)
     desk.address_throttle.take_back(address)  # many people may share one
-    token = await desk.database.run(operations.log_in, account.id, hours=desk.settings.session_hours, now=desk.now())
+    token = await desk.database.run(
+        operations.log_in, account.id, account.password_hash, hours=desk.settings.session_hours, now=desk.now()
+    )
     who = await desk.database.read(queries.who_has, token, now=desk.now())
-    if who is None:
-        raise NotThere
+    if who is None:  # removed, or all log-ins ended, this moment
+        raise NotLoggedIn
     response.set_cookie(
         desk.cookie,
         token,

@@ -51,6 +51,20 @@ def test_a_missing_secret_and_an_unknown_setting_say_what_to_do(
     ]
 
 
+def test_the_desk_by_itself_needs_no_password_of_asterisk(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CENTRALINO_ASTERISK__PASSWORD", raising=False)
+    file = tmp_path / "centralino.toml"
+    file.write_text(tomli_w.dumps(settings), encoding="utf-8")
+    told = CliRunner().invoke(app, ["desk", "--config", str(file)]).output
+    assert "password" not in told
+    assert "needs PostgreSQL" in told
+    file.write_text(tomli_w.dumps(settings | {"asterisk": {"password": "changeme"}}), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"asterisk\.password: choose a password of your own"):
+        load(file, only_pages=True)
+
+
 def test_values_of_a_wrong_kind_are_shown_but_for_secrets(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +173,18 @@ def test_a_prompt_that_does_not_exist_is_refused_where_it_is_named(tmp_path: Pat
         "calls.calendars.edotto.closures[entry 1].prompt",
     ]
     assert "there is no prompt 'welcom' in 'en': `centralino prompts list` shows the names" in told[0]
+
+
+def test_a_wrong_prompt_is_told_together_with_what_else_is_wrong(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CENTRALINO_ASTERISK__PASSWORD", raising=False)
+    settings["calls"]["lines"][0] |= {"queue": "nessuna", "greeting": "welcom"}
+    assert [line.partition(":")[0] for line in refused(tmp_path, settings)] == [
+        "asterisk.password",
+        "calls.lines[entry 1].queue",
+        "calls.lines[entry 1].greeting",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
 """Who gets in, and what a browser is told."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import PASSWORD, DeskServer
 from desk.models import DeskSession
-from desk.operations import set_password
-from desk.passwords import token_hash
+from desk.operations import remove_account, set_password
+from desk.passwords import token_hash, verify_password
 
 pytestmark = pytest.mark.contract
 
@@ -46,6 +48,25 @@ async def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(served: 
     assert wrong.status_code == unknown.status_code == 401
     assert wrong.json() == unknown.json()
     assert wrong.json()["error"] == "wrong_password"
+
+
+@pytest.mark.parametrize("meanwhile", [remove_account, partial(set_password, password="another long password")])
+async def test_an_account_that_is_changed_during_the_log_in_lets_nobody_in(
+    served: DeskServer, meanwhile: Callable[[Session, str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await served.agent("giulia")
+
+    async def slow(password_hash: str | None, password: str) -> bool:
+        right = await verify_password(password_hash, password)
+        await served.database.run(meanwhile, "giulia")
+        return right
+
+    monkeypatch.setattr("desk.routes.session.verify_password", slow)
+    async with served.browser() as page:
+        answer = await page.post("/session", json={"username": "giulia", "password": PASSWORD})
+        assert answer.status_code == 401
+        assert answer.json()["error"] == "wrong_password"
+        assert "set-cookie" not in answer.headers
 
 
 async def test_messages_are_in_the_readers_language(served: DeskServer) -> None:
