@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Row, func, or_, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ivr import operations
@@ -354,7 +355,11 @@ def settle(session: Session, config: CallsConfig, app: str, *, now: datetime) ->
     ended = _UNSETTLED.where(CallRecord.ended_at < now - timedelta(seconds=SETTLE_SECONDS))
     for record, call in session.execute(ended.limit(BATCH)).all():
         if call is None:
-            _write_row(session, record, config, app)
+            try:
+                with session.begin_nested():
+                    _write_row(session, record, config, app)
+            except IntegrityError:
+                continue  # whoever files its message has written it this moment: settled the next time
         elif call.outcome in (Outcome.FALLBACK, Outcome.ABANDONED_FALLBACK):
             call.started_at, call.ended_at = min(call.started_at, record.started_at), record.ended_at
             if record.recording_at is None and call.message_id is None:

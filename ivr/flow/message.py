@@ -2,11 +2,12 @@
 
 import asyncio
 import uuid
+from functools import partial
 from pathlib import Path
 
 import structlog
 from sqlalchemy import select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ivr import operations, phrases
@@ -331,15 +332,19 @@ async def file_fallback(services: Services, recording: FallbackRecording) -> Non
     message_id = id_of_fallback(recording.unique_id)
     caller = parse_phone_number(recording.caller).best()
     match = await database.read(identify_caller, caller)
-    stored = await database.run(
+    begin = partial(
         _begin_fallback,
-        recording,
+        recording=recording,
         app=services.app,
         message_id=message_id,
         line=line,
         caller=caller,
         contact_id=match.contact_id,
     )
+    try:
+        stored = await database.run(begin)
+    except IntegrityError:  # the ledger has written the call's row this moment
+        stored = await database.run(begin)
     kept = await asyncio.to_thread(services.audio.keep, recording.path, message_id, stored.started_at)
     if await _file_kept(services, stored, kept, take=1) is None:
         await database.run(_note_empty, message_id)
@@ -352,8 +357,8 @@ def id_of_fallback(unique_id: str) -> str:
 
 def _begin_fallback(
     session: Session,
-    recording: FallbackRecording,
     *,
+    recording: FallbackRecording,
     app: str,
     message_id: str,
     line: Line,
