@@ -139,7 +139,7 @@ class Application:
     async def _claim(self, channel_id: str) -> None:
         """Take a call that is offered to every worker; it arrives as any other, when no worker was faster."""
         await asyncio.sleep(min(len(self.calls) * CLAIM_DELAY_SECONDS, LONGEST_CLAIM_DELAY_SECONDS))
-        if self.takes_calls:  # still
+        if self.takes_calls and self._why_full() is None:  # still
             await self.ari.events.claim(channel_id, self.ari.app)
 
     def _on_connected(self) -> None:

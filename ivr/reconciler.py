@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import timedelta
 
 import structlog
 
@@ -15,6 +16,9 @@ from ivr.flow.talk import is_ours, quietly
 from ivr.models import Call, Outcome
 
 log = structlog.get_logger()
+
+HANDED_ON = timedelta(minutes=1)
+"""Longer than a repair takes, with a database that is away for some of it."""
 
 
 class Reconciler:
@@ -116,4 +120,6 @@ class Reconciler:
                     channel = await self.services.ari.channels.get(channel_id)
                     self.calls.begin(channel.id, channel.extension, channel.caller_number, channel.caller_name)
                 elif row.ended_at is not None and row.id not in self.calls:
+                    if row.outcome is Outcome.FALLBACK and self.services.now() - row.ended_at < HANDED_ON:
+                        continue  # since Asterisk was asked it was handed to the dialplan: the caller speaks there
                     await self.services.ari.channels.hangup(channel_id)  # its hangup was lost
