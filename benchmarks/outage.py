@@ -28,7 +28,7 @@ from benchmarks.soak import tracebacks
 from benchmarks.tables import verdict
 from centralino.rig.audio import seconds
 from centralino.rig.postgres import PostgresServer
-from centralino.rig.world import TIMEZONE, WEEKDAYS, World, closed_today
+from centralino.rig.world import TIMEZONE, WEEKDAYS, ServiceProcess, World, closed_today
 from ivr import ledger
 from ivr.call_records import parse_event
 from ivr.models import Call, Outcome
@@ -82,10 +82,10 @@ class Way:
 WAYS = (
     Way("message, desk open", 0.3, OPEN, BEFORE_WORDS + WORDS + 0.5, WORDS, Outcome.FALLBACK),
     Way("message, desk closed", 0.3, CLOSED, BEFORE_WORDS + WORDS + 0.5, WORDS, Outcome.FALLBACK),
-    Way("hangs up in the greeting", 0.2, OPEN, 6.0, 0.0, Outcome.ABANDONED_FALLBACK),
-    Way("says nothing", 0.2, CLOSED, BEFORE_WORDS + 4.0, 0.0, Outcome.ABANDONED_FALLBACK),
+    Way("hanging up in the greeting", 0.2, OPEN, 6.0, 0.0, Outcome.ABANDONED_FALLBACK),
+    Way("saying nothing", 0.2, CLOSED, BEFORE_WORDS + 4.0, 0.0, Outcome.ABANDONED_FALLBACK),
 )
-CAUGHT = "spoke as the workers died"
+CAUGHT = "speaking as the workers die"
 CAUGHT_CALLS = 10
 
 
@@ -240,8 +240,10 @@ def judge_caught(calls: Collection[Case], closed: int) -> Found:
             continue
         found.lost += row.message is not None and not row.received
         found.wrong_outcome += row.outcome is None or (row.outcome is Outcome.VOICEMAIL) is not bool(row.received)
-        within = told.began is not None and told.ended is not None
-        found.wrong_time += not within or any(not told.began <= at <= told.ended for at in row.received)
+        began, ended = told.began, told.ended
+        found.wrong_time += (
+            began is None or ended is None or any(not began <= received <= ended for received in row.received)
+        )
         found.wrong_promise += _wrong_promises(row, MESSAGES, closed)
     return found
 
@@ -277,37 +279,13 @@ async def run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
     console.print("Starting Asterisk, two workers and the desk ...")
     with PostgresServer() as server:
         async with pool(folder, server.create_database("outage"), calls) as (world, processes):
-            work = folder / "callers"
-            work.mkdir()
-            speech = a_law(SPEECH, work / SOUND, WORDS).read_bytes()
-            for way in WAYS:
-                words = SILENCE * round(BEFORE_WORDS * 8000) + speech if way.words else b""
-                (work / _sound(way)).write_bytes(words.ljust(round(way.holds * 8000), SILENCE))
-            caught = asyncio.create_task(
-                callers.call("message", MESSAGES, world.asterisk.sip_port, work, count=CAUGHT_CALLS, rate=10)
-            )
-            await asyncio.sleep(2.0)
-            for name in WORKERS:
-                await processes[name].kill()
-            console.print(f"Both workers are dead, for {plan.down:.0f} s.")
-
-            async def come_back() -> float:
-                await asyncio.sleep(plan.down)
-                for name in WORKERS:
-                    await processes[name].start()
-                    await processes[name].in_service()
-                return time.monotonic()
-
-            *called, back = await asyncio.gather(*(_call(world, work, way, plan) for way in WAYS), come_back())
-            called.insert(0, await caught)
+            called, back = await _call_while_down(world, [processes[name] for name in WORKERS], plan, console)
             await world.until_quiet(within=60)
             filed_after = await _all_filed(world) - back
             await world.until(ledger_complete, within=180)
             told = told_by(world.asterisk.call_records.read_text(errors="replace").splitlines())
             has = await world.read(kept, world.settings.storage.audio)
-            unexplained = await world.read(
-                lambda session: [one.why for one in ledger.differences(session) if not one.explained]
-            )
+            unexplained = await world.read(_unexplained)
             aside = world.settings.storage.audio / "unusable"
             figures: dict[str, Any] = {
                 "down_seconds": plan.down,
@@ -321,28 +299,60 @@ async def run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
             }
     by_caller = {one.caller: (one, has.get(channel, ())) for channel, one in told.items()}
     result: dict[str, Found] = {}
-    for way, of in zip((None, *WAYS), called, strict=True):
+    for name, of in called.items():
         cases = [by_caller[caller] for caller in of.sent if caller in by_caller]
-        found = judge_caught(cases, closed) if way is None else judge(way, cases, closed)
+        way = next((way for way in WAYS if way.name == name), None)
+        result[name] = found = judge_caught(cases, closed) if way is None else judge(way, cases, closed)
         found.calls = of.asked
         found.failed += of.asked - min(of.completed, len(cases))
-        result[CAUGHT if way is None else way.name] = found
     console.print(_table(result, plan))
     for name in (*WHOLE, "filed_seconds_after_return"):
         console.print(verdict(name not in WHOLE or not figures[name], f"{name.replace('_', ' ')}: {figures[name]}"))
-    for why in sorted(set(unexplained))[:5]:
+    for why in sorted(unexplained)[:5]:
         console.print(f"  {why}", markup=False)
+    harmed = any(getattr(found, name) for found in result.values() for name in HARM)
     return {
         **figures,
         "ways": {name: asdict(found) for name, found in result.items()},
-        "failed": any(figures[name] for name in WHOLE)
-        or any(getattr(found, name) for found in result.values() for name in HARM),
+        "failed": harmed or any(figures[name] for name in WHOLE),
     }
+
+
+async def _call_while_down(
+    world: World, workers: Sequence[ServiceProcess], plan: Plan, console: Console
+) -> tuple[dict[str, callers.Called], float]:
+    """Kill the workers, call, and start them again; gives the calls of each way, and when the workers were back."""
+    work = world.folder / "callers"
+    work.mkdir()
+    speech = a_law(SPEECH, work / SOUND, WORDS).read_bytes()
+    for way in WAYS:
+        words = SILENCE * round(BEFORE_WORDS * 8000) + speech if way.words else b""
+        (work / _sound(way)).write_bytes(words.ljust(round(way.holds * 8000), SILENCE))
+    caught = asyncio.create_task(
+        callers.call("message", MESSAGES, world.asterisk.sip_port, work, count=CAUGHT_CALLS, rate=10)
+    )
+    await asyncio.sleep(2.0)
+    for process in workers:
+        await process.kill()
+    console.print(f"Both workers are dead, for {plan.down:.0f} s.")
+    calling = [asyncio.create_task(_call(world, work, way, plan)) for way in WAYS]
+    await asyncio.sleep(plan.down)
+    for process in workers:
+        await process.start()
+        await process.in_service()
+    back = time.monotonic()
+    console.print("Both are back.")
+    called = dict(zip((way.name for way in WAYS), await asyncio.gather(*calling), strict=True))
+    return {CAUGHT: await caught, **called}, back
+
+
+def _unexplained(session: Session) -> list[str]:
+    return [found.why for found in ledger.differences(session) if not found.explained]
 
 
 async def _all_filed(world: World) -> float:
     """Wait until nothing that was recorded is left to be filed; gives when that was (time.monotonic())."""
-    async with asyncio.timeout(300):
+    async with asyncio.timeout(600):
         while list(world.asterisk.fallback_spool.glob("*.wav")):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.2)
     await world.until(_none_recording, within=60)
@@ -355,7 +365,7 @@ def _none_recording(session: Session) -> bool:
 
 def _table(result: Mapping[str, Found], plan: Plan) -> Table:
     table = Table(title=f"Both workers dead for {plan.down:.0f} s, {plan.rate:g} calls a second: what became of each")
-    for number, name in enumerate(("callers who", "calls", "recorded", "requests", *HARM, "time apart", "missing")):
+    for number, name in enumerate(("callers", "calls", "recorded", "requests", *HARM, "time apart, s", "missing, s")):
         table.add_column(name.replace("_", " "), justify="right" if number else "left")
     for name, found in result.items():
         harm = (verdict(not getattr(found, what), str(getattr(found, what))) for what in HARM)
@@ -367,7 +377,7 @@ def _table(result: Mapping[str, Found], plan: Plan) -> Table:
 
 
 def _range(values: Collection[float]) -> str:
-    return f"{min(values):.2f} to {max(values):.2f} s" if values else ""
+    return f"{min(values):.2f} to {max(values):.2f}" if values else ""
 
 
 def _sound(way: Way) -> str:

@@ -84,7 +84,8 @@ async def somebody_waits(database: Database) -> None:
 
 async def filed_once(database: Database) -> None:
     def seen(session: Session) -> None:
-        [call], [stored], [request] = (session.scalars(select(table)).all() for table in (Call, Message, Request))
+        call = session.scalars(select(Call)).one()
+        stored, request = session.scalars(select(Message)).one(), session.scalars(select(Request)).one()
         assert (call.outcome, call.message_id, call.started_at) == (Outcome.FALLBACK, stored.id, NOW)
         assert (stored.state, stored.started_at, request.received_at) == (MessageState.FILED, NOW, NOW)
 
