@@ -58,7 +58,11 @@ def found_below(folder: Path, name: str) -> list[Path]:
 @pytest.fixture
 def short_greeting(world: World) -> None:
     """A greeting of seconds instead of half a minute."""
-    sounds = world.folder / "asterisk/data/sounds/centralino"
+    shorten_greeting(world)
+
+
+def shorten_greeting(world: World) -> None:
+    sounds = world.asterisk.folder / "data/sounds/centralino"
     sounds.unlink()
     (sounds / "it").mkdir(parents=True)
     for sound in SOUNDS.iterdir():
@@ -155,6 +159,28 @@ async def test_a_message_that_is_being_recorded_is_left_alone_until_it_is_whole(
             [(_, message, _)] = await all_filed(world, 1)
             assert similarity(MESSAGE, world.settings.storage.audio / str(message.audio)) > HEARD
             await nothing_left(world, service)
+
+
+async def test_a_message_is_kept_whatever_its_asterisk_is_called(
+    tmp_path: Path, colleagues: tuple[Colleague, ...]
+) -> None:
+    """The ids of callers' channels begin with that name, which may begin as what we name in Asterisk."""
+    extra = {"asterisk": {"fallback_settled_seconds": 3}}
+    name = "centralino-uno_1"
+    async with World(
+        tmp_path, calls(), colleagues=colleagues, people=(ROSSI,), settings_extra=extra, nodes=(name,)
+    ) as world:
+        shorten_greeting(world)
+        async with world.caller(ROSSI.phone) as caller:
+            leaving = asyncio.create_task(leave_message(caller, world, CLOSED))
+            await until(lambda: recordings(world), within=30)
+            async with world.serving() as service:  # whose repair leaves the caller alone
+                await leaving
+                [(call, message, request)] = await all_filed(world, 1)
+                assert call.channel_id.startswith(f"{name}-")
+                assert message.started_at == request.received_at
+                assert similarity(MESSAGE, world.settings.storage.audio / str(message.audio)) > HEARD
+                await nothing_left(world, service)
 
 
 HOSTILE = (
