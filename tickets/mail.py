@@ -153,7 +153,10 @@ def _of_message(message: Message, parts: "_Parts", ours: Ours) -> Mail:
     authors = _addresses(message, "From") or _addresses(message, "Sender")
     answers = _addresses(message, "Reply-To")
     name, author = authors[0] if authors else ("", None)
-    sender = next((address for _, address in answers if address not in ours.addresses), None) or author
+    answer = next(((name, address) for name, address in answers if address not in ours.addresses), None)
+    sender = answer[1] if answer else author
+    if answer and author in ours.addresses:  # a form of the site, or a list, that writes in our name for somebody
+        name, author = answer
     recipients = [address for header in _TO for _, address in _addresses(message, header)]
     subject = readable(_header(message, "Subject").replace("\n", " "))
     subject = clean_line(subject)
@@ -213,9 +216,10 @@ def ids_in(text: str) -> tuple[str, ...]:
 # --- tickets ---------------------------------------------------------------------------------------------------------
 
 _PREFIX = re.compile(r"^(?:\s*(?:re|r|i|fw|fwd|rif|aw|wg|tr|sv|antw)\s*(?:\[\d+\])?\s*[:：]\s*)+", re.I)
-_BRACKETS = re.compile(r"[\[(#]\s*(?:ticket|rds)?\s*[#:.]?\s*([0-9][0-9 .-]{5,16}[0-9])\s*[\])]?", re.I)
+_BRACKETS = re.compile(r"\[\s*([0-9]{7,12})\s*\]")
 _SPOKEN = re.compile(
-    r"\b(?:ticket|rds|richiesta|request)\b[\s:]{0,3}(?:(?:n|nr|num|no|numero|number)\b)?[\s.:°#]{0,4}([0-9][0-9 .-]{5,16}[0-9])",
+    r"\b(?:ticket|rds|richiesta|request)\b[\s:]{0,3}(?:(?:n|nr|num|no|numero|number)\b)?[\s.:°#]{0,4}"
+    r"([0-9][0-9 .-]{5,16}[0-9])",
     re.I,
 )
 
@@ -251,7 +255,8 @@ _AWAY_SUBJECT = re.compile(
     re.I,
 )
 _AWAY_WORDS = re.compile(
-    r"\b(?:sono|sarò|saro'?) (?:assente|fuori (?:ufficio|sede)|in ferie|in congedo)[^.?!]{0,40}\b(?:dal|fino|sino|rientr)"
+    r"\b(?:sono|sarò|saro'?) (?:assente|fuori (?:ufficio|sede)|in ferie|in congedo)[^.?!]{0,40}"
+    r"\b(?:dal|fino|sino|rientr)"
     r"|\bl'ufficio (?:è|resterà|rimarrà) chiuso (?:dal|fino)"
     r"|\b(?:i am|i'm|i will be|i'll be) (?:currently )?(?:out of (?:the )?office|on (?:annual )?leave|away|on vacation)"
     r"[^.?!]{0,40}\b(?:until|from|till|return)"
@@ -277,7 +282,7 @@ _ROBOT_SENDERS = re.compile(
 
 def _automatic(message: Message, parts: "_Parts", mail: Mail, ours: Ours) -> str:
     """Why a mail was written by a program, or nothing (RFC 3834 and what programs send instead)."""
-    if mail.author is not None and mail.author in ours.addresses:
+    if mail.author in ours.addresses or (mail.message_id is not None and is_ours(mail.message_id, ours)):
         return "from ourselves"
     for value in message.get_all("X-Loop", []):
         if any(address in str(value).lower() for address in ours.addresses):
@@ -285,7 +290,9 @@ def _automatic(message: Message, parts: "_Parts", mail: Mail, ours: Ours) -> str
     submitted = _first_word(message, "Auto-Submitted")
     if submitted and submitted != "no":
         return "Auto-Submitted"
-    if _first_word(message, "Precedence") in _PRECEDENCE:
+    list_id = _header(message, "List-Id").lower()
+    own_list = any(known in list_id for known in ours.lists)
+    if _first_word(message, "Precedence") in _PRECEDENCE and not own_list:
         return "Precedence"
     for header in _ROBOT_HEADERS:
         if _first_word(message, header) not in ("", "no"):
@@ -294,8 +301,7 @@ def _automatic(message: Message, parts: "_Parts", mail: Mail, ours: Ours) -> str
         return "X-POST-MessageClass"
     if _null_return_path(message):
         return "Return-Path"
-    list_id = _header(message, "List-Id").lower()
-    if not any(known in list_id for known in ours.lists) or not list_id:
+    if not own_list:
         for header in ("List-Id", "List-Post", "List-Unsubscribe", "List-Help", "Mailing-List"):
             if header in message:
                 return header
@@ -506,7 +512,7 @@ _TYPES = {"text/plain": "txt", "text/html": "html", "text/calendar": "ics", "mes
 class _Parts:
     """What is in a mail: its text, its files, and what it reports."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, depth: int = 0) -> None:
         self.attachments: list[MailAttachment] = []
         self.problems: list[str] = []
         self.report = ""
@@ -519,11 +525,11 @@ class _Parts:
         if message.get_content_type() == "multipart/report":
             self.report = _parameter(message, "report-type").lower() or "report"
         texts = self._texts(message, 0)
-        if not any(text.strip() for text in texts) and not self.report and len(self._messages) == 1:
-            inner = self._messages[0][1]  # a mail forwarded as a file, with nothing written above
-            texts = _Parts(inner)._texts_of_forwarded(inner) if _depth_of(inner) < DEEPEST else []
+        if not any(text.strip() for text in texts) and not self.report and len(self._messages) == 1 and depth < 3:
+            # a mail forwarded as a file, with nothing written above
+            texts = [_Parts(self._messages[0][1], depth + 1).text]
         if not any(text.strip() for text in texts):
-            texts = self._invitations(message)
+            texts = self._invitation()
         text = readable("\n\n".join(text for text in texts if text.strip()))
         if len(text) > LONGEST_TEXT:
             self.problems.append("text cut")
@@ -534,9 +540,6 @@ class _Parts:
         """A mail in the mail, by its file name; in certified mail the only one may have none."""
         named = [inner for known, inner in self._messages if known.lower() == name]
         return named[0] if named else (self._messages[0][1] if len(self._messages) == 1 else None)
-
-    def _texts_of_forwarded(self, inner: Message) -> list[str]:
-        return [self.text]
 
     def _texts(self, part: Message, depth: int) -> list[str]:
         """The text of a part and of all below, in order; files are kept on the way."""
@@ -624,7 +627,7 @@ class _Parts:
             method = found[1].decode("ascii", "replace")
         self.calendar_method = method.upper()
 
-    def _invitations(self, message: Message) -> list[str]:
+    def _invitation(self) -> list[str]:
         """What an invitation without any text says."""
         for attachment in self.attachments:
             if attachment.media_type == "text/calendar":
@@ -632,15 +635,6 @@ class _Parts:
                 lines = re.findall(r"^(SUMMARY|DTSTART|DTEND|LOCATION)(?:;[^:\n]*)?:(.*)$", told[:20_000], re.M)
                 return ["\n".join(f"{name}: {value.strip()}" for name, value in lines)]
         return []
-
-
-def _depth_of(message: Message) -> int:
-    depth = 0
-    while message.get_content_type() == "message/rfc822" and isinstance(inner := message.get_payload(), list) and inner:
-        message, depth = inner[0], depth + 1
-        if depth >= DEEPEST:
-            break
-    return depth
 
 
 def _content(part: Message) -> bytes:
