@@ -339,6 +339,7 @@ _BOUNCE_SUBJECT = re.compile(
 _BOUNCE_SENDER = re.compile(r"^(?:mailer-daemon|postmaster|mail-daemon|microsoftexchange\w*)(?:[+._-].*)?@", re.I)
 _QMAIL = re.compile(r"^Hi\. This is the \S+ (?:send )?program at |^Hi\. This is the qmail-send program", re.M)
 _DELAYED = re.compile(r"delayed|still being retried|will be retried|warning: message .{0,40}delay|ritard", re.I)
+_COPY = re.compile(r"^-{2,}.*(?:copy|copia|below|original)", re.I | re.M)
 _ADDRESS = re.compile(r"<?\b([A-Za-z0-9._%+=-]{1,64}@[A-Za-z0-9.-]{1,190}\.[A-Za-z]{2,24})\b>?")
 
 
@@ -354,11 +355,12 @@ def _bounce(message: Message, parts: "_Parts", mail: Mail) -> Bounce | None:
         reason = next((reason for reason in reasons if reason), mail.text[:300])
     else:
         from_system = bool(failed) or _null_return_path(message) or bool(_BOUNCE_SENDER.match(mail.author or ""))
-        told = _BOUNCE_SUBJECT.search(mail.subject) or _QMAIL.search(mail.text) or failed
-        if not from_system or not told or (_DELAYED.search(mail.subject) and not failed):
+        said = _BOUNCE_SUBJECT.search(mail.subject) or _QMAIL.search(mail.text) or failed
+        if not from_system or not said or (_DELAYED.search(mail.subject) and not failed):
             return None
-        recipients = _ADDRESS.findall(failed) or _ADDRESS.findall(mail.text[:3000])[:3]
-        reason = _reason_in(mail.text)
+        told = _COPY.split(mail.text, maxsplit=1)[0]
+        recipients = _ADDRESS.findall(failed) or _ADDRESS.findall(told[:3000])[:3]
+        reason = _reason_in(told)
     returned = parts.returned_ids or list(ids_in(_header(message, "X-MS-Exchange-Message-Id")))
     if not returned:
         returned = [f"<{one}>" for one in re.findall(r"^Message-ID:\s*<([^<>\s]{1,198})>", mail.text, re.I | re.M)]
@@ -389,9 +391,10 @@ def _certified_receipt(message: Message, parts: "_Parts", receipt: str, ours: Ou
     mail = replace(mail, kind=MailKind.RECEIPT, why=f"PEC: {receipt}", may_answer=False, certified=True, bounce=None)
     mail = replace(mail, references=tuple(dict.fromkeys([*about, *mail.references])))
     if receipt in ("errore-consegna", "non-accettazione", "rilevazione-virus"):
-        reason = re.search(r'<errore-esteso>(.*?)</errore-esteso>|errore="([^"]*)"', parts.certificate[:20_000])
-        told = next((part for part in reason.groups() if part), "") if reason else ""
-        found = re.findall(r"<(?:consegna|destinatari[^>]*)>([^<]*)<", parts.certificate[:20_000])
+        certificate = parts.certificate[:20_000]
+        reasons = re.findall(r"<errore-esteso>([^<]*)<", certificate) + re.findall(r'errore="([^"]*)"', certificate)
+        told = next((reason for reason in reasons if reason.strip()), "")
+        found = re.findall(r"<(?:consegna|destinatari[^<>]*)>([^<]*)<", certificate)
         recipients = tuple(dict.fromkeys(one.strip().lower() for one in found if is_email(one.strip())))
         bounce = Bounce(about, recipients, clean_line(f"PEC: {receipt} {told}"))
         return replace(mail, kind=MailKind.BOUNCE, bounce=bounce)
@@ -406,6 +409,8 @@ class _Patient(Compat32):
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(sourcelines)
+        if not value.isascii():  # bytes as they came; most are UTF-8, though none may be
+            value = decode(value.encode("utf-8", "surrogateescape"))
         longest = LONGEST_PARAMETERS if name.lower().startswith("content-") else LONGEST_HEADER
         return name, value[:longest].replace("\x00", "")
 
@@ -415,21 +420,11 @@ _PATIENT = _Patient()
 
 def _header(message: Message, name: str) -> str:
     """A header in plain text, with all encoded words decoded; empty where there is none."""
-    value = message.get(name)
-    return "" if value is None else decode_words(_without_surrogates(value))
+    return decode_words(_one_line(message.get(name, "")))
 
 
-def _without_surrogates(value: object) -> str:
-    """A header that holds bytes as text; most are UTF-8, though none may."""
-    if isinstance(value, email.header.Header):  # the library's way to say that it held bytes
-        value = "".join(
-            chunk.decode("ascii", "surrogateescape") if isinstance(chunk, bytes) else chunk
-            for chunk, _ in email.header.decode_header(value)
-        )
-    text = str(value)
-    if not text.isascii():
-        text = decode(text.encode("utf-8", "surrogateescape"))
-    return re.sub(r"\r?\n(?=[ \t])", "", text)
+def _one_line(value: object) -> str:
+    return re.sub(r"\r?\n(?=[ \t])", "", str(value))
 
 
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bq])\?([^?]*)\?=", re.I)
@@ -484,9 +479,12 @@ def _addresses(message: Message, name: str) -> list[tuple[str, str]]:
     """Names and addresses (lower case) of a header; what is no address is left out."""
     found: list[tuple[str, str]] = []
     for value in message.get_all(name, [])[:20]:
-        text = _without_surrogates(value)[:20_000]
+        text = _one_line(value)[:20_000]
         # before decoding: an encoded name may hold commas and angle brackets
-        pairs = email.utils.getaddresses([text])
+        try:
+            pairs = email.utils.getaddresses([text])
+        except (RecursionError, IndexError):  # comments within comments
+            pairs = []
         if not any(address for _, address in pairs):  # as the strict reading refuses much that mail programs write
             pairs = [("", address) for address in _ADDRESS.findall(text)[:50]]
         for name_there, address in pairs[:200]:
@@ -566,7 +564,9 @@ class _Parts:
             self._read_calendar(part, content)
         if _file_name(part).lower() == "daticert.xml":
             self.certificate = decode(content, part.get_content_charset())
-        shown = kind in ("text/plain", "text/html") and not _is_file(part)
+        # what says that it has parts and has none is text that has lost its boundary
+        shown = kind in ("text/plain", "text/html") or kind.startswith("multipart/")
+        shown = shown and not _is_file(part)
         if not shown:
             self._keep(part, content, kind)
             return []
@@ -677,7 +677,7 @@ def _file_name(part: Message) -> str:
         name = part.get_filename("")
     except (ValueError, LookupError, TypeError, AttributeError):
         name = ""
-    name = clean_line(decode_words(_without_surrogates(name)))
+    name = clean_line(decode_words(_one_line(name)))
     name = re.split(r"[/\\]", name)[-1].strip(". ")
     if len(name) > 150:
         stem, dot, ending = name.rpartition(".")

@@ -257,6 +257,7 @@ _WROTE = re.compile(
     r"(?:ha scritto|hai scritto|scrive|wrote|writes|schrieb|a écrit|escribió)\s*:?\s*$",
     re.I,
 )
+_MAY_WRITE = re.compile(r"^\s*(?:il|in data|on|am|le|el)\b|<", re.I)
 _SEPARATOR = re.compile(
     r"^\s*[-_ ]{2,}\s*(?:messaggio (?:originale|inoltrato)|original (?:message|appointment)|forwarded message"
     r"|messaggio inoltrato da.*|weitergeleitete nachricht|ursprüngliche nachricht|message d'origine)\s*[-_ ]{2,}\s*$"
@@ -313,12 +314,14 @@ def _end_of_new(lines: list[str]) -> int:
 
 def _wrote_at(lines: list[str], index: int) -> int:
     """Where the lines after "... ha scritto:" begin, which may be broken over three lines; 0 where there is none."""
-    first = lines[index].strip()
-    if not first or first.startswith(">"):
+    if not _MAY_WRITE.search(lines[index][:500]):
         return 0
     for count in (1, 2, 3):
-        if _WROTE.match(" ".join(line.strip() for line in lines[index : index + count])[:500]):
-            return index + count
+        joined = " ".join(line.strip() for line in lines[index : index + count])[:500]
+        if _WROTE.match(joined):
+            # the last line that it may begin with: before it there may be a sentence that begins alike
+            later = (_wrote_at(lines, start) for start in range(index + 1, index + count))
+            return 0 if any(later) else index + count
     return 0
 
 
