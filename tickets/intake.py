@@ -7,7 +7,6 @@ counted: that ends a loop of two desks, whatever the other one does.
 """
 
 import asyncio
-import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +16,8 @@ from typing import Annotated, Any
 
 import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from sqlalchemy import func, or_, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from tickets.attachments import AttachmentStore, Kept, add_attachment
@@ -376,9 +375,7 @@ def _opened(session: Session, sender: str | None, since: datetime) -> list[tuple
     """When an address made us open requests, and whether it was told so."""
     theirs = MailIn.sender == sender if sender is not None else MailIn.sender.is_(None)
     rows = session.execute(
-        select(MailIn.taken_at, MailIn.answered).where(
-            theirs, MailIn.taken_at > since, MailIn.result.in_(ANSWERED)
-        )
+        select(MailIn.taken_at, MailIn.answered).where(theirs, MailIn.taken_at > since, MailIn.result.in_(ANSWERED))
     )
     return [(at, answered) for at, answered in rows]
 
@@ -405,10 +402,7 @@ def _same_mail(session: Session, mail: Mail, digest: str) -> MailIn | None:
     if mail.message_id is None:
         return None
     return session.scalar(
-        select(MailIn)
-        .where(MailIn.message_id == mail.message_id, MailIn.digest == digest)
-        .order_by(MailIn.id)
-        .limit(1)
+        select(MailIn).where(MailIn.message_id == mail.message_id, MailIn.digest == digest).order_by(MailIn.id).limit(1)
     )
 
 
@@ -528,10 +522,8 @@ class Intake:
         try:
             row = await self._store(arrived, mail, now)
         except (TicketsError, ValueError, TypeError, DBAPIError) as error:
-            if isinstance(error, DBAPIError) and not isinstance(error.orig, Exception):
-                raise
-            if _is_away(error):
-                raise
+            if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+                raise  # it is the database that fails, and not the mail
             log.warning("mail taken as a whole, since it cannot be taken apart", mail=sha256[:12], error=repr(error))
             row = await self._store(arrived, as_a_whole(raw, mail, error), now)
         log.info("mail taken", mail=sha256[:12], result=row.result.value, why=row.why, email=row.sender)
@@ -574,8 +566,3 @@ def as_a_whole(raw: bytes, mail: Mail, error: BaseException) -> Mail:
         attachments=(MailAttachment("mail.eml", "message/rfc822", raw),),
         problems=(*mail.problems, f"cannot be taken apart: {type(error).__name__}"),
     )
-
-
-def _is_away(error: BaseException) -> bool:
-    """Whether it is the database that fails, and not the mail."""
-    return isinstance(error, DBAPIError) and (error.connection_invalidated or type(error).__name__ == "OperationalError")

@@ -65,6 +65,7 @@ class Mailbox:
         self._failed: dict[int, datetime] = {}
         self._done: set[int] = set()
         self._held_at: datetime | None = None
+        self._over: set[str] = set()
         self._changed = asyncio.Event()
         self.passes = 0
         """How often the mailbox was read to its end, for those who wait for it."""
@@ -80,8 +81,10 @@ class Mailbox:
         self._task.cancel()
         if self._folder is not None:
             self._folder.interrupt()
+        connecting = self._folder is None
         await asyncio.gather(self._task, return_exceptions=True)
-        await asyncio.to_thread(self._thread.shutdown)
+        # who waits for a server to answer cannot be interrupted, and is not waited for
+        await asyncio.to_thread(self._thread.shutdown, wait=not connecting, cancel_futures=True)
 
     async def was_read(self) -> None:
         """Wait until the mailbox has been read to its end once more."""
@@ -125,7 +128,7 @@ class Mailbox:
         if not refused and self.now() - self._last_read < UNREACHABLE_AFTER:
             return
         why = "the log-in is refused" if refused else f"it cannot be read ({type(error).__name__})"
-        await self.alarms.sound(
+        await self._sound(
             UNREACHABLE,
             f"No mail comes in: the mailbox at {self.settings.host} was last read at "
             f"{self._last_read.isoformat(timespec='minutes')}, {why}. What users write waits there. "
@@ -172,18 +175,28 @@ class Mailbox:
         self._last_read = self.now()
         self.passes += 1
         self._changed.set()
-        await self.alarms.end(UNREACHABLE)
+        await self._end(UNREACHABLE)
         if not self._failed:
-            await self.alarms.end(NOT_TAKEN)
+            await self._end(NOT_TAKEN)
         if self._held_at is None or self.now() - self._held_at > timedelta(days=1):
-            await self.alarms.end(HELD)
+            await self._end(HELD)
+
+    async def _sound(self, kind: str, words: str) -> None:
+        self._over.discard(kind)
+        await self.alarms.sound(kind, words)
+
+    async def _end(self, kind: str) -> None:
+        """End an alarm, which may be of a worker before this one; once is enough."""
+        if kind not in self._over:
+            await self.alarms.end(kind)
+            self._over.add(kind)
 
     async def _is_past(self, new: Collection[int]) -> bool:
         """Whether this is a mailbox full of old mails, of which nobody wants requests and notices made."""
         if self.settings.since is not None or len(new) <= MOST_AT_FIRST or await self.database.read(_any_taken):
-            await self.alarms.end(FULL)
+            await self._end(FULL)
             return False
-        await self.alarms.sound(
+        await self._sound(
             FULL,
             f"The mailbox holds {len(new)} mails from before Centralino read it, and none is taken. Set mailbox.since "
             "to the day from which on they are requests, and start the service again.",
@@ -218,7 +231,7 @@ class Mailbox:
         self._done.add(uid)
         if row.result == MailResult.HELD:
             self._held_at = self.now()
-            await self.alarms.sound(
+            await self._sound(
                 HELD,
                 "More mails came from one sender than mailbox.requests_per_day or replies_per_hour allow. They are "
                 "kept, but no requests: see centralino mail list --held.",
@@ -228,7 +241,7 @@ class Mailbox:
 
     async def _not_taken(self, uid: int, why: str) -> None:
         self._failed[uid] = self.now() + FAILED_AGAIN_AFTER
-        await self.alarms.sound(
+        await self._sound(
             NOT_TAKEN,
             f"A mail in {self.settings.folder} (UID {uid}) could not be taken, because {why}. It stays there and is "
             "tried again; look after it by hand.",

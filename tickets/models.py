@@ -4,7 +4,7 @@ import enum
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Date, ForeignKey, Index, String, Table, Text, event, insert
+from sqlalchemy import JSON, BigInteger, Connection, Date, ForeignKey, Index, String, Table, Text, event, insert
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tickets.database import Base, UTCDateTime, enum_column, index_of_some
@@ -356,3 +356,62 @@ class OutboxMail(Base):
     next_attempt_at: Mapped[datetime] = mapped_column(UTCDateTime)
     sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class MailResult(enum.StrEnum):
+    """What became of a mail that came in."""
+
+    OPENED = "opened"
+    REPLIED = "replied"
+    FOLLOW_UP = "follow_up"
+    """A request of its own, since the one it answers is closed for too long."""
+    BOUNCE = "bounce"
+    """Says that a notice was not delivered."""
+    AUTOMATIC = "automatic"
+    """Written by a program; only kept."""
+    RECEIPT = "receipt"
+    """Of certified mail (PEC); only kept."""
+    REPEATED = "repeated"
+    """The same mail came before by another way; only kept."""
+    HELD = "held"
+    """More than one sender may write; only kept, for people to decide."""
+
+
+class MailIn(Base):
+    """A mail that came in. It is here once, whatever happens while it is taken; its bytes are kept as a file."""
+
+    __tablename__ = "mail_in"
+    __table_args__ = (
+        Index("ix_mail_in_sender_taken", "sender", "taken_at"),
+        Index("ix_mail_in_request_result", "request_id", "result", "taken_at"),
+        Index("ix_mail_in_place", "uid_validity", "uid"),
+        Index("ix_mail_in_result_taken", "result", "taken_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    folder: Mapped[str] = mapped_column(String(200))
+    """Where it lay in the mailbox, with the two numbers that find it there (RFC 3501)."""
+    uid_validity: Mapped[int | None] = mapped_column(BigInteger)
+    uid: Mapped[int | None] = mapped_column(BigInteger)
+    message_id: Mapped[str | None] = mapped_column(String(200), index=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    """Of its bytes: no mail is taken twice."""
+    digest: Mapped[str] = mapped_column(String(64))
+    """Of what its author wrote: tells a mail that came by two ways."""
+    sender: Mapped[str | None] = mapped_column(String(254))
+    """Where an answer goes, in small letters."""
+    subject: Mapped[str] = mapped_column(String(300))
+    received_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    """When the mail server got it."""
+    taken_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    result: Mapped[MailResult] = mapped_column(enum_column(MailResult))
+    why: Mapped[str] = mapped_column(String(80))
+    """By what it was told, such as a header's name."""
+    answered: Mapped[bool] = mapped_column(default=False)
+    """Whether its sender was told that a request was opened."""
+    request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"))
+    path: Mapped[str] = mapped_column(String(200))
+    """Of its bytes, below the folder of mails."""
+    size: Mapped[int] = mapped_column()
+    error: Mapped[str | None] = mapped_column(Text)
+    """What could not be read in it."""
