@@ -492,6 +492,7 @@ class Intake:
         self.settings, self.notices, self.promise, self.now = settings, notices, promise, now
         self.reopen_within = reopen_within
         self._ours = settings.ours(notices.settings.sender)
+        self._one_at_a_time = asyncio.Lock()
 
     async def take(
         self,
@@ -508,6 +509,12 @@ class Intake:
         A mail that cannot be stored as what it is becomes a request with the whole mail as its file. Raises OSError
         where the disk cannot be written, and what `Database.run` raises where the database is away.
         """
+        async with self._one_at_a_time:
+            return await self._take(raw, received_at, folder, uid_validity, uid, cut)
+
+    async def _take(
+        self, raw: bytes, received_at: datetime, folder: str, uid_validity: int | None, uid: int | None, cut: bool
+    ) -> MailIn:
         now = self.now()
         received_at = min(received_at, now)  # a server whose clock is ahead must not move a promise
         sha256 = hashlib.sha256(raw).hexdigest()

@@ -156,7 +156,7 @@ def _due(session: Session, now: datetime) -> list[OutboxMail]:
 
 
 def _threads(session: Session, mails: Sequence[OutboxMail]) -> dict[int, list[str]]:
-    """For each notice the mails that its recipient wrote about the request, so that mail programs show them together."""
+    """For each notice what its recipient wrote about the request, so that mail programs show them together."""
     requests = {mail.request_id for mail in mails if mail.request_id is not None}
     if not requests:
         return {}
