@@ -5,6 +5,8 @@ RigError
 +-- AsteriskFailed    Asterisk did not start, ended by itself, or refused a command
 +-- PhoneFailed       a phone is missing, or did not do what it was told
 +-- PostgresMissing   there is no PostgreSQL to run
++-- DovecotMissing    there is no IMAP server to run
++-- DovecotFailed     it did not start
 """
 
 
@@ -29,3 +31,14 @@ class PhoneFailed(RigError):
 
 class PostgresMissing(RigError):
     """No PostgreSQL server is installed: install the package `postgresql`."""
+
+
+class DovecotMissing(RigError):
+    """No IMAP server is installed: install the package `dovecot-imapd`."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class DovecotFailed(RigError):
+    """Dovecot did not start; the message holds the end of its log."""
