@@ -21,6 +21,7 @@ from centralino.rig.postgres import PostgresServer
 from tickets import mailbox as mailbox_module
 from tickets.alarms import Alarms, AlarmSettings, open_alarms
 from tickets.attachments import AttachmentStore
+from tickets.changes import Change
 from tickets.database import Database
 from tickets.imap import Folder, MailboxSettings
 from tickets.intake import Intake, MailStore, filed_mails
@@ -112,6 +113,11 @@ async def subjects(database: Database) -> list[str]:
 
 async def alarms(database: Database) -> list[str]:
     return [alarm.kind for alarm in await database.read(open_alarms)]
+
+
+def tell(changes: frozenset[Change], heard: asyncio.Event) -> None:
+    if any(change.kind == "alarm" for change in changes):
+        heard.set()
 
 
 async def until(database: Database, count: int, mailbox: Mailbox) -> None:
@@ -219,7 +225,7 @@ async def test_a_lost_server_is_told_of_and_read_again(
 
 async def test_a_refused_log_in_is_told_of_at_once(database: Database, reading: Reading) -> None:
     heard = asyncio.Event()
-    database.subscribe(lambda changes: heard.set() if any(c.kind == "alarm" for c in changes) else None)
+    database.subscribe(lambda changes: tell(changes, heard))
     async with reading(password=SecretStr("sbagliata")), asyncio.timeout(20):
         await heard.wait()
         (alarm,) = await database.read(open_alarms)
