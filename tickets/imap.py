@@ -143,12 +143,15 @@ class Folder:
 
     def wait(self, seconds: float) -> None:
         """Wait until something happens in the folder, or that long; `interrupt` ends it."""
+        _, told = self._client.noop()
+        if any(b"EXISTS" in one for one in told if isinstance(one, tuple)):
+            return  # it came after we had looked
         if self._client.has_capability("IDLE"):
             self._client.idle()
             self._client.idle_check(timeout=seconds)
             self._client.idle_done()
-        elif not self._stop.wait(seconds):
-            self._client.noop()
+        else:
+            self._stop.wait(seconds)
 
     def interrupt(self) -> None:
         """End whatever another thread waits for here; the connection is of no use afterwards."""

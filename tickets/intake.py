@@ -269,6 +269,7 @@ def _open(
             email=mail.sender,
             received_at=received_at,
             pickup_due_at=pickup_due_at,
+            message_id=mail.message_id,
             follow_up_of_id=follow_up_of_id,
         ),
         notices,
@@ -298,6 +299,8 @@ def _attach(session: Session, request: Request, kept: Sequence[tuple[MailAttachm
 
 def _details(session: Session, request: Request, mail: Mail) -> dict[str, Any]:
     details: dict[str, Any] = {"channel": Channel.EMAIL, "from": mail.author or "", "name": mail.name}
+    if mail.message_id is not None:
+        details["message_id"] = mail.message_id
     if mail.sender != mail.author and mail.sender:
         details["reply_to"] = mail.sender
     if not _is_known_to(session, request, mail):

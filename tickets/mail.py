@@ -216,7 +216,7 @@ def ids_in(text: str) -> tuple[str, ...]:
 # --- tickets ---------------------------------------------------------------------------------------------------------
 
 _PREFIX = re.compile(r"^(?:\s*(?:re|r|i|fw|fwd|rif|aw|wg|tr|sv|antw)\s*(?:\[\d+\])?\s*[:：]\s*)+", re.I)
-_BRACKETS = re.compile(r"\[\s*([0-9]{7,12})\s*\]")
+_BRACKETS = re.compile(r"\[\s*(?:rds|ticket)?\s*([0-9]{7,12})\s*\]", re.I)
 _SPOKEN = re.compile(
     r"\b(?:ticket|rds|richiesta|request)\b[\s:]{0,3}(?:(?:n|nr|num|no|numero|number)\b)?[\s.:°#]{0,4}"
     r"([0-9][0-9 .-]{5,16}[0-9])",

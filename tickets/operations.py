@@ -112,6 +112,8 @@ class NewRequest:
     level: int = 1
     impact: int = 2
     urgency: int = 2
+    message_id: str | None = None
+    """Of the mail it came by: the notices will thread with it."""
     follow_up_of_id: int | None = None
     """The request, closed too long ago, that this one follows."""
     synthetic: bool = False
@@ -161,7 +163,10 @@ def open_request(session: Session, new: NewRequest, notices: Notices, *, now: da
     opened: dict[str, Any] = {"channel": request.channel}
     if new.pickup_due_at is not None:
         opened["pickup_due_at"] = new.pickup_due_at.isoformat()
+    if new.message_id is not None:
+        opened["message_id"] = new.message_id
     add_event(session, request, "opened", new.actor, opened, now)
+    session.flush()  # notices look at the history
     if taken:
         add_event(session, request, "picked_up", agent or SYSTEM, {}, now)
     _finish(session, request, notices.opened(request, now=now))

@@ -1,8 +1,6 @@
 """The outbox: delivers the notices that operations wrote, with retry, and tells the history how it went."""
 
 import contextlib
-import re
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Annotated, Literal, Self
@@ -14,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tickets.database import Database, announce
-from tickets.models import DeliveryState, MailIn, MailResult, OutboxMail, Request
+from tickets.models import DeliveryState, OutboxMail, Request
 from tickets.operations import SYSTEM, add_event
 from tickets.texts import clean_line, header_text
 
@@ -48,31 +46,20 @@ class SmtpSettings(BaseModel):
         return self
 
 
-_WRITTEN = (MailResult.OPENED, MailResult.FOLLOW_UP, MailResult.REPLIED)
-_THREADED = re.compile(r"<[!-;=?-~]{1,150}>")
-"""Message-IDs that a header can hold as they are; they come from outside."""
-
-
 def pause_after(attempts: int) -> timedelta:
     """How long to wait after this many attempts."""
     return min(timedelta(minutes=2 ** min(attempts - 1, 10)), LONGEST_PAUSE)
 
 
-def build_message(mail: OutboxMail, *, now: datetime, thread: Sequence[str] = ()) -> EmailMessage:
-    """The mail as it goes out: plain text, marked as written by a machine, so that no robot answers it (RFC 3834).
-
-    `thread` are the Message-IDs of the mails before it, the last one being what it answers.
-    """
+def build_message(mail: OutboxMail, *, now: datetime) -> EmailMessage:
+    """The mail as it goes out: plain text, marked as written by a machine, so that no robot answers it (RFC 3834)."""
     message = EmailMessage()
     message["From"] = mail.sender
     message["To"] = mail.recipient
     message["Subject"] = header_text(mail.subject)
     message["Date"] = now
     message["Message-ID"] = mail.message_id
-    message["Auto-Submitted"] = "auto-replied" if thread else "auto-generated"
-    if thread:
-        message["In-Reply-To"] = thread[-1]
-        message["References"] = " ".join(thread)
+    message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(mail.body, cte="quoted-printable")
     return message
@@ -103,7 +90,6 @@ async def deliver_due(database: Database, smtp: SmtpSettings, *, now: datetime) 
         log.warning("mail server not reached, notices wait", error=repr(error), waiting=len(due))
         await database.run(_not_reached, [mail.id for mail in due], f"mail server not reached: {error}", now)
         return 0
-    threads = await database.read(_threads, due)
     sent = 0
     try:
         for mail in due:
@@ -111,7 +97,7 @@ async def deliver_due(database: Database, smtp: SmtpSettings, *, now: datetime) 
                 break
             if not await database.run(_claim, mail, now):
                 continue
-            refusal, for_good = await _send(client, mail, threads.get(mail.id, ()), now)
+            refusal, for_good = await _send(client, mail, now)
             await database.run(_record, mail.id, refusal, for_good, now)
             sent += refusal is None
     finally:
@@ -121,12 +107,10 @@ async def deliver_due(database: Database, smtp: SmtpSettings, *, now: datetime) 
     return sent
 
 
-async def _send(
-    client: aiosmtplib.SMTP, mail: OutboxMail, thread: Sequence[str], now: datetime
-) -> tuple[str | None, bool]:
+async def _send(client: aiosmtplib.SMTP, mail: OutboxMail, now: datetime) -> tuple[str | None, bool]:
     """Why the mail was not taken, if so, and whether that is for good."""
     try:
-        message = build_message(mail, now=now, thread=thread)
+        message = build_message(mail, now=now)
         await client.send_message(message, recipients=[mail.recipient])
     except aiosmtplib.SMTPRecipientsRefused as error:
         return _answer(error.recipients[0]), error.recipients[0].code >= 500
@@ -153,26 +137,6 @@ def _due(session: Session, now: datetime) -> list[OutboxMail]:
         .limit(BATCH)
     )
     return list(found)
-
-
-def _threads(session: Session, mails: Sequence[OutboxMail]) -> dict[int, list[str]]:
-    """For each notice what its recipient wrote about the request, so that mail programs show them together."""
-    requests = {mail.request_id for mail in mails if mail.request_id is not None}
-    if not requests:
-        return {}
-    written = session.execute(
-        select(MailIn.request_id, MailIn.sender, MailIn.message_id)
-        .where(MailIn.request_id.in_(requests), MailIn.result.in_(_WRITTEN), MailIn.message_id.is_not(None))
-        .order_by(MailIn.id)
-    ).all()
-    threads: dict[int, list[str]] = {}
-    for mail in mails:
-        theirs = [
-            id_ for request, sender, id_ in written if (request, sender) == (mail.request_id, mail.recipient.lower())
-        ]
-        if ids := [id_ for id_ in theirs if _THREADED.fullmatch(id_)]:
-            threads[mail.id] = [*ids[:1], *ids[1:][-9:]]
-    return threads
 
 
 def _claim(session: Session, mail: OutboxMail, now: datetime) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tickets import intake as intake_module
-from tickets import operations, outbox
+from tickets import operations
 from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.intake import Intake, IntakeSettings, MailStore, filed_mails, open_filed
@@ -382,24 +381,12 @@ async def test_every_odd_mail_can_be_stored(database: Database, intake: Intake, 
     assert len(await requests(database)) == opened
 
 
-async def test_the_notice_threads_with_the_mail_that_it_answers(database: Database, intake: Intake) -> None:
+async def test_the_history_knows_the_mails_so_that_notices_thread_with_them(database: Database, intake: Intake) -> None:
     await intake.take(written(), NOW)
-    due = await notices_written(database)
-    threads = await database.read(outbox._threads, due)
-    message = outbox.build_message(due[0], now=NOW, thread=threads[due[0].id])
-    assert (message["In-Reply-To"], message["References"]) == ("<1@asl.example>", "<1@asl.example>")
-    assert message["Auto-Submitted"] == "auto-replied"
-
-
-async def test_a_hostile_message_id_breaks_no_notice(database: Database, intake: Intake) -> None:
-    await intake.take(written(message_id=None) + b"", NOW)
-    raw = b"Message-ID: <=?utf-8?q?=0ABcc:_x@y?=>\r\nFrom: anna.rossi@asl.example\r\nSubject: y\r\n\r\nx"
-    await intake.take(raw, NOW)
-    due = await notices_written(database)
-    threads = await database.read(outbox._threads, due)
-    for mail in due:
-        message = message_from_bytes(outbox.build_message(mail, now=NOW, thread=threads.get(mail.id, ())).as_bytes())
-        assert "Bcc" not in message
+    (request,) = await requests(database)
+    await intake.take(written("sì", f"Re: [RdS {request.ticket}] Stampa", message_id="<2@asl.example>"), NOW)
+    told = [(event.kind, event.details.get("message_id")) for event in await events(database, request.id)]
+    assert told == [("opened", "<1@asl.example>"), ("reply", "<2@asl.example>")]
 
 
 class OtherDesk:

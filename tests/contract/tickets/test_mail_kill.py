@@ -1,4 +1,4 @@
-"""kill -9 while mails are taken in: every one of them is exactly one request or one reply, with its files and notice."""
+"""kill -9 while mails are taken in: each is exactly one request or one reply, with its files and its notice."""
 
 import asyncio
 import os
@@ -96,8 +96,8 @@ async def test_no_kill_loses_or_doubles_a_mail(database: Database, imap: ImapSer
         assert await reader.stdout.readline() == b"ended\n"
     pid = await start()
     async with asyncio.timeout(120):
-        while imap.subjects():
-            await asyncio.sleep(0.2)  # another process empties it
+        while imap.subjects():  # noqa: ASYNC110 - another process empties it, and tells nobody
+            await asyncio.sleep(0.2)
     os.kill(pid, signal.SIGKILL)
     reader.stdin.write(b"end\n")
     await reader.wait()
