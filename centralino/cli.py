@@ -22,12 +22,14 @@ from centralino.ledger_command import show_ledger
 from centralino.migrate import migrate
 from centralino.migrate_database_command import migrate_database
 from centralino.models_command import models_app
+from centralino.notices_command import notices_app
 from centralino.prompts_command import prompts_app
 from centralino.serve import CannotListen, serve_pages
 from centralino.serve import serve as run_service
 from centralino.settings import DEFAULT_FILE, what_is_broken, what_is_left_out
 from centralino.staffing_command import staffing_table
 from centralino.terminal import fail, terminal
+from centralino.token_command import token_app
 
 app = typer.Typer(no_args_is_help=True, help="The help-desk phone line as one service on Asterisk.")
 app.command("alarms")(show_alarms)
@@ -39,7 +41,9 @@ app.command("ledger")(show_ledger)
 app.add_typer(agent_app, name="agent")
 app.add_typer(contact_app, name="contact")
 app.add_typer(models_app, name="models")
+app.add_typer(notices_app, name="notices")
 app.add_typer(prompts_app, name="prompts")
+app.add_typer(token_app, name="token")
 
 console = terminal()
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]

@@ -109,7 +109,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard, live, alarms, ledger, room, vital)
+        set_timetable(clock, settings, database, switchboard, live, notices, alarms, ledger, room, vital)
         yield Service(settings, database, switchboard, notices, alarms, ledger, live, desk_url, vital)
 
 

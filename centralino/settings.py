@@ -23,7 +23,7 @@ from ivr.config import CallsConfig, FieldPath, wrong_fields
 from ivr.prompts import Prompts, is_own_sound, own_sound
 from ivr.settings import AsteriskOfPages, AsteriskSettings
 from tickets.alarms import AlarmSettings
-from tickets.notices import NoticeSettings
+from tickets.notices import Notices, NoticeSettings
 from tickets.outbox import SmtpSettings
 from voicemail.model_store import model_problem
 from voicemail.transcription import Folder, TranscriptionSettings
@@ -260,6 +260,11 @@ def what_is_broken(settings: Settings) -> list[str]:
         broken.append(
             f"asterisk.call_records: there is no file {records} that this user can read; Asterisk makes it with a call"
         )
+    if (templates := settings.notices.templates) is not None:
+        if not os.access(templates, os.R_OK | os.X_OK):
+            broken.append(f"notices.templates: there is no folder {templates} that this user may read")
+        for name, problem in Notices(settings.notices).check().items():
+            broken.append(f"notices.templates: {name}: {problem}; the package's own is used")
     broken += [f"the sound {sound}: there is no such file" for sound in _own_sounds(settings) if _is_missing(sound)]
     return broken
 

@@ -8,6 +8,7 @@ import structlog
 
 from centralino.settings import Settings
 from centralino.synthetic import report, synthetic_call
+from desk.api.once import forget_answers
 from desk.live import Live
 from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
@@ -17,6 +18,8 @@ from schedules.pulse import Pulse
 from tickets import outbox
 from tickets.alarms import Alarms
 from tickets.database import Database
+from tickets.notice_watch import NoticeWatch
+from tickets.notices import Notices
 from tickets.operations import mark_promise_missed
 from tickets.queries import overdue_pickups
 from voicemail import retention
@@ -32,6 +35,7 @@ def set_timetable(
     database: Database,
     switchboard: Switchboard,
     live: Live,
+    notices: Notices,
     alarms: Alarms,
     ledger: Ledger,
     room: Room,
@@ -41,11 +45,14 @@ def set_timetable(
 
     async def deliver_mail() -> None:
         if settings.smtp is not None:
-            await outbox.deliver_due(database, settings.smtp, now=utc_now())
+            await outbox.deliver_due(database, settings.smtp, now=utc_now(), caps=settings.notices.caps)
 
     async def erase_expired() -> None:
         keep = timedelta(days=settings.storage.keep_audio_days)
         await retention.erase_expired(database, AudioStore(settings.storage.audio), keep, now=utc_now())
+
+    async def forget_api_answers() -> None:
+        await database.run(forget_answers, now=utc_now())
 
     async def watch_promises() -> None:
         for request in await database.read(overdue_pickups, utc_now(), unmarked=True):
@@ -79,6 +86,7 @@ def set_timetable(
     clock.every(BEAT_SECONDS, switchboard.applications.beat, "leases", vital["leases"])
     clock.every(1, switchboard.tick, "wrap-ups and waiting line")
     clock.every(2, deliver_mail, "outbox", vital["outbox"])
+    clock.every(30, NoticeWatch(database, notices, alarms).look, "notices")
     every(5, switchboard.file_fallbacks, "messages recorded by the dialplan")
     clock.every(5, tell_load, "load")
     clock.every(3, switchboard.check_phones, "stale phones")
@@ -90,6 +98,7 @@ def set_timetable(
     clock.every(60, switchboard.reconcile, "calls without an owner")
     every(30, call_ourselves, "synthetic call")
     every(600, synthetic.remove_leftovers, "leftovers of synthetic calls")
+    every(3600, forget_api_answers, "answers kept for other programs")
     look_after_pages(clock, live)
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
 

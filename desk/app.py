@@ -17,12 +17,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
+from desk.api.app import PATH as API_PATH
+from desk.api.app import create_api
 from desk.context import CallControl, Desk
 from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
 from desk.live import Live, Now
 from desk.routes import calls, directory, health, messages, presence, requests, session
 from desk.routes import live as live_route
+from desk.routes import notices as notice_route
 from desk.settings import DeskSettings
 from desk.throttle import Throttle
 from desk.views import Problem
@@ -36,6 +39,7 @@ from tickets.errors import (
     InvalidInput,
     MoveRefused,
     NotFound,
+    NoticeNotStopped,
     RequestChanged,
     RequestClosed,
     RequestTaken,
@@ -60,6 +64,7 @@ _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     RequestClosed: (409, "request_closed"),
     RequestTaken: (409, "request_taken"),
     MoveRefused: (409, "move_refused"),
+    NoticeNotStopped: (409, "notice_not_stopped"),
     RequestChanged: (409, "conflict"),
     StaleDataError: (409, "conflict"),
     PresenceRefused: (409, "presence_refused"),
@@ -73,6 +78,7 @@ TAGS = [
     {"name": "calls", "description": "Calls offered to the agent: the form, the outcome, steering."},
     {"name": "requests", "description": "Service requests (RdS)."},
     {"name": "messages", "description": "Voicemail messages."},
+    {"name": "notices", "description": "Mails to users: how they look, and what became of them."},
     {"name": "directory", "description": "Contacts and companies."},
     {"name": "health", "description": "For monitoring."},
 ]
@@ -117,8 +123,9 @@ def create_app(
         address_throttle=Throttle(settings.failures_before_block * FAILURES_BY_ADDRESS, window),
         vital=vital,
     )
-    for part in (session, presence, calls, requests, messages, directory, health, live_route):
+    for part in (session, presence, calls, requests, messages, notice_route, directory, health, live_route):
         app.include_router(part.router, prefix="/api")
+    app.mount(API_PATH, create_api(app.state.desk))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -132,6 +139,7 @@ def create_app(
         origins=settings.origins,
         strict_transport=settings.secure_cookie,
         refuse=_refuse,
+        open_to_programs=API_PATH,
     )
     return app
 

@@ -110,3 +110,9 @@ class UsernameTaken(DeskError):
     """There is an account of that name; raised by the operations behind the command line."""
 
     code = "username_taken"
+
+
+class TokenNameTaken(DeskError):
+    """There is a token of that name; raised by the operations behind the command line."""
+
+    code = "token_name_taken"

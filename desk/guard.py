@@ -31,7 +31,8 @@ class Guard:
     """Refuses requests of other sites' pages and adds the security headers.
 
     Against forged requests three things hold together: the cookie is SameSite=Strict, changing requests need a JSON
-    content type (a form of another site cannot send one), and `Origin` must be this server when it is there.
+    content type (a form of another site cannot send one), and `Origin` must be this server when it is there. The API
+    for other programs (`open_to_programs`) knows no cookie, and so nothing to forge.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Guard:
         origins: tuple[str, ...],
         strict_transport: bool,
         refuse: Callable[[Scope, DeskError], ASGIApp],
+        open_to_programs: str,
     ) -> None:
         self.app = app
         self.origins = {origin.rstrip("/").lower() for origin in origins}
         self.refuse = refuse
+        self.open_to_programs = open_to_programs + "/"
         self.headers = {
             "content-security-policy": policy,
             "x-content-type-options": "nosniff",
@@ -81,7 +84,8 @@ class Guard:
             await send(message)
 
         app = self.app
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+        changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if changes and not scope["path"].startswith(self.open_to_programs):
             if not self._same_origin(headers):
                 app = self.refuse(scope, ForeignOrigin())
             elif headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":

@@ -1,9 +1,10 @@
-"""The tables of log-ins to the desk."""
+"""The tables of log-ins to the desk, of people and of other programs."""
 
 import enum
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.database import Base, UTCDateTime, enum_column
@@ -14,6 +15,13 @@ class Role(enum.StrEnum):
 
     AGENT = "agent"
     SUPERVISOR = "supervisor"
+
+
+class Scope(enum.StrEnum):
+    """What another program may do."""
+
+    READ = "read"
+    WRITE = "write"
 
 
 class DismissReason(enum.StrEnum):
@@ -60,3 +68,32 @@ class DismissedPop(Base):
     agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"), primary_key=True)
     at: Mapped[datetime] = mapped_column(UTCDateTime)
     reason: Mapped[DismissReason] = mapped_column(enum_column(DismissReason))
+
+
+class ApiToken(Base):
+    """What another program shows to be let in (`/api/v1`): only a hash of it is kept."""
+
+    __tablename__ = "api_token"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), unique=True)
+    """Of the program: in the history it is `api:NAME`."""
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    """Of `desk.models.Scope`."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When it was last used, to within an hour."""
+
+
+class ApiAnswer(Base):
+    """What a program was answered, by its idempotency key: asked again, it gets the same, and nothing is done."""
+
+    __tablename__ = "api_answer"
+
+    token_id: Mapped[int] = mapped_column(ForeignKey("api_token.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    asked_sha256: Mapped[str] = mapped_column(String(64))
+    """Of what was asked: the path and the content."""
+    answer: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)

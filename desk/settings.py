@@ -26,5 +26,7 @@ class DeskSettings(BaseModel):
     failures_before_block: int = Field(default=5, ge=1, le=100)
     """Failed log-ins of one user name from one address before it has to wait."""
     block_minutes: float = Field(default=15.0, gt=0, le=1440)
+    api_per_minute: int = Field(default=300, ge=1, le=100_000)
+    """Requests of one token in a minute (`/api/v1`)."""
     grace_seconds: float = Field(default=8.0, ge=0, le=120)
     """An agent whose last page is gone stays reachable this long: reloading the page must not cost a call."""

@@ -168,6 +168,32 @@ class NoticeView(_View):
     last_error: str | None
 
 
+class StoppedNotice(NoticeView):
+    """A notice that goes nowhere by itself."""
+
+    request_id: int | None
+    ticket: str | None
+
+
+class NoticePreview(_View):
+    """What a notice looks like."""
+
+    kind: str
+    sent: bool
+    """Whether the site sends notices of this kind."""
+    subject: str
+    text: str
+    html: str
+    problems: dict[str, str]
+    """The site's templates that failed, and why; the package's own were used."""
+
+
+class NoticeRetry(_Input):
+    """Sending a notice again; `recipient` where the address was wrong."""
+
+    recipient: Email | None = None
+
+
 class RequestDetail(RequestView):
     """A service request with all that is known of it."""
 

@@ -43,6 +43,10 @@ class RequestTaken(TicketsError):
     """Somebody else has the request in charge."""
 
 
+class NoticeNotStopped(TicketsError):
+    """The notice is sent or on its way: there is nothing to be done again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """One change made by somebody meanwhile: `fields` names what was edited."""

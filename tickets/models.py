@@ -17,6 +17,8 @@ class Channel(enum.StrEnum):
     VOICEMAIL = "voicemail"
     EMAIL = "email"
     FAX = "fax"
+    API = "api"
+    """From another program (`/api/v1`)."""
     IN_PERSON = "in_person"
 
 
@@ -70,6 +72,8 @@ class DeliveryState(enum.StrEnum):
     """Where an outgoing notice stands."""
 
     PENDING = "pending"
+    HELD = "held"
+    """More than the caps allow; waits for somebody to look (`[notices.caps]`)."""
     SENT = "sent"
     DEAD = "dead"
 
@@ -283,7 +287,7 @@ class RequestEvent(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     request_id: Mapped[int] = mapped_column(ForeignKey("request.id"), index=True)
-    at: Mapped[datetime] = mapped_column(UTCDateTime)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
     actor: Mapped[str] = mapped_column(String(64))
     """User name of an agent, or `system`."""
     kind: Mapped[str] = mapped_column(String(32))
@@ -336,13 +340,16 @@ class OutboxMail(Base):
     """A notice to send: written with the change it tells of, delivered later with retry."""
 
     __tablename__ = "outbox_mail"
-    __table_args__ = (Index("ix_outbox_mail_state_next", "state", "next_attempt_at"),)
+    __table_args__ = (
+        Index("ix_outbox_mail_state_next", "state", "next_attempt_at"),
+        Index("ix_outbox_mail_recipient_created", "recipient", "created_at"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"), index=True)
     """The request it tells of; None for an alarm."""
     kind: Mapped[str] = mapped_column(String(32))
-    """opened, closed, alarm or alarm_over."""
+    """One of `tickets.notices.KINDS`, alarm or alarm_over."""
     message_id: Mapped[str] = mapped_column(String(200), unique=True)
     """The mail's Message-ID: the same at every attempt, so that a receiver can drop a repeat."""
     sender: Mapped[str] = mapped_column(String(500))
@@ -350,11 +357,18 @@ class OutboxMail(Base):
     recipient: Mapped[str] = mapped_column(String(254))
     subject: Mapped[str] = mapped_column(String(300))
     body: Mapped[str] = mapped_column(Text)
+    html: Mapped[str | None] = mapped_column(Text)
+    """The same as HTML; None for a mail of plain text."""
+    reply_to: Mapped[str | None] = mapped_column(String(254))
+    thread: Mapped[str | None] = mapped_column(Text)
+    """Message-IDs of the thread's earlier mails, the oldest first, between blanks: what References will be."""
     state: Mapped[DeliveryState] = mapped_column(enum_column(DeliveryState), default=DeliveryState.PENDING)
     attempts: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     next_attempt_at: Mapped[datetime] = mapped_column(UTCDateTime)
     sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    released_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When somebody had it sent again: the caps do not hold it any more."""
     last_error: Mapped[str | None] = mapped_column(Text)
 
 

@@ -8,18 +8,22 @@ from typing import Annotated, Literal, Self
 import aiosmtplib
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
-from sqlalchemy import select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from tickets.database import Database, announce
+from tickets.errors import InvalidInput, NotFound, NoticeNotStopped
 from tickets.models import DeliveryState, OutboxMail, Request
+from tickets.notices import NoticeCaps
 from tickets.operations import SYSTEM, add_event
-from tickets.texts import clean_line, header_text
+from tickets.texts import clean_line, header_text, is_email
 
 log = structlog.get_logger()
 
 BATCH = 100
 """Mails sent over one connection."""
+CAP_WINDOW = timedelta(hours=1)
+DEFAULT_CAPS = NoticeCaps()
 LONGEST_PAUSE = timedelta(hours=1)
 MAX_ATTEMPTS = 29
 """Pauses of 1, 2, 4 ... 32 minutes, then of an hour each: a little over 24 hours."""
@@ -52,7 +56,10 @@ def pause_after(attempts: int) -> timedelta:
 
 
 def build_message(mail: OutboxMail, *, now: datetime) -> EmailMessage:
-    """The mail as it goes out: plain text, marked as written by a machine, so that no robot answers it (RFC 3834)."""
+    """The mail as it goes out, marked as written by a machine, so that no robot answers it (RFC 3834).
+
+    Plain text, with the same as HTML beside it where there is one; References as RFC 5322 (3.6.4) wants them.
+    """
     message = EmailMessage()
     message["From"] = mail.sender
     message["To"] = mail.recipient
@@ -61,18 +68,32 @@ def build_message(mail: OutboxMail, *, now: datetime) -> EmailMessage:
     message["Message-ID"] = mail.message_id
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
+    if mail.reply_to:
+        message["Reply-To"] = mail.reply_to
+    if mail.thread:
+        message["In-Reply-To"] = mail.thread.split()[-1]
+        message["References"] = mail.thread
     message.set_content(mail.body, cte="quoted-printable")
+    if mail.html is not None:
+        message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
     return message
 
 
-async def deliver_due(database: Database, smtp: SmtpSettings, *, now: datetime) -> int:
+async def deliver_due(database: Database, smtp: SmtpSettings, *, now: datetime, caps: NoticeCaps = DEFAULT_CAPS) -> int:
     """Send what is due, oldest first, at most `BATCH` over one connection; returns how many the server took.
+
+    What is over the caps is held before its first attempt (`DeliveryState.HELD`), until somebody lets it go
+    (`retry_notice`) or gives it up (`dismiss_notice`).
 
     Never raises for a mail server's doings. What fails for now is tried again later, up to `MAX_ATTEMPTS`; what the
     server refuses for good (a 5xx answer to recipient or content) is dead at once. Two runs at once do not send twice.
     A crash between the server's taking and our noting it repeats the mail, with the same Message-ID.
     """
     due = await database.read(_due, now)
+    fresh = [mail.id for mail in due if mail.attempts == 0 and mail.released_at is None and mail.request_id is not None]
+    if fresh:
+        held = await database.run(_hold_over_caps, fresh, caps, now)
+        due = [mail for mail in due if mail.id not in held]
     if not due:
         return 0
     client = aiosmtplib.SMTP(
@@ -139,6 +160,119 @@ def _due(session: Session, now: datetime) -> list[OutboxMail]:
     return list(found)
 
 
+def _hold_over_caps(session: Session, mail_ids: list[int], caps: NoticeCaps, now: datetime) -> set[int]:
+    """Hold those of these mails that are over a cap; returns their ids.
+
+    What counts is when mails were written, not when they are sent: what piled up while the mail server was away is not
+    held for that. Held mails do not count themselves, so that the others go on as fast as the cap allows.
+    """
+    held = set()
+    fresh = session.scalars(
+        select(OutboxMail)
+        .where(
+            OutboxMail.id.in_(mail_ids),
+            OutboxMail.state == DeliveryState.PENDING,
+            OutboxMail.attempts == 0,
+            OutboxMail.released_at.is_(None),
+        )
+        .order_by(OutboxMail.created_at, OutboxMail.id)
+        .with_for_update()
+    ).all()
+    for mail in fresh:
+        before = select(func.count()).where(
+            OutboxMail.request_id.is_not(None),
+            OutboxMail.state != DeliveryState.HELD,
+            OutboxMail.created_at > mail.created_at - CAP_WINDOW,
+            or_(
+                OutboxMail.created_at < mail.created_at,
+                and_(OutboxMail.created_at == mail.created_at, OutboxMail.id < mail.id),
+            ),
+        )
+        to_address = session.scalar(before.where(OutboxMail.recipient == mail.recipient)) or 0
+        in_thread = session.scalar(before.where(OutboxMail.request_id == mail.request_id)) or 0
+        if to_address < caps.per_address and in_thread < caps.per_thread:
+            continue
+        what = "to this address" if to_address >= caps.per_address else "about this request"
+        mail.state = DeliveryState.HELD
+        mail.last_error = f"held: {max(to_address, in_thread)} mails {what} were written within an hour"
+        session.flush()
+        held.add(mail.id)
+        log.warning("notice held: over the cap", mail=mail.id, email=mail.recipient)
+        _tell(session, mail, "notice_held", SYSTEM, now)
+    return held
+
+
+def retry_notice(
+    session: Session, mail_id: int, *, actor: str, now: datetime, recipient: str | None = None
+) -> OutboxMail:
+    """Have a dead or held notice sent after all, to another address where one is given; the history tells who did.
+
+    The Message-ID stays, so a receiver that had it already can drop it. Raises `NotFound`, `NoticeNotStopped` for one
+    that is sent or on its way, and `InvalidInput` for an address that is none.
+    """
+    mail = _stopped(session, mail_id)
+    if recipient is not None:
+        if not is_email(recipient.strip()):
+            raise InvalidInput("recipient", "is not a mail address such as anna.rossi@example.org")
+        mail.recipient = recipient.strip()
+    mail.state, mail.attempts, mail.last_error = DeliveryState.PENDING, 0, None
+    mail.next_attempt_at = mail.released_at = now
+    session.flush()
+    _tell(session, mail, "notice_retried", actor, now)
+    return mail
+
+
+def dismiss_notice(session: Session, mail_id: int, *, actor: str, now: datetime) -> OutboxMail:
+    """Give a held notice up: it is not sent, and the history tells who said so.
+
+    Raises `NotFound`, and `NoticeNotStopped` for one that is not held.
+    """
+    mail = _stopped(session, mail_id)
+    if mail.state != DeliveryState.HELD:
+        raise NoticeNotStopped(f"this notice is {mail.state.value}: only a held one can be given up")
+    mail.state, mail.last_error = DeliveryState.DEAD, f"not sent: given up by {actor}"
+    session.flush()
+    _tell(session, mail, "notice_failed", actor, now)
+    return mail
+
+
+def stopped_notices(session: Session, *states: DeliveryState, limit: int = 500) -> list[OutboxMail]:
+    """Notices that go nowhere by themselves, the latest first: the held and the dead, or those of the states given."""
+    which = states or (DeliveryState.HELD, DeliveryState.DEAD)
+    found = session.scalars(
+        select(OutboxMail)
+        .where(OutboxMail.state.in_(which))
+        .order_by(OutboxMail.created_at.desc(), OutboxMail.id.desc())
+        .limit(limit)
+    )
+    return list(found)
+
+
+def held_notices(session: Session) -> int:
+    """How many notices are held."""
+    return session.scalar(select(func.count(OutboxMail.id)).where(OutboxMail.state == DeliveryState.HELD)) or 0
+
+
+def _stopped(session: Session, mail_id: int) -> OutboxMail:
+    mail = session.scalar(select(OutboxMail).where(OutboxMail.id == mail_id).with_for_update())
+    if mail is None:
+        raise NotFound(f"there is no notice with the id {mail_id}")
+    if mail.state not in (DeliveryState.HELD, DeliveryState.DEAD):
+        raise NoticeNotStopped(f"this notice is {mail.state.value}: only a held or a dead one can be sent again")
+    return mail
+
+
+def _tell(session: Session, mail: OutboxMail, kind: str, actor: str, now: datetime) -> None:
+    """Write into the request's history how its notice stands, and announce it."""
+    if mail.request_id is not None:
+        request = session.get_one(Request, mail.request_id)
+        details = {"notice": mail.kind, "recipient": mail.recipient}
+        if mail.last_error is not None:
+            details["error"] = mail.last_error
+        add_event(session, request, kind, actor, details, now)
+    announce(session, "outbox", mail.id)
+
+
 def _claim(session: Session, mail: OutboxMail, now: datetime) -> bool:
     """Count the attempt and move the next one away before sending; False when another run was faster."""
     attempts = mail.attempts + 1
@@ -167,14 +301,10 @@ def _record(session: Session, mail_id: int, refusal: str | None, for_good: bool,
         log.warning(
             "notice not delivered", mail=mail.id, email=mail.recipient, error=mail.last_error, state=mail.state.value
         )
-    if mail.state != DeliveryState.PENDING and mail.request_id is not None:
-        request = session.get_one(Request, mail.request_id)
-        details = {"notice": mail.kind, "recipient": mail.recipient}
-        if mail.last_error is not None:
-            details["error"] = mail.last_error
-        kind = "notice_sent" if mail.state == DeliveryState.SENT else "notice_failed"
-        add_event(session, request, kind, SYSTEM, details, now)
-    announce(session, "outbox", mail.id)
+    if mail.state == DeliveryState.PENDING:
+        announce(session, "outbox", mail.id)
+        return
+    _tell(session, mail, "notice_sent" if mail.state == DeliveryState.SENT else "notice_failed", SYSTEM, now)
 
 
 def _not_reached(session: Session, mail_ids: list[int], refusal: str, now: datetime) -> None:
