@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
 from desk.api.app import PATH as API_PATH
-from desk.api.app import create_api
+from desk.api.app import ForPrograms, create_api
 from desk.context import CallControl, Desk
 from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
@@ -125,7 +125,6 @@ def create_app(
     )
     for part in (session, presence, calls, requests, messages, notice_route, directory, health, live_route):
         app.include_router(part.router, prefix="/api")
-    app.mount(API_PATH, create_api(app.state.desk))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -133,6 +132,7 @@ def create_app(
         return FileResponse(STATIC / "index.html")
 
     _answer_errors(app)
+    app.add_middleware(ForPrograms, api=create_api(app.state.desk))
     app.add_middleware(
         Guard,
         policy=content_policy((STATIC / "index.html").read_text(encoding="utf-8")),

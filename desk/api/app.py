@@ -1,4 +1,4 @@
-"""The application of the API for other programs, mounted at `/api/v1` beside the desk's own."""
+"""The application of the API for other programs, at `/api/v1` beside the desk's own."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ _TITLES = {
 
 
 def create_api(desk: Desk) -> FastAPI:
-    """The application, to be mounted at `PATH`."""
+    """The application, to be served at `PATH` (`ForPrograms`)."""
     app = FastAPI(
         title="Centralino for other programs",
         version="1",
@@ -158,6 +158,23 @@ def _answer(
         fields=fields or {},
     )
     return JSONResponse(content.model_dump(), status_code=status, headers=headers, media_type=PROBLEM_JSON)
+
+
+class ForPrograms:
+    """Hands what is below `PATH` to the API.
+
+    A mount of Starlette would not: its pattern stops at a line end, which a path may hold (`%0A`).
+    """
+
+    def __init__(self, app: ASGIApp, *, api: ASGIApp) -> None:
+        self.app, self.api = app, api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and scope["path"].startswith(PATH + "/"):
+            await self.api(scope | {"root_path": scope.get("root_path", "") + PATH}, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 class ContentGuard:

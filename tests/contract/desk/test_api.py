@@ -325,7 +325,7 @@ async def test_too_much_content_or_none_that_is_json_is_refused(served: DeskServ
             is_problem(await client.post("/requests", json=NEW, headers=headers), 422, "invalid_input")
         is_problem(await client.put("/requests", json=NEW), 405, "no_such_method")
         is_problem(await client.get("/nothing"), 404, "no_such_path")
-        for ticket in ("x", "%00", "%2e%2e%2f", "1000173", "9" * 50):
+        for ticket in ("x", "%00", "1%0A2", "%2e%2e%2f", "1000173", "9" * 50):
             is_problem(
                 await client.get(f"/requests/{ticket}"), 404, "not_there" if ticket != "%2e%2e%2f" else "no_such_path"
             )

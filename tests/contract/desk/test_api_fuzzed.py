@@ -37,8 +37,20 @@ CHECKS = [
 ]
 
 
-def ask(url: str, token: str, mode: GenerationMode) -> Counter[tuple[str, int]]:
-    """Ask each operation many odd things; gives how often each answered what."""
+def make_real(case: Case, number: int, ticket: str) -> None:
+    """Name what is there, where a description tells only its form, so that a question gets beyond the first check."""
+    if "ticket" in case.path_parameters:
+        case.path_parameters["ticket"] = ticket
+    if "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = f"key-{number}"
+    if isinstance(case.body, dict) and "area" in case.body:
+        case.body["area"] = "application"
+        for name in ("contact_id", "user_code", "follow_up_of", "email"):
+            case.body.pop(name, None)
+
+
+def ask(url: str, token: str, mode: GenerationMode, ticket: str) -> Counter[tuple[str, int]]:
+    """Ask each operation many odd things, half of them about what is there; gives how often each answered what."""
     headers = {"Authorization": f"Bearer {token}"}
     schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json", headers=headers)
     schema.config.update(base_url=f"{url}/api/v1")
@@ -56,6 +68,9 @@ def ask(url: str, token: str, mode: GenerationMode) -> Counter[tuple[str, int]]:
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: Case) -> None:
+            number = sum(answered.values())
+            if number % 2:
+                make_real(case, number, ticket)
             response = case.call(headers=headers)
             answered[case.operation.label, response.status_code] += 1
             case.validate_response(response, checks=CHECKS, headers=headers)
@@ -72,12 +87,13 @@ async def test_whatever_is_asked_is_answered_as_described(
     async with DeskServer(tmp_path, api_per_minute=100_000) as served:
         token = await served.database.run(tokens.add_token, "fuzz", {Scope.READ, Scope.WRITE}, now=served.now())
         for n in range(3):
-            await served.request(f"Richiesta {n}")
+            request = await served.request(f"Richiesta {n}")
         await served.contact("Teresa Bianchi", company="ASL Bari")
         try:
-            answered = await asyncio.to_thread(ask, served.url, token, mode)
+            answered = await asyncio.to_thread(ask, served.url, token, mode, str(request.ticket))
         except FailureGroup as group:
             raise AssertionError("\n\n".join(str(one) for one in group.exceptions)) from group
-    print(dict(answered))
     assert not [status for _, status in answered if status >= 500]
-    assert sum(answered.values()) >= EXAMPLES
+    if mode == GenerationMode.POSITIVE:
+        done = {label for label, status in answered if status in (200, 201)}
+        assert len(done) == len({label for label, _ in answered}) >= 6, answered
