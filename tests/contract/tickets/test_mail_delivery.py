@@ -1,9 +1,12 @@
 """Notices on their way to a real mail server."""
 
 import asyncio
+import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import Any
 
 import aiosmtpd.smtp
@@ -14,10 +17,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tickets import operations, outbox
+from tickets.alarms import Alarms, AlarmSettings, open_alarms
 from tickets.database import Database
-from tickets.models import Channel, DeliveryState, Kind, OutboxMail, RequestEvent
-from tickets.notices import Notices
-from tickets.outbox import SmtpSettings, deliver_due
+from tickets.errors import InvalidInput, NotFound, NoticeNotStopped
+from tickets.lifecycle import Role
+from tickets.models import Channel, DeliveryState, Kind, OutboxMail, Request, RequestEvent, Status
+from tickets.notice_watch import NoticeWatch
+from tickets.notices import NoticeCaps, Notices, NoticeSettings
+from tickets.outbox import SmtpSettings, deliver_due, dismiss_notice, retry_notice, stopped_notices
 
 pytestmark = pytest.mark.contract
 
@@ -114,7 +121,7 @@ async def test_notices_arrive_oldest_first_over_one_connection(
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["From"] == "Help Desk <helpdesk@desk.example>"
     assert "Perché 0?" in message["Subject"]
-    assert "Oggetto: Perché 0?" in message.get_content()
+    assert "Oggetto: Perché 0?" in message.get_body(("plain",)).get_content()
     assert await deliver_due(database, smtp, now=NOW + timedelta(days=1)) == 0
     assert len(inbox.envelopes) == 3
 
@@ -214,3 +221,220 @@ async def test_a_batch_has_a_limit_and_the_rest_comes_next(
         await opened(database, notices, f"user{n}@asl.example")
     assert await deliver_due(database, smtp, now=NOW) == 2
     assert await deliver_due(database, smtp, now=NOW) == 1
+
+
+async def written(database: Database, notices: Notices, request_id: int, count: int, at: datetime = NOW) -> list[int]:
+    """So many more notices about one request, a second apart; gives their ids."""
+
+    def write(session: Session) -> list[int]:
+        request = session.get_one(Request, request_id)
+        mails = []
+        for n in range(count):
+            mail = notices.moved(request, "asked", f"Domanda {n}?", now=at + timedelta(seconds=n))
+            assert mail is not None
+            session.add(mail)
+            session.flush()
+            mails.append(mail.id)
+        return mails
+
+    return await database.run(write)
+
+
+async def states(database: Database) -> Counter[str]:
+    def read(session: Session) -> Counter[str]:
+        return Counter(mail.state.value for mail in session.scalars(select(OutboxMail)))
+
+    return await database.read(read)
+
+
+async def test_a_notice_has_two_parts_and_names_the_mails_before_it(
+    database: Database, notices: Notices, inbox: Inbox, smtp: SmtpSettings
+) -> None:
+    request_id = await opened(database, notices, "anna@asl.example", "Perché <b>?")
+
+    def replied(session: Session) -> None:
+        operations.move_request(
+            session, request_id, Status.PENDING_USER, notices, actor="giulia", role=Role.AGENT, text="Da dove?", now=NOW
+        )
+        details = {"message_id": "<from.anna@asl.example>"}
+        operations.user_replied(session, request_id, notices, "Da casa", now=NOW + timedelta(hours=1), details=details)
+        details = {"message_id": "<bad id>\r\nBcc: x@y.example"}
+        operations.user_replied(session, request_id, notices, "E poi?", now=NOW + timedelta(hours=1), details=details)
+
+    def picked(session: Session) -> None:
+        operations.take_in_charge(session, request_id, actor="giulia", now=NOW)
+
+    await database.run(picked)
+    await database.run(replied)
+    solved = {"solution": "Riavviato.", "actor": "giulia", "now": NOW + timedelta(hours=2)}
+    await database.run(operations.close_request, request_id, notices, **solved)  # type: ignore[arg-type]
+    assert await deliver_due(database, smtp, now=NOW + timedelta(hours=2)) == 3
+    first, question, closed = inbox.messages
+    assert (first["In-Reply-To"], first["References"]) == (None, None)
+    assert (question["In-Reply-To"], question["References"]) == (first["Message-ID"], first["Message-ID"])
+    assert closed["References"].split() == [first["Message-ID"], question["Message-ID"], "<from.anna@asl.example>"]
+    assert closed["In-Reply-To"] == "<from.anna@asl.example>"
+    assert closed["Bcc"] is None
+    for message in inbox.messages:
+        assert message.get_content_type() == "multipart/alternative"
+        assert "Perché &lt;b&gt;?" in message.get_body(("html",)).get_content()
+        assert "Perché <b>?" in message.get_body(("plain",)).get_content()
+        assert message["Auto-Submitted"] == "auto-generated"
+
+
+async def test_what_is_over_a_cap_is_held_and_told_and_goes_when_somebody_says_so(
+    database: Database, notices: Notices, inbox: Inbox, smtp: SmtpSettings
+) -> None:
+    request_id = await opened(database, notices, "anna@asl.example")
+    ids = await written(database, notices, request_id, 5)
+    other_id = await opened(database, notices, "bruno@asl.example")
+    caps = NoticeCaps(per_thread=3)
+    at = NOW + timedelta(minutes=1)
+    assert await deliver_due(database, smtp, now=at, caps=caps) == 4
+    assert await states(database) == {"sent": 4, "held": 3}
+    assert (await look(database, other_id))[0].state == DeliveryState.SENT
+    events = (await look(database, request_id))[1]
+    assert [kind for kind, _ in events if kind == "notice_held"] == ["notice_held"] * 3
+    held = await database.read(stopped_notices, DeliveryState.HELD)
+    assert [mail.id for mail in held] == ids[:1:-1]
+    alarms = Alarms(database, AlarmSettings(email=("boss@asl.example",)), notices, lambda: at)
+    watch = NoticeWatch(database, notices, alarms)
+    for _ in range(2):
+        await watch.look()
+    assert [(alarm.kind, alarm.ended_at) for alarm in await database.read(open_alarms)] == [("notices_held", None)]
+    # nothing goes by itself, whatever time passes; the alarm's mail is not held
+    assert await deliver_due(database, smtp, now=NOW + timedelta(days=3), caps=caps) == 1
+    mail = await database.run(retry_notice, ids[2], actor="giulia", now=NOW + timedelta(days=3))
+    assert (mail.state, mail.attempts, mail.last_error) == (DeliveryState.PENDING, 0, None)
+    assert await deliver_due(database, smtp, now=NOW + timedelta(days=3), caps=NoticeCaps(per_thread=1)) == 1
+    await database.run(retry_notice, ids[3], actor="giulia", now=NOW + timedelta(days=3), recipient="x@asl.example")
+    assert await deliver_due(database, smtp, now=NOW + timedelta(days=3), caps=caps) == 1
+    assert inbox.envelopes[-1].rcpt_tos == ["x@asl.example"]
+    await database.run(dismiss_notice, ids[4], actor="giulia", now=NOW)
+    await watch.look()
+    assert await database.read(open_alarms) == []
+    kinds = [kind for kind, _ in (await look(database, request_id))[1]]
+    assert Counter(kinds)["notice_retried"] == 2
+    assert kinds[-1] == "notice_failed"
+    for action in (retry_notice, dismiss_notice):
+        with pytest.raises(NoticeNotStopped):
+            await database.run(action, ids[0], actor="giulia", now=NOW)
+        with pytest.raises(NotFound):
+            await database.run(action, 99999, actor="giulia", now=NOW)
+    with pytest.raises(InvalidInput):
+        await database.run(retry_notice, ids[4], actor="giulia", now=NOW, recipient="x\r\nRCPT TO:<y@z>")
+
+
+async def test_one_address_gets_no_more_than_its_cap_whatever_the_requests(
+    database: Database, notices: Notices, inbox: Inbox, smtp: SmtpSettings
+) -> None:
+    for n in range(40):
+        await opened(database, notices, "loop@asl.example", at=NOW + timedelta(minutes=n))
+    caps = NoticeCaps(per_address=10)
+    assert await deliver_due(database, smtp, now=NOW + timedelta(hours=1), caps=caps) == 10
+    assert await states(database) == {"sent": 10, "held": 30}
+    # an hour after the first the address has room again
+    await opened(database, notices, "loop@asl.example", at=NOW + timedelta(minutes=61))
+    assert await deliver_due(database, smtp, now=NOW + timedelta(minutes=61), caps=caps) == 1
+    assert len(inbox.envelopes) == 11
+
+
+async def test_what_piled_up_while_the_server_was_away_is_not_held(
+    database: Database, notices: Notices, inbox: Inbox, smtp: SmtpSettings
+) -> None:
+    for n in range(12):
+        await opened(database, notices, "ward@asl.example", at=NOW + timedelta(hours=n))
+    assert await deliver_due(database, smtp, now=NOW + timedelta(days=1), caps=NoticeCaps(per_address=1)) == 12
+
+
+async def test_several_runs_at_once_hold_the_same_notices(
+    database: Database, notices: Notices, inbox: Inbox, smtp: SmtpSettings
+) -> None:
+    request_id = await opened(database, notices, "anna@asl.example")
+    ids = await written(database, notices, request_id, 9)
+    caps = NoticeCaps(per_thread=4)
+    at = NOW + timedelta(minutes=1)
+    assert sum(await asyncio.gather(*(deliver_due(database, smtp, now=at, caps=caps) for _ in range(4)))) == 4
+    held = await database.read(stopped_notices, DeliveryState.HELD)
+    assert sorted(mail.id for mail in held) == ids[3:]
+    events = [kind for kind, _ in (await look(database, request_id))[1]]
+    assert Counter(events) == {"notice_held": 6, "notice_sent": 4}
+
+
+async def test_a_dead_notice_is_sent_again_to_the_right_address(
+    database: Database, notices: Notices, inbox: Inbox, smtp: SmtpSettings
+) -> None:
+    inbox.answers["wrong@asl.example"] = "550 no such user"
+    request_id = await opened(database, notices, "wrong@asl.example")
+    assert await deliver_due(database, smtp, now=NOW) == 0
+    mail, _ = await look(database, request_id)
+    later = NOW + timedelta(days=2)
+    await database.run(retry_notice, mail.id, actor="giulia", now=later, recipient="right@asl.example")
+    assert await deliver_due(database, smtp, now=later) == 1
+    assert inbox.envelopes[0].rcpt_tos == ["right@asl.example"]
+    assert inbox.messages[0]["Message-ID"] == mail.message_id
+    kinds = [kind for kind, _ in (await look(database, request_id))[1]]
+    assert kinds == ["notice_failed", "notice_retried", "notice_sent"]
+
+
+@pytest.mark.parametrize("at", ["greeting", "recipient", "content", "answer"])
+async def test_a_connection_that_breaks_or_stalls_loses_nothing(database: Database, notices: Notices, at: str) -> None:
+    """A server that hangs up, or says nothing, at each step; at the last one it has taken the mail already."""
+    taken: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            if broken and at == "greeting":
+                return writer.close()
+            writer.write(b"220 hello\r\n")
+            while line := await reader.readline():
+                word = line[:4].upper()
+                if broken and (at, word) in {("recipient", b"RCPT"), ("content", b"DATA")}:
+                    if stalls:
+                        await gone.wait()
+                    return writer.close()
+                writer.write(b"354 go on\r\n" if word == b"DATA" else b"250 ok\r\n")
+                if word == b"DATA":
+                    taken.append(await reader.readuntil(b"\r\n.\r\n"))
+                    if broken and at == "answer":
+                        return writer.close()
+                    writer.write(b"250 taken\r\n")
+                if word == b"QUIT":
+                    return writer.close()
+        return None
+
+    gone = asyncio.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    smtp = SmtpSettings(host="127.0.0.1", port=server.sockets[0].getsockname()[1], timeout=0.3)
+    request_id = await opened(database, notices, "anna@asl.example")
+    now = NOW
+    for stalls in (False, True):  # noqa: B007 - the server looks at it
+        broken = True
+        assert await deliver_due(database, smtp, now=now) == 0
+        mail, events = await look(database, request_id)
+        assert (mail.state, events) == (DeliveryState.PENDING, [])
+        assert mail.last_error
+        now += timedelta(hours=1)
+    broken = False
+    assert await deliver_due(database, smtp, now=now) == 1
+    gone.set()
+    server.close()
+    await server.wait_closed()
+    ids = {message_from_bytes(one)["Message-ID"] for one in taken}
+    assert ids == {mail.message_id}
+    assert len(taken) == (3 if at == "answer" else 1)  # a repeat can be told by its Message-ID
+
+
+async def test_a_broken_template_is_told_until_it_is_mended(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "it").mkdir()
+    template = tmp_path / "it" / "closed.body.txt.j2"
+    template.write_text("{{ nothing }}")
+    notices = Notices(NoticeSettings(templates=tmp_path))
+    watch = NoticeWatch(database, notices, Alarms(database, AlarmSettings(), notices, lambda: NOW))
+    await watch.look()
+    (alarm,) = await database.read(open_alarms)
+    assert (alarm.kind, alarm.subject) == ("notice_template", "it/closed.body.txt.j2")
+    assert "'nothing' is undefined" in alarm.words
+    template.write_text("{{ ticket }} {{ solution }}")
+    await watch.look()
+    assert await database.read(open_alarms) == []
