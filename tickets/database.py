@@ -14,7 +14,7 @@ import enum
 import os
 import sqlite3
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -117,6 +117,9 @@ def announce(session: Session, kind: str, id: int | str) -> None:  # noqa: A002 
     session.info.setdefault("changes", set()).add(Change(kind, id))
 
 
+CONNECTORS = "connectors"
+"""Where a session's `info` names the other ticket systems that are to hear of what it changes."""
+
 READERS = 4
 """Threads that read. More would not read faster: Python runs one at a time, except while a database works."""
 SERVER_WRITERS = 8
@@ -173,10 +176,11 @@ class Database:
 
     `url` is a SQLAlchemy one: `sqlite:///path` or `postgresql+psycopg://...`; the latter may be `shared` by several
     workers. Transactions that fail because the database is locked or the connection was lost are run again, whole, for
-    up to `patience` seconds.
+    up to `patience` seconds. `connectors` names the other ticket systems that are to hear of every request's changes
+    (`tickets.connectors`).
     """
 
-    def __init__(self, url: str, patience: float = 20.0) -> None:
+    def __init__(self, url: str, patience: float = 20.0, connectors: Sequence[str] = ()) -> None:
         self.url = url
         self.patience = patience
         self.shared = not url.startswith("sqlite")
@@ -186,7 +190,10 @@ class Database:
         self.engine = create_engine(url, pool_size=writers + READERS, connect_args=address)
         if self.shared:
             event.listen(self.engine, "connect", _note_timeline)
-        self._writing = sessionmaker(self.engine.execution_options(writes=True), expire_on_commit=False)
+        self.connectors = tuple(connectors)
+        self._writing = sessionmaker(
+            self.engine.execution_options(writes=True), expire_on_commit=False, info={CONNECTORS: self.connectors}
+        )
         self._reading = sessionmaker(self.engine, expire_on_commit=False)
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="database-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")

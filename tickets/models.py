@@ -429,3 +429,76 @@ class MailIn(Base):
     size: Mapped[int] = mapped_column()
     error: Mapped[str | None] = mapped_column(Text)
     """What could not be read in it."""
+
+
+class ConnectorChange(Base):
+    """A change that another ticket system is still to hear of: written with the change, gone once it was taken there.
+
+    The rows of one request are told in the order of their ids, one after the other: see `tickets.connectors.sync`.
+    """
+
+    __tablename__ = "connector_outbox"
+    __table_args__ = (
+        Index("ix_connector_outbox_order", "connector", "request_id", "id"),
+        Index("ix_connector_outbox_next", "connector", "state", "next_attempt_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    connector: Mapped[str] = mapped_column(String(40))
+    request_id: Mapped[int] = mapped_column(ForeignKey("request.id"), index=True)
+    event_id: Mapped[int | None] = mapped_column(ForeignKey("request_event.id"))
+    """The line of the history that tells of it; None: bring the whole request in step."""
+    status: Mapped[Status] = mapped_column(enum_column(Status))
+    """The request's status after this change: what was so at that time is told, and not only what is so now."""
+    state: Mapped[DeliveryState] = mapped_column(enum_column(DeliveryState), default=DeliveryState.PENDING)
+    """Pending or dead."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    """How often telling it was begun: from the second time on it may have been taken already."""
+    refusals: Mapped[int] = mapped_column(default=0)
+    """How often the other system has refused it."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    next_attempt_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    event: Mapped[RequestEvent | None] = relationship()
+
+
+class ConnectorLink(Base):
+    """A request as another ticket system knows it."""
+
+    __tablename__ = "connector_link"
+
+    connector: Mapped[str] = mapped_column(String(40), primary_key=True)
+    request_id: Mapped[int] = mapped_column(ForeignKey("request.id"), primary_key=True, index=True)
+    remote_id: Mapped[str] = mapped_column(String(100))
+    """Its number there."""
+    remote_key: Mapped[str] = mapped_column(String(500))
+    """What it is addressed by there."""
+    remote_status: Mapped[str | None] = mapped_column(String(40))
+    """Its status there when it was last seen, in their words."""
+    told_status: Mapped[Status | None] = mapped_column(enum_column(Status))
+    """The last status that we have told."""
+    remote_entry: Mapped[int] = mapped_column(default=0)
+    """The number of the last of their worklog entries that was taken over."""
+    differences: Mapped[list[dict[str, str]]] = mapped_column(JSON, default=list)
+    """What was found not to be the same: field, here, there."""
+    look_again: Mapped[bool] = mapped_column(default=False)
+    """It changed there while we had something to tell: look when that is told."""
+    told_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the last of our changes was taken there."""
+
+
+class ConnectorState(Base):
+    """How it stands with another ticket system."""
+
+    __tablename__ = "connector_state"
+
+    connector: Mapped[str] = mapped_column(String(40), primary_key=True)
+    mark: Mapped[str | None] = mapped_column(String(100))
+    """Up to where their changes were read, in their words."""
+    away_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """Since when it cannot be reached; None when it was reached the last time."""
+    failures: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    reached_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    compared_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tickets.database import announce
+from tickets.database import CONNECTORS, announce
 from tickets.errors import (
     DuplicateEntry,
     Edit,
@@ -31,6 +31,7 @@ from tickets.models import (
     Area,
     Channel,
     Company,
+    ConnectorChange,
     Contact,
     EmailAddress,
     Kind,
@@ -418,12 +419,18 @@ def add_event(
 ) -> RequestEvent:
     """Write one line of a request's history, after its fields were changed; announces the request.
 
+    What other ticket systems are to hear of it is written with it, in the same transaction.
     `kind` is at most 32 characters; `details` must be storable as JSON.
     """
     # A changed request gets its next version when it is stored.
     version = request.version + (1 if session.is_modified(request) else 0)
     event = RequestEvent(request_id=request.id, at=now, actor=actor, kind=kind, details=details, version=version)
     session.add(event)
+    if request.id > 0:  # a synthetic call's request is nobody's
+        for connector in session.info.get(CONNECTORS, ()):
+            change = ConnectorChange(connector=connector, request_id=request.id, event=event, status=request.status)
+            change.created_at = change.next_attempt_at = now
+            session.add(change)
     announce(session, "request", request.id)
     return event
 
