@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 from sqlalchemy import delete, func, select, update
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, aliased
 from tickets.alarms import Alarms
 from tickets.connectors import Connector, Entry, File, Outgoing, Refused, Remote, Unreachable
 from tickets.database import CONNECTORS, Database, announce
-from tickets.errors import InvalidInput, NotFound, TicketsError
+from tickets.errors import InvalidInput, NotFound
 from tickets.models import (
     OPEN_STATUSES,
     ConnectorChange,
@@ -28,7 +28,6 @@ from tickets.models import (
     ConnectorState,
     DeliveryState,
     Request,
-    RequestEvent,
     Status,
 )
 from tickets.notices import Notices
@@ -43,6 +42,8 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 COMPARED_DAYS = 30
 """Requests closed longer ago are not compared any more."""
 COMPARED_AT_ONCE = 200
+CLAIMED = timedelta(minutes=5)
+"""Who tells a change has so long: longer than all answers together may take. Then it is taken to be dead."""
 SILENT = frozenset({"heard", "notice_sent", "notice_failed", "promise_missed", "transcribed", "audio_erased"})
 """Lines of the history that are nobody's business outside."""
 TEXTS = ("text", "solution", "reason", "note")
@@ -125,6 +126,7 @@ class Sync:
         self.database, self.connector, self.notices, self.alarms = database, connector, notices, alarms
         self.connections, self.alarm_after = connections, alarm_after
         self.name = connector.name
+        self._dead_before = True  # one of an earlier run may be open
 
     async def deliver(self, *, now: datetime) -> int:
         """Tell what is due, until nothing is; returns how many changes were taken. Never raises for the other side."""
@@ -133,7 +135,7 @@ class Sync:
         if state.next_attempt_at is not None and now < state.next_attempt_at:
             await self._watch(state, now)
             return 0
-        away = state.away_since is not None
+        away, ever = state.away_since is not None, state.reached_at is not None
         while True:
             # one that was away is asked with one change first
             heads = await self.database.read(_heads, self.name, 1 if away else self.connections, now)
@@ -150,9 +152,9 @@ class Sync:
                 log.warning("other ticket system not reached", connector=self.name, error=str(unreachable[0]))
                 await self._watch(state, now)
                 return taken
-            if away or state.reached_at is None:
+            if away or not ever:
                 await self._reached(now)
-            away, state.reached_at = False, now
+            away, ever = False, True
         await self._tell_of_dead()
         return taken
 
@@ -175,7 +177,9 @@ class Sync:
         except Refused as error:
             log.warning("other ticket system refuses to tell what changed", connector=self.name, error=str(error))
             return 0
-        remotes = [*heard.remotes, *(one for several in found.values() for one in several[:1])]
+        remotes = [*heard.remotes, *(one for several in found.values() for one in several)]
+        if lost := [ticket for ticket in again if not found.get(ticket)]:
+            await self.database.run(_look_no_more, self.name, lost)  # the comparison shows that it is gone
         for remote in remotes:
             await self.database.run(_take_over, self.name, remote, self.notices, now=now)
         await self.database.run(_note_reached, self.name, heard.mark, now)
@@ -248,8 +252,8 @@ class Sync:
         if self.alarms is None or state.away_since is None or now - state.away_since < self.alarm_after:
             return
         words = (
-            f"{self.name} cannot be reached: {state.last_error}. Requests and calls go on; what changes is kept and told "
-            f"when it is back. Look whether it runs, and try `centralino connectors check`."
+            f"{self.name} cannot be reached: {state.last_error}. Requests and calls go on; what changes is kept, and "
+            "told when it is back. Look whether it runs, and try `centralino connectors check`."
         )
         await self.alarms.sound("connector_away", words, self.name)
 
@@ -258,11 +262,15 @@ class Sync:
             return
         dead = await self.database.read(dead_letters, self.name)
         if not dead:
-            await self.alarms.end("connector_refused", self.name)
+            if self._dead_before:
+                await self.alarms.end("connector_refused", self.name)
+            self._dead_before = False
             return
+        self._dead_before = True
         words = (
             f"{self.name} does not take changes of {len(dead)} request(s), the first is {dead[0][0].ticket}: "
-            f"{dead[0][1].last_error}. `centralino connectors status` shows them; `retry` tries again, `skip` leaves out."
+            f"{dead[0][1].last_error}. `centralino connectors status` shows them, `retry` tries again, `skip` leaves "
+            "one out."
         )
         await self.alarms.sound("connector_refused", words, self.name)
 
@@ -357,12 +365,7 @@ def skip(session: Session, connector: str, request_id: int) -> None:
 
     Raises `NotFound` when none was refused.
     """
-    change = session.scalar(
-        select(ConnectorChange)
-        .where(ConnectorChange.connector == connector, ConnectorChange.request_id == request_id)
-        .order_by(ConnectorChange.id)
-        .limit(1)
-    )
+    change = _first_change(session, connector, request_id)
     if change is None or change.refusals == 0:
         raise NotFound(f"{connector} has refused no change of this request")
     link = session.get(ConnectorLink, (connector, request_id))
@@ -459,8 +462,7 @@ def _claim(session: Session, name: str, due: _Due, now: datetime) -> _Job | None
             ConnectorChange.state == DeliveryState.PENDING,
             ConnectorChange.attempts == due.attempts,
         )
-        # who dies while telling it leaves it to the next after this
-        .values(attempts=due.attempts + 1, next_attempt_at=now + FIRST_PAUSE)
+        .values(attempts=due.attempts + 1, next_attempt_at=now + CLAIMED)
         .returning(ConnectorChange)
     )
     if change is None:
@@ -593,16 +595,26 @@ def _note_reached(session: Session, name: str, mark: str | None, now: datetime) 
 
 def _to_look_at(session: Session, name: str) -> list[str]:
     """Requests that changed there while we had something to tell, which is told now."""
-    waiting = select(ConnectorChange.id).where(
-        ConnectorChange.connector == name, ConnectorChange.request_id == ConnectorLink.request_id
-    )
     found = session.scalars(
         select(Request.ticket)
         .join(ConnectorLink, ConnectorLink.request_id == Request.id)
-        .where(ConnectorLink.connector == name, ConnectorLink.look_again, ~waiting.exists())
+        .where(ConnectorLink.connector == name, ConnectorLink.look_again)
+        .order_by(Request.id)
         .limit(COMPARED_AT_ONCE)
     )
-    return [ticket for ticket in found if ticket]
+    tickets = [ticket for ticket in found if ticket]
+    ids = dict(session.execute(select(Request.ticket, Request.id).where(Request.ticket.in_(tickets))).tuples())
+    return [ticket for ticket in tickets if not _on_its_way(session, name, ids[ticket])]
+
+
+def _look_no_more(session: Session, name: str, tickets: Sequence[str]) -> None:
+    ids = select(Request.id).where(Request.ticket.in_(tickets))
+    session.execute(
+        update(ConnectorLink)
+        .where(ConnectorLink.connector == name, ConnectorLink.request_id.in_(ids))
+        .values(look_again=False)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _take_over(session: Session, name: str, remote: Remote, notices: Notices, *, now: datetime) -> None:
@@ -615,7 +627,7 @@ def _take_over(session: Session, name: str, remote: Remote, notices: Notices, *,
     link = session.get(ConnectorLink, (name, request.id)) if request is not None else None
     if request is None or link is None or link.remote_key != remote.key:
         return
-    if _is_waiting(session, name, request.id):
+    if _on_its_way(session, name, request.id):
         link.look_again = True
         return
     link.look_again = False
@@ -636,11 +648,19 @@ def _take_over(session: Session, name: str, remote: Remote, notices: Notices, *,
         announce(session, "request", request.id)
 
 
-def _is_waiting(session: Session, name: str, request_id: int) -> bool:
-    waiting = select(ConnectorChange.id).where(
-        ConnectorChange.connector == name, ConnectorChange.request_id == request_id
+def _first_change(session: Session, name: str, request_id: int) -> ConnectorChange | None:
+    return session.scalar(
+        select(ConnectorChange)
+        .where(ConnectorChange.connector == name, ConnectorChange.request_id == request_id)
+        .order_by(ConnectorChange.id)
+        .limit(1)
     )
-    return session.scalar(waiting.limit(1)) is not None
+
+
+def _on_its_way(session: Session, name: str, request_id: int) -> bool:
+    """Whether we have something to tell of it that was not refused: theirs is looked at after that."""
+    first = _first_change(session, name, request_id)
+    return first is not None and first.refusals == 0
 
 
 def _take_over_entry(session: Session, name: str, request_id: int, by: str, text: str, *, now: datetime) -> None:
@@ -688,7 +708,7 @@ def _note_differences(
     session: Session, name: str, ours: Sequence[tuple[int, str]], found: Mapping[str, Sequence[Remote]]
 ) -> None:
     for request_id, ticket in ours:
-        if _is_waiting(session, name, request_id):
+        if _first_change(session, name, request_id) is not None:
             continue
         link = session.get_one(ConnectorLink, (name, request_id))
         request = session.get_one(Request, request_id)
@@ -733,12 +753,3 @@ def _enrol(session: Session, name: str, now: datetime) -> int:
     for request_id in new:
         tell_again(session, name, request_id, now=now)
     return len(new)
-
-
-def event_of(session: Session, change: ConnectorChange) -> RequestEvent | None:
-    """The line of the history that a change tells of."""
-    return session.get(RequestEvent, change.event_id) if change.event_id is not None else None
-
-
-_Errors: tuple[type[TicketsError], ...] = (TicketsError,)
-_Any = Any
