@@ -304,8 +304,8 @@ class FakeMaximo:
                 raise Refusal(
                     412,
                     "BMXAA8229W",
-                    f"Record SR : {record.ticketid} has been updated by another user. Your changes have not been saved. "
-                    "Refresh the record and try again.",
+                    f"Record SR : {record.ticketid} has been updated by another user. Your changes have not been "
+                    "saved. Refresh the record and try again.",
                 )
             body.pop("_rowstamp", None)
             merge = request.headers.get("patchtype", "").upper() == "MERGE"

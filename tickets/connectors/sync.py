@@ -603,8 +603,8 @@ def _to_look_at(session: Session, name: str) -> list[str]:
         .limit(COMPARED_AT_ONCE)
     )
     tickets = [ticket for ticket in found if ticket]
-    ids = dict(session.execute(select(Request.ticket, Request.id).where(Request.ticket.in_(tickets))).tuples())
-    return [ticket for ticket in tickets if not _on_its_way(session, name, ids[ticket])]
+    ids = session.execute(select(Request.ticket, Request.id).where(Request.ticket.in_(tickets)).order_by(Request.id))
+    return [ticket for ticket, request_id in ids if ticket and not _on_its_way(session, name, request_id)]
 
 
 def _look_no_more(session: Session, name: str, tickets: Sequence[str]) -> None:
