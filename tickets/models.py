@@ -479,6 +479,8 @@ class ConnectorLink(Base):
     """The last status that we have told."""
     remote_entry: Mapped[int] = mapped_column(default=0)
     """The number of the last of their worklog entries that was taken over."""
+    told_file: Mapped[int] = mapped_column(default=0)
+    """The id of the last attachment that they have."""
     differences: Mapped[list[dict[str, str]]] = mapped_column(JSON, default=list)
     """What was found not to be the same: field, here, there."""
     look_again: Mapped[bool] = mapped_column(default=False)

@@ -84,8 +84,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An attachment."""
+    """An attachment. `key` is the same at every attempt to hand it over, and no other's."""
 
+    key: str
     name: str
     media_type: str
     path: Path

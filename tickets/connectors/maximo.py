@@ -67,9 +67,12 @@ MEANINGS = {
     "INPROG": ("in_progress",),
     "PENDING": ("pending_third_party", "pending_user"),
     "RESOLVED": ("resolved", "closed"),
+    "CANCELLED": ("cancelled", "closed"),
+    "REJECTED": ("cancelled", "closed"),
     "CLOSED": ("closed", "cancelled", "resolved"),
 }
-"""Maximo's internal status to ours, the most likely first: what is none of them is a difference."""
+"""Maximo's status to ours, the most likely first: what is none of them is a difference. The site's own value is looked
+for before the internal one, so that a synonym may mean something of its own."""
 
 SELECT = "ticketid,ticketuid,status,status_maxvalue,description,changedate,changeby,_rowstamp"
 WORKLOG = "worklog{worklogid,createdate,createby,logtype,description,description_longdescription}"
@@ -192,13 +195,16 @@ class MaximoSettings(BaseModel):
         """What is written there for one of our statuses; empty: it is not told."""
         return self.statuses.get(status, STATUSES.get(status.value, ""))
 
-    def meaning(self, internal: str) -> tuple[Status, ...]:
-        """Which of our statuses an internal one of Maximo's may stand for."""
-        given = self.meanings.get(internal)
-        if given is not None:
-            return given
+    def meaning(self, *words: str) -> tuple[Status, ...]:
+        """Which of our statuses a value of Maximo's may stand for; of several words the first that is known counts."""
         known = {status.value: status for status in Status}
-        return tuple(known[name] for name in MEANINGS.get(internal, ()) if name in known)
+        for word in words:
+            if word in self.meanings:
+                return self.meanings[word]
+        for word in words:
+            if word in MEANINGS:
+                return tuple(known[name] for name in MEANINGS[word])
+        return ()
 
 
 class _ChangedMeanwhile(Refused):
@@ -299,17 +305,17 @@ class Maximo:
     async def attachment(
         self, remote: Remote, request: Outgoing, entry: Entry, file: File, *, repeated: bool
     ) -> Remote:
-        """See `Connector`. The file's name there begins with the entry's key."""
+        """See `Connector`. The file's name there begins with its key."""
         if not self.settings.attachments:
             return remote
         path = f"{self._collection}/{remote.key}/doclinks"
-        name = f"C-{entry.key} {clean_line(file.name)}"
+        name = f"C-{file.key} {clean_line(file.name)}"
         # a header carries Latin letters only, and a file's name no path
         name = re.sub(r"[^A-Za-z0-9 ._-]", "_", name)[:100]
         if repeated:
             there = _json(await self._send("GET", path))
             names = [str((one.get("describedBy") or {}).get("fileName", "")) for one in there.get("member", [])]
-            if any(known.startswith(f"C-{entry.key} ") for known in names):
+            if any(known.startswith(f"C-{file.key} ") for known in names):
                 return remote
         try:
             content = file.path.read_bytes()
@@ -404,7 +410,7 @@ class Maximo:
         return self._remote(record | {self.settings.ticket_field: self._prefix + remote.ticket}, remote.key)
 
     def _remote(self, record: Mapping[str, Any], key: str) -> Remote:
-        internal = str(record.get("status_maxvalue") or record.get("status") or "")
+        external, internal = str(record.get("status") or ""), str(record.get("status_maxvalue") or "")
         lines = []
         for line in record.get("worklog") or ():
             head, long = str(line.get("description") or ""), _plain(str(line.get("description_longdescription") or ""))
@@ -417,7 +423,7 @@ class Maximo:
             key=key,
             ticket=str(record.get(self.settings.ticket_field, "")).removeprefix(self._prefix),
             status=str(record["status"]) if record.get("status") else None,
-            means=self.settings.meaning(internal),
+            means=self.settings.meaning(external, internal),
             subject=record.get("description"),
             changed_by=clean_line(str(record.get("changeby") or "")),
             entries=tuple(sorted(lines, key=lambda line: line.id)),

@@ -18,11 +18,14 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from tickets.alarms import Alarms
+from tickets.attachments import AttachmentStore
 from tickets.connectors import Connector, Entry, File, Outgoing, Refused, Remote, Unreachable
 from tickets.database import CONNECTORS, Database, announce
-from tickets.errors import InvalidInput, NotFound
+from tickets.errors import InvalidInput, MoveRefused, NotFound
+from tickets.lifecycle import Role
 from tickets.models import (
     OPEN_STATUSES,
+    Attachment,
     ConnectorChange,
     ConnectorLink,
     ConnectorState,
@@ -31,7 +34,7 @@ from tickets.models import (
     Status,
 )
 from tickets.notices import Notices
-from tickets.operations import SYSTEM, add_note
+from tickets.operations import SYSTEM, add_note, load_request, move_request
 from tickets.outbox import MAX_ATTEMPTS, pause_after
 from tickets.texts import clean_line, clean_text
 
@@ -107,7 +110,8 @@ class _Job:
     told_status: Status | None
     link: Remote | None
     repeated: bool
-    file: File | None
+    files: Sequence[tuple[int, File]]
+    """Attachments that are not there yet, with their ids."""
 
 
 class Sync:
@@ -119,12 +123,13 @@ class Sync:
         connector: Connector,
         notices: Notices,
         alarms: Alarms | None = None,
+        files: AttachmentStore | None = None,
         *,
         connections: int = 1,
         alarm_after: timedelta = timedelta(minutes=30),
     ) -> None:
         self.database, self.connector, self.notices, self.alarms = database, connector, notices, alarms
-        self.connections, self.alarm_after = connections, alarm_after
+        self.files, self.connections, self.alarm_after = files, connections, alarm_after
         self.name = connector.name
         self._dead_before = True  # one of an earlier run may be open
 
@@ -208,7 +213,7 @@ class Sync:
 
     async def _tell(self, head: _Due, now: datetime) -> bool:
         """Tell one change; True when it was taken. Raises Unreachable."""
-        job = await self.database.run(_claim, self.name, head, now)
+        job = await self.database.run(_claim, self.name, head, self.files, now)
         if job is None:
             return False
         try:
@@ -233,10 +238,11 @@ class Sync:
             await self.database.run(_note_link, self.name, request.id, remote)
             told_status = None
         known = remote
-        if entry.text and entry.kind not in ("opened", "attached"):
+        if entry.text:
             remote = _later(remote, await connector.worklog(known, request, entry, repeated=job.repeated))
-        if job.file is not None:
-            remote = _later(remote, await connector.attachment(known, request, entry, job.file, repeated=job.repeated))
+        for _, file in job.files:
+            there = await connector.attachment(known, request, entry, file, repeated=job.repeated)
+            remote = _later(remote, there)
         if not made and (job.whole or entry.kind == "edited"):
             remote = _later(remote, await connector.update(known, request, entry))
         if job.status != told_status:
@@ -453,7 +459,7 @@ def _heads(session: Session, name: str, most: int, now: datetime) -> list[_Due]:
     return [_Due(change.id, change.request_id, change.attempts) for change in found]
 
 
-def _claim(session: Session, name: str, due: _Due, now: datetime) -> _Job | None:
+def _claim(session: Session, name: str, due: _Due, files: AttachmentStore | None, now: datetime) -> _Job | None:
     """Count the attempt before it is made, and gather what it needs; None where another process was faster."""
     change = session.scalar(
         update(ConnectorChange)
@@ -478,8 +484,15 @@ def _claim(session: Session, name: str, due: _Due, now: datetime) -> _Job | None
         told_status=link.told_status if link else None,
         link=_remote(request, link) if link else None,
         repeated=due.attempts > 0,
-        file=None,
+        files=_files(session, files, due.request_id, link.told_file if link else 0) if files else (),
     )
+
+
+def _files(session: Session, store: AttachmentStore, request_id: int, after: int) -> list[tuple[int, File]]:
+    found = session.scalars(
+        select(Attachment).where(Attachment.request_id == request_id, Attachment.id > after).order_by(Attachment.id)
+    )
+    return [(one.id, File(f"a{one.id}", one.name, one.media_type, store.path_of(one.path))) for one in found]
 
 
 def outgoing(request: Request) -> Outgoing:
@@ -493,7 +506,7 @@ def outgoing(request: Request) -> Outgoing:
         channel=request.channel.value,
         level=request.level,
         status=request.status,
-        priority=getattr(request, "priority", 3),
+        priority=request.priority,
         subject=request.subject,
         description=request.description,
         solution=request.solution or "",
@@ -531,7 +544,7 @@ def _note_link(session: Session, name: str, request_id: int, remote: Remote) -> 
     """Remember that the other side knows it, before anything else is told."""
     link = session.get(ConnectorLink, (name, request_id))
     if link is None:
-        link = ConnectorLink(connector=name, request_id=request_id, remote_entry=0, differences=[], look_again=False)
+        link = ConnectorLink(connector=name, request_id=request_id, remote_entry=0, told_file=0, differences=[])
         session.add(link)
     link.remote_id, link.remote_key, link.remote_status = remote.id, remote.key, remote.status
 
@@ -542,6 +555,7 @@ def _note_taken(session: Session, name: str, job: _Job, remote: Remote, now: dat
     if remote.status is not None:
         link.remote_status = remote.status
     link.told_status, link.told_at = job.status, now
+    link.told_file = max([link.told_file, *(number for number, _ in job.files)])
     if job.whole:
         link.differences = []
         link.look_again = True
@@ -621,11 +635,12 @@ def _take_over(session: Session, name: str, remote: Remote, notices: Notices, *,
     """Do here what was done there; what came from us is known again and does nothing."""
     # the one who told it need not hear it again; all others do
     session.info[CONNECTORS] = tuple(other for other in session.info.get(CONNECTORS, ()) if other != name)
-    request = session.scalar(
-        select(Request).where(Request.ticket == remote.ticket).with_for_update(of=Request) if remote.ticket else None
-    )
-    link = session.get(ConnectorLink, (name, request.id)) if request is not None else None
-    if request is None or link is None or link.remote_key != remote.key:
+    request_id = session.scalar(select(Request.id).where(Request.ticket == remote.ticket))
+    if request_id is None:
+        return
+    request = load_request(session, request_id)
+    link = session.get(ConnectorLink, (name, request_id))
+    if link is None or link.remote_key != remote.key:
         return
     if _on_its_way(session, name, request.id):
         link.look_again = True
@@ -638,8 +653,8 @@ def _take_over(session: Session, name: str, remote: Remote, notices: Notices, *,
     if remote.status is None or remote.status == link.remote_status:
         return
     link.remote_status = remote.status
+    link.differences = [known for known in link.differences if known["field"] != "status"]
     if request.status in remote.means:
-        link.differences = [known for known in link.differences if known["field"] != "status"]
         return
     why = _move(session, name, request, remote, notices, now=now)
     if why is not None:
@@ -674,7 +689,27 @@ def _move(
     session: Session, name: str, request: Request, remote: Remote, notices: Notices, *, now: datetime
 ) -> str | None:
     """Move our request as theirs was; why not, where our lifecycle refuses."""
-    return "it was moved there"
+    if not remote.means:
+        return "that stands for none of ours"
+    to = remote.means[0]
+    words = f"{name}: {remote.status}"
+    if to in (Status.RESOLVED, Status.CLOSED) and remote.entries:
+        words = remote.entries[-1].text  # what people there wrote last is the best that is known of the solution
+    try:
+        move_request(
+            session,
+            request.id,
+            to,
+            notices,
+            actor=name,
+            role=Role.SYSTEM,
+            now=now,
+            text="" if to == Status.IN_PROGRESS else words,
+            holder=(request.holder or name) if to == Status.IN_PROGRESS else None,
+        )
+    except (MoveRefused, InvalidInput) as error:
+        return str(error)
+    return None
 
 
 def _differ(link: ConnectorLink, difference: dict[str, str]) -> None:

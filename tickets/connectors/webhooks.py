@@ -137,7 +137,7 @@ class Webhook:
     ) -> Remote:
         """See `Connector`. Files themselves are not sent, only that there is one."""
         name = {"file": {"name": file.name, "media_type": file.media_type}} if self.settings.content == "all" else {}
-        await self._tell("attachment", request, entry, name)
+        await self._tell("attachment", request, entry, name, key=file.key)
         return remote
 
     async def status(self, remote: Remote, request: Outgoing, status: Status, entry: Entry) -> Remote:
@@ -145,7 +145,9 @@ class Webhook:
         await self._tell("status", request, entry, {"status": status.value})
         return remote
 
-    async def _tell(self, what: str, request: Outgoing, entry: Entry, more: Mapping[str, Any] | None = None) -> None:
+    async def _tell(
+        self, what: str, request: Outgoing, entry: Entry, more: Mapping[str, Any] | None = None, key: str = ""
+    ) -> None:
         names = {"ticket", "kind", "area", "channel", "level", "status", "priority", "language"}
         names |= {"received_at", "opened_at", "closed_at"}
         if self.settings.content == "all":
@@ -156,7 +158,7 @@ class Webhook:
         data |= {"request": {name: getattr(request, name) for name in sorted(names)}} | dict(more or {})
         body = orjson.dumps({"type": f"request.{what}", "timestamp": entry.at, "data": data})
         sent = int(self._now().timestamp())
-        message_id = f"{entry.key}.{what}"
+        message_id = f"{key or entry.key}.{what}"
         headers = {
             "webhook-id": message_id,
             "webhook-timestamp": str(sent),

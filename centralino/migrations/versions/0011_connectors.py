@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("remote_status", sa.String(length=40), nullable=True),
         sa.Column("told_status", sa.String(length=32), nullable=True),
         sa.Column("remote_entry", sa.Integer(), nullable=False),
+        sa.Column("told_file", sa.Integer(), nullable=False),
         sa.Column("differences", sa.JSON(), nullable=False),
         sa.Column("look_again", sa.Boolean(), nullable=False),
         sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
