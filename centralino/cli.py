@@ -19,6 +19,7 @@ from centralino.check_call_command import check_call
 from centralino.command import ConfigOption, read_settings, run_in_loop
 from centralino.contact_command import contact_app
 from centralino.ledger_command import show_ledger
+from centralino.maximo_command import maximo_app, run_fake
 from centralino.migrate import migrate
 from centralino.migrate_database_command import migrate_database
 from centralino.models_command import models_app
@@ -38,8 +39,10 @@ app.command("asterisk-conf")(write_asterisk_conf)
 app.command("migrate-database")(migrate_database)
 app.command("staffing")(staffing_table)
 app.command("ledger")(show_ledger)
+app.command("fake-maximo")(run_fake)
 app.add_typer(agent_app, name="agent")
 app.add_typer(contact_app, name="contact")
+app.add_typer(maximo_app, name="maximo")
 app.add_typer(models_app, name="models")
 app.add_typer(notices_app, name="notices")
 app.add_typer(prompts_app, name="prompts")

@@ -79,7 +79,7 @@ async def on_database(
 ) -> T:
     """Do some work on the settings' database, which is prepared before and closed afterwards."""
     await asyncio.to_thread(prepare, settings.storage.database)
-    database = Database(settings.storage.database)
+    database = Database(settings.storage.database, connectors=settings.connectors)
     try:
         return await work(database)
     finally:

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from centralino import systemd
+from centralino.connectors import in_step
 from centralino.migrate import migrate
 from centralino.settings import Settings, what_is_broken
 from centralino.timetable import look_after_pages, set_timetable
@@ -27,6 +28,7 @@ from ivr.switchboard import Switchboard
 from schedules.clock import Clock, utc_now
 from schedules.pulse import Pulse, standing_still
 from tickets.alarms import Alarms
+from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.notices import Notices
 from voicemail.audio import AudioStore
@@ -108,8 +110,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await stack.enter_async_context(switchboard)
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
+        others = await stack.enter_async_context(
+            in_step(settings, database, notices, alarms, AttachmentStore(settings.storage.audio / "attachments"))
+        )
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard, live, notices, alarms, ledger, room, vital)
+        set_timetable(clock, settings, database, switchboard, live, notices, alarms, ledger, room, vital, others)
         yield Service(settings, database, switchboard, notices, alarms, ledger, live, desk_url, vital)
 
 
@@ -134,7 +139,7 @@ async def _listener_and_database(stack: AsyncExitStack, settings: Settings) -> t
     # first of all the address: a second service must not touch anything of the one that runs
     listener = stack.enter_context(_listen(settings.listen.host, settings.listen.port))
     await asyncio.to_thread(migrate, settings.storage.database)
-    database = Database(settings.storage.database)
+    database = Database(settings.storage.database, connectors=settings.connectors)
     stack.push_async_callback(database.close)
     await stack.enter_async_context(database.hearing_others())
     return listener, database

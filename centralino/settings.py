@@ -23,6 +23,8 @@ from ivr.config import CallsConfig, FieldPath, wrong_fields
 from ivr.prompts import Prompts, is_own_sound, own_sound
 from ivr.settings import AsteriskOfPages, AsteriskSettings
 from tickets.alarms import AlarmSettings
+from tickets.connectors.maximo import MaximoSettings
+from tickets.connectors.webhooks import WebhookSettings
 from tickets.notices import Notices, NoticeSettings
 from tickets.outbox import SmtpSettings
 from voicemail.model_store import model_problem
@@ -106,6 +108,15 @@ class Settings(BaseSettings):
     desk: DeskSettings = DeskSettings()
     listen: ListenSettings = ListenSettings()
     alarms: AlarmSettings = AlarmSettings()
+    maximo: MaximoSettings | None = None
+    """Without it requests stay here."""
+    webhooks: tuple[WebhookSettings, ...] = ()
+
+    @property
+    def connectors(self) -> tuple[str, ...]:
+        """The names of the other ticket systems that follow the requests; Maximo is the first."""
+        maximo = ("maximo",) if self.maximo is not None else ()
+        return maximo + tuple(webhook.connector for webhook in self.webhooks)
 
     @classmethod
     def settings_customise_sources(
@@ -127,11 +138,18 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _webhooks_have_names_of_their_own(self) -> Self:
+        names = [webhook.name for webhook in self.webhooks]
+        if double := [index for index, name in enumerate(names) if name in names[:index]]:
+            raise wrong_fields([(("webhooks", double[0], "name"), f"{names[double[0]]!r} is taken by another")])
+        return self
+
 
 def in_words(problem: ErrorDetails) -> str:
     """What is wrong with one field of a file that a person has written; secrets are never in it."""
     given, limits = problem.get("input"), problem.get("ctx", {})
-    secret = any("password" in str(part) for part in problem["loc"])
+    secret = any(word in str(part) for part in problem["loc"] for word in ("password", "secret", "api_key"))
     found = f", not {given!r}" if isinstance(given, str | int | float) and not secret else ""
     match problem["type"]:
         case "missing":
@@ -265,8 +283,19 @@ def what_is_broken(settings: Settings) -> list[str]:
             broken.append(f"notices.templates: there is no folder {templates} that this user may read")
         for name, problem in Notices(settings.notices).check().items():
             broken.append(f"notices.templates: {name}: {problem}; the package's own is used")
+    for field, file in _ca_files(settings):
+        if not os.access(file, os.R_OK):
+            broken.append(f"{field}: there is no file {file} that this user can read; the service does not start so")
     broken += [f"the sound {sound}: there is no such file" for sound in _own_sounds(settings) if _is_missing(sound)]
     return broken
+
+
+def _ca_files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    if settings.maximo is not None and settings.maximo.ca_file is not None:
+        yield "maximo.ca_file", settings.maximo.ca_file
+    for index, webhook in enumerate(settings.webhooks):
+        if webhook.ca_file is not None:
+            yield where(("webhooks", index, "ca_file")), webhook.ca_file
 
 
 def _folders_of_asterisk(settings: Settings) -> dict[str, Path]:
@@ -289,6 +318,11 @@ def what_is_left_out(settings: Settings) -> list[str]:
         left_out.append("alarms.email: alarms are told on the supervisors' pages and in the log, but not by mail")
     if settings.asterisk.records is None:
         left_out.append("asterisk.call_records: the ledger is not compared with what Asterisk itself has recorded")
+    if settings.maximo is not None and settings.maximo.url.startswith("http://"):
+        left_out.append("maximo.url: texts and log-in travel unencrypted; use https://")
+    for index, webhook in enumerate(settings.webhooks):
+        if webhook.url.startswith("http://"):
+            left_out.append(f"{where(('webhooks', index, 'url'))}: what is told travels unencrypted; use https://")
     for language in sorted({line.language for line in settings.calls.lines} - settings.transcription.models.keys()):
         left_out.append(f"transcription.models.{language}: no model is named; messages are kept, but not transcribed")
     for index, line in enumerate(settings.calls.lines):

@@ -1,11 +1,12 @@
 """What runs by itself, and how often."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import structlog
 
+from centralino.connectors import DELIVER_SECONDS, ENROL_SECONDS, InStep
 from centralino.settings import Settings
 from centralino.synthetic import report, synthetic_call
 from desk.api.once import forget_answers
@@ -40,6 +41,7 @@ def set_timetable(
     ledger: Ledger,
     room: Room,
     vital: Mapping[str, Pulse],
+    others: Sequence[InStep],
 ) -> None:
     """Have the clock do all that is due again and again."""
 
@@ -99,6 +101,10 @@ def set_timetable(
     every(30, call_ourselves, "synthetic call")
     every(600, synthetic.remove_leftovers, "leftovers of synthetic calls")
     every(3600, forget_api_answers, "answers kept for other programs")
+    for other in others:
+        every(DELIVER_SECONDS, other.work, f"in step: {other.name}")
+        every(ENROL_SECONDS, other.enrol, f"new to {other.name}")
+        clock.daily(4, 10, settings.notices.timezone, by_one(other.compare, f"compare: {other.name}"), other.name)
     look_after_pages(clock, live)
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
 

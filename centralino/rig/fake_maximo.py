@@ -155,6 +155,8 @@ class FakeMaximo:
         self.journal: list[Done] = []
         self.requests = 0
         """Requests that came, whatever was answered."""
+        self.came = asyncio.Event()
+        """Set by each of them."""
         self._numbers, self._stamps, self._lines = itertools.count(1001), itertools.count(700_001), itertools.count(1)
         self._sessions: set[str] = set()
         self._server: uvicorn.Server | None = None
@@ -229,6 +231,7 @@ class FakeMaximo:
         @app.middleware("http")
         async def moods(request: Request, call_next: Callable[[Request], Any]) -> Response:
             self.requests += 1
+            self.came.set()
             if self.moods.unavailable:
                 return Response("<html><body>Service Unavailable</body></html>", 503, media_type="text/html")
             await asyncio.sleep(self.moods.slow_seconds)

@@ -129,7 +129,7 @@ class World:
             self.settings_file.chmod(0o600)
             self.settings: Settings = load(self.settings_file)
             await asyncio.to_thread(migrate, self.settings.storage.database)
-            self.database = Database(self.settings.storage.database)
+            self.database = Database(self.settings.storage.database, connectors=self.settings.connectors)
             stack.push_async_callback(self.database.close)
             await self.database.run(self._populate)
             self._stack = stack.pop_all()

@@ -187,9 +187,13 @@ class MaximoSettings(BaseModel):
             if alone in NUMBERS and isinstance(known[alone], int):
                 given[name] = known[alone]
             elif filled := clean_text(text.format_map({n: v if v is not None else "" for n, v in known.items()})):
-                longest = {**LENGTHS, **self.lengths}.get(name)
+                longest = self.longest(name)
                 given[name] = filled if longest is None else clean_line(filled)[:longest]
         return given
+
+    def longest(self, field: str) -> int | None:
+        """How many characters of it Maximo takes; None where that is more than anybody writes."""
+        return self.lengths.get(field, LENGTHS.get(field))
 
     def status_word(self, status: Status) -> str:
         """What is written there for one of our statuses; empty: it is not told."""

@@ -203,7 +203,7 @@ class Sync:
         for first in range(0, len(ours), COMPARED_AT_ONCE):
             some = ours[first : first + COMPARED_AT_ONCE]
             found = await self.connector.find([ticket for _, ticket in some])
-            await self.database.run(_note_differences, self.name, some, found)
+            await self.database.run(_note_differences, self.name, some, found, now)
         await self.database.run(_note_compared, self.name, now)
         return await self.database.read(differing, self.name)
 
@@ -259,7 +259,7 @@ class Sync:
             return
         words = (
             f"{self.name} cannot be reached: {state.last_error}. Requests and calls go on; what changes is kept, and "
-            "told when it is back. Look whether it runs, and try `centralino connectors check`."
+            "told when it is back. Look whether it runs, and try `centralino maximo check`."
         )
         await self.alarms.sound("connector_away", words, self.name)
 
@@ -275,7 +275,7 @@ class Sync:
         self._dead_before = True
         words = (
             f"{self.name} does not take changes of {len(dead)} request(s), the first is {dead[0][0].ticket}: "
-            f"{dead[0][1].last_error}. `centralino connectors status` shows them, `retry` tries again, `skip` leaves "
+            f"{dead[0][1].last_error}. `centralino maximo status` shows them, `retry` tries again, `skip` leaves "
             "one out."
         )
         await self.alarms.sound("connector_refused", words, self.name)
@@ -740,12 +740,18 @@ def _to_compare(session: Session, name: str, since: datetime) -> list[tuple[int,
 
 
 def _note_differences(
-    session: Session, name: str, ours: Sequence[tuple[int, str]], found: Mapping[str, Sequence[Remote]]
+    session: Session,
+    name: str,
+    ours: Sequence[tuple[int, str]],
+    found: Mapping[str, Sequence[Remote]],
+    since: datetime,
 ) -> None:
     for request_id, ticket in ours:
         if _first_change(session, name, request_id) is not None:
             continue
         link = session.get_one(ConnectorLink, (name, request_id))
+        if link.told_at is not None and link.told_at > since:
+            continue  # while we were comparing
         request = session.get_one(Request, request_id)
         differences = list(_differences(request, link, found.get(ticket, ())))
         # what was left out by hand stays until the whole request is told again

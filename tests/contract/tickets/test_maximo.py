@@ -648,8 +648,8 @@ async def test_killed_200_times_while_telling_maximo_has_each_request_exactly_on
     """kill -9 at random moments; Maximo takes its time before and after it has stored something."""
     draw = random.Random(7)
     fake.moods.slow_seconds, fake.moods.slow_answer_seconds = 0.004, 0.006
-    parent = subprocess.Popen(
-        [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert parent.stdin
     assert parent.stdout
@@ -659,19 +659,18 @@ async def test_killed_200_times_while_telling_maximo_has_each_request_exactly_on
         while killed < 200:
             if await followed.read(waiting) < 40:
                 tickets += [await followed.run(life_of_a_request, notices, clock()) for _ in range(10)]
-            parent.stdin.write(f"{url} {fake.url} {clock.passes(minutes=6).isoformat()}\n")
-            child = int(await asyncio.to_thread(parent.stdout.readline))
-            before = fake.requests
-            while fake.requests == before:  # it has begun
-                await asyncio.sleep(0.002)
+            fake.came.clear()
+            parent.stdin.write(f"{url} {fake.url} {clock.passes(minutes=6).isoformat()}\n".encode())
+            child = int(await parent.stdout.readline())
+            async with asyncio.timeout(30):
+                await fake.came.wait()  # it has begun
             await asyncio.sleep(draw.uniform(0, 0.12))
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-            killed += int(await asyncio.to_thread(parent.stdout.readline)) == signal.SIGKILL
+            killed += int(await parent.stdout.readline()) == signal.SIGKILL
     finally:
         parent.stdin.close()
-        await asyncio.to_thread(parent.wait)
-        parent.stdout.close()
+        await parent.wait()
     fake.moods.slow_seconds = fake.moods.slow_answer_seconds = 0
     async with Maximo(settings_for(fake, connections=8)) as connector:
         await Sync(followed, connector, notices, connections=8).deliver(now=clock.passes(minutes=6))
