@@ -188,6 +188,45 @@ def closure_at(calendar: Calendar, at: datetime) -> Closure | None:
     return _closure_on(calendar, _utc(at).astimezone(calendar.zone).date())
 
 
+def closures_between(calendar: Calendar, start: datetime, end: datetime) -> list[Closure]:
+    """The closures that take staffed hours away from `start` to `end`, in order; each with the days of it that do.
+
+    A closure on days without hours is left out, and one that goes on over several days is told once.
+    """
+    first, last = (_utc(at).astimezone(calendar.zone).date() for at in (start, end))
+    found: list[Closure] = []
+    day = first
+    while day <= last:
+        if (
+            calendar._spans[day.weekday()]
+            and (closure := _closure_on(calendar, day)) is not None
+            and _takes(calendar, day, start, end)
+        ):
+            if found and found[-1].name == closure.name and _unstaffed(calendar, found[-1].last, day):
+                closure = found.pop().model_copy(update={"last": day})
+            else:
+                closure = closure.model_copy(update={"first": day, "last": day})
+            found.append(closure)
+        day += timedelta(days=1)
+    return found
+
+
+def _takes(calendar: Calendar, day: date, start: datetime, end: datetime) -> bool:
+    """Whether the hours of a closed day would have been between two times."""
+    midnight = datetime.combine(day, time.min)
+    return any(
+        (midnight + begins).replace(tzinfo=calendar.zone) < end
+        and (midnight + ends).replace(tzinfo=calendar.zone) > start
+        for begins, ends in calendar._spans[day.weekday()]
+    )
+
+
+def _unstaffed(calendar: Calendar, after: date, before: date) -> bool:
+    """Whether there are no hours on the days between two days."""
+    between = (after + timedelta(days=number) for number in range(1, (before - after).days))
+    return not any(calendar._spans_on(day) for day in between)
+
+
 def _closure_on(calendar: Calendar, day: date) -> Closure | None:
     for closure in calendar.closures:
         if closure.first <= day <= closure.last:

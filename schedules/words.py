@@ -1,6 +1,6 @@
 """Times in words, in Italian and English."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 # Two small tables rather than a locale library: they hold all that is said.
@@ -32,6 +32,12 @@ def date_and_time(at: datetime, timezone: str, language: str) -> str:
     local = at.astimezone(ZoneInfo(timezone))
     day = f"{_WEEKDAYS[language][local.weekday()]} {local.day} {_MONTHS[language][local.month - 1]} {local.year}"
     return f"{day}, ore {local:%H:%M}" if language == "it" else f"{day}, {local:%H:%M}"
+
+
+def day(of: date, language: str) -> str:
+    """'lunedì 7 dicembre' or 'Monday 7 December'; a language other than `it` is written in English."""
+    language = _known(language)
+    return f"{_WEEKDAYS[language][of.weekday()]} {of.day} {_MONTHS[language][of.month - 1]}"
 
 
 def working_amount(amount: timedelta, language: str) -> str:
