@@ -4,9 +4,23 @@ import enum
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Connection, Date, ForeignKey, Index, String, Table, Text, event, insert
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    Date,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+    insert,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from schedules.promises import Clock
 from tickets.database import Base, UTCDateTime, enum_column, index_of_some
 
 
@@ -317,6 +331,58 @@ class Attachment(Base):
     added_by: Mapped[str] = mapped_column(String(64))
     """User name of an agent, or `system`."""
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class PromiseCalendar(Base):
+    """Staffed hours as they were when something was promised in them; never changed afterwards."""
+
+    __tablename__ = "promise_calendar"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """The beginning of the SHA-256 of the definition: the same hours are one row."""
+    definition: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """A `schedules.hours.Calendar`."""
+
+
+class RequestPromise(Base):
+    """What was promised for a request by one clock, and what became of it (see `tickets.promises`)."""
+
+    __tablename__ = "promise"
+    __table_args__ = (
+        UniqueConstraint("request_id", "clock"),
+        index_of_some("ix_promise_running", "met_at IS NULL AND dropped_at IS NULL AND breached_at IS NULL", "warn_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    request_id: Mapped[int] = mapped_column(ForeignKey("request.id"))
+    clock: Mapped[Clock] = mapped_column(enum_column(Clock))
+    working_seconds: Mapped[int] = mapped_column()
+    """The target, in staffed time."""
+    warn_seconds: Mapped[int] = mapped_column()
+    """After so much of it a warning is due."""
+    calendar_id: Mapped[str] = mapped_column(ForeignKey("promise_calendar.id"))
+    received_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    counted_from: Mapped[datetime] = mapped_column(UTCDateTime)
+    """The first opening after the receipt."""
+    told_due_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    """The due time as it was told when the request was opened; never changed."""
+    due_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    """The due time, moved by the pauses, in the hours as they were when it was told."""
+    warn_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    paused_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """The clock stands still: the user is asked for something."""
+    pauses: Mapped[list[list[str]]] = mapped_column(JSON, default=list)
+    """Each time in which it stood still: begin and end, ISO 8601."""
+    paused_seconds: Mapped[int] = mapped_column(default=0)
+    """The staffed time in the pauses, by which the due time moved."""
+    met_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When what was promised was done, in time or late."""
+    dropped_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the request was cancelled or merged into another: kept by nobody, and broken by nobody."""
+    warned_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    breached_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """The due time that passed without it."""
+    calendar: Mapped[PromiseCalendar] = relationship(lazy="joined", innerjoin=True)
 
 
 class Alarm(Base):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from schedules.promises import Clock
 from tickets.database import CONNECTORS, announce
 from tickets.errors import (
     DuplicateEntry,
@@ -43,6 +44,8 @@ from tickets.models import (
 )
 from tickets.notices import Notices
 from tickets.phone_numbers import PhoneNumber, parse_phone_number
+from tickets.promise_rules import PromiseSettings, Terms
+from tickets.promises import PROMISE_MISSED, promise_moved, promise_opened, promise_targets_changed
 from tickets.texts import clean_line, clean_text, is_email
 from tickets.ticket_numbers import ticket_number
 
@@ -77,9 +80,6 @@ _NEEDS_TEXT = {
 SYNTHETIC_IDS = 89_000
 """Requests of synthetic calls have ids from -1 down, at random: so their tickets have six digits, and no one's are."""
 
-PROMISE_MISSED = "promise_missed"
-"""The kind of the event that tells of a pickup that came too late."""
-
 _AT_ONCE = frozenset({Channel.PHONE, Channel.IN_PERSON})
 _LONGEST_TEXT = 100_000
 _LANGUAGE = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
@@ -108,6 +108,8 @@ class NewRequest:
     phone: str | None = None
     call_id: str | None = None
     pickup_due_at: datetime | None = None
+    terms: Terms | None = None
+    """What is promised, from which `pickup_due_at` follows; None: no more than that is."""
     holder: str | None = None
     actor: str = SYSTEM
     level: int = 1
@@ -161,9 +163,11 @@ def open_request(session: Session, new: NewRequest, notices: Notices, *, now: da
     session.add(request)
     session.flush()
     request.ticket = ticket_number(request.id)
+    if new.terms is not None:
+        promise_opened(session, request, new.terms)
     opened: dict[str, Any] = {"channel": request.channel}
-    if new.pickup_due_at is not None:
-        opened["pickup_due_at"] = new.pickup_due_at.isoformat()
+    if request.pickup_due_at is not None:
+        opened["pickup_due_at"] = request.pickup_due_at.isoformat()
     if new.message_id is not None:
         opened["message_id"] = new.message_id
     add_event(session, request, "opened", new.actor, opened, now)
@@ -266,11 +270,13 @@ def edit_request(
     actor: str,
     now: datetime,
     version: int | None = None,
+    rules: PromiseSettings | None = None,
 ) -> Request:
     """Change fields of an open request: any of `EDITABLE`. The history keeps the old and the new values.
 
-    A new contact brings company and mail address along where these are not given. Raises `InvalidInput`,
-    `RequestClosed`, `NotFound`, and `RequestChanged` when `version` is given and no longer holds.
+    A new contact brings company and mail address along where these are not given. With `rules` the promises of first
+    answer and solution follow the new kind or priority. Raises `InvalidInput`, `RequestClosed`, `NotFound`, and
+    `RequestChanged` when `version` is given and no longer holds.
     """
     if unknown := changes.keys() - EDITABLE:
         raise InvalidInput(min(unknown), f"cannot be edited; what can is {', '.join(sorted(EDITABLE))}")
@@ -300,6 +306,8 @@ def edit_request(
     }
     if edited:
         add_event(session, request, "edited", actor, edited, now)
+        if rules is not None and not edited.keys().isdisjoint({"kind", "impact", "urgency"}):
+            promise_targets_changed(session, request, rules)
         _finish(session, request)
     return request
 
@@ -431,6 +439,7 @@ def add_event(
             change = ConnectorChange(connector=connector, request_id=request.id, event=event, status=request.status)
             change.created_at = change.next_attempt_at = now
             session.add(change)
+    promise_moved(session, request, event)
     announce(session, "request", request.id)
     return event
 
@@ -668,10 +677,13 @@ def _note_missed_promise(session: Session, request: Request, now: datetime) -> b
     due_at = request.pickup_due_at
     if due_at is None or now <= due_at:
         return False
-    noted = select(RequestEvent.id).where(RequestEvent.request_id == request.id, RequestEvent.kind == PROMISE_MISSED)
-    if session.scalar(noted.limit(1)) is not None:
+    noted = session.scalars(
+        select(RequestEvent.details).where(RequestEvent.request_id == request.id, RequestEvent.kind == PROMISE_MISSED)
+    )
+    if any(details.get("clock", Clock.PICKUP) == Clock.PICKUP for details in noted):
         return False
-    add_event(session, request, PROMISE_MISSED, SYSTEM, {"due_at": due_at.isoformat()}, now)
+    details = {"clock": Clock.PICKUP.value, "due_at": due_at.isoformat()}
+    add_event(session, request, PROMISE_MISSED, SYSTEM, details, now)
     return True
 
 

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session, selectinload
 
 from tickets.database import execute
 from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Company, Contact, Phone, Request, RequestEvent
-from tickets.operations import PROMISE_MISSED, UNTAKEN
+from tickets.operations import UNTAKEN
 from tickets.phone_numbers import parse_phone_number
+from tickets.promises import PROMISE_MISSED
 from tickets.texts import clean_line
 from tickets.ticket_numbers import read_ticket_number
 
