@@ -25,6 +25,7 @@ from centralino.migrate_database_command import migrate_database
 from centralino.models_command import models_app
 from centralino.notices_command import notices_app
 from centralino.prompts_command import prompts_app
+from centralino.report_command import show_report
 from centralino.serve import CannotListen, serve_pages
 from centralino.serve import serve as run_service
 from centralino.settings import DEFAULT_FILE, what_is_broken, what_is_left_out
@@ -40,6 +41,7 @@ app.command("migrate-database")(migrate_database)
 app.command("staffing")(staffing_table)
 app.command("ledger")(show_ledger)
 app.command("fake-maximo")(run_fake)
+app.command("report")(show_report)
 app.add_typer(agent_app, name="agent")
 app.add_typer(contact_app, name="contact")
 app.add_typer(maximo_app, name="maximo")

@@ -91,6 +91,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             notices=notices,
             alarms=alarms,
             now=utc_now,
+            promises=settings.promises,
         )
         ledger = Ledger(
             settings.asterisk.records,
@@ -174,6 +175,8 @@ def _app(
         settings.desk,
         vital=vital,
         now=utc_now,
+        promises=settings.promises,
+        report=settings.report,
     )
 
 

@@ -21,12 +21,14 @@ from sqlalchemy.exc import ArgumentError
 from desk.settings import DeskSettings
 from ivr.config import CallsConfig, FieldPath, wrong_fields
 from ivr.prompts import Prompts, is_own_sound, own_sound
+from ivr.report import ReportSettings
 from ivr.settings import AsteriskOfPages, AsteriskSettings
 from tickets.alarms import AlarmSettings
 from tickets.connectors.maximo import MaximoSettings
 from tickets.connectors.webhooks import WebhookSettings
 from tickets.notices import Notices, NoticeSettings
 from tickets.outbox import SmtpSettings
+from tickets.promise_rules import PromiseSettings
 from voicemail.model_store import model_problem
 from voicemail.transcription import Folder, TranscriptionSettings
 
@@ -108,6 +110,8 @@ class Settings(BaseSettings):
     desk: DeskSettings = DeskSettings()
     listen: ListenSettings = ListenSettings()
     alarms: AlarmSettings = AlarmSettings()
+    promises: PromiseSettings = PromiseSettings()
+    report: ReportSettings = ReportSettings()
     maximo: MaximoSettings | None = None
     """Without it requests stay here."""
     webhooks: tuple[WebhookSettings, ...] = ()
@@ -143,6 +147,15 @@ class Settings(BaseSettings):
         names = [webhook.name for webhook in self.webhooks]
         if double := [index for index, name in enumerate(names) if name in names[:index]]:
             raise wrong_fields([(("webhooks", double[0], "name"), f"{names[double[0]]!r} is taken by another")])
+        return self
+
+    @model_validator(mode="after")
+    def _promises_name_a_calendar(self) -> Self:
+        name, known = self.promises.calendar, self.calls.calendars
+        if name and name not in known:
+            raise wrong_fields(
+                [(("promises", "calendar"), f"there is no calendar {name!r}; the settings describe {', '.join(known)}")]
+            )
         return self
 
 
@@ -316,6 +329,8 @@ def what_is_left_out(settings: Settings) -> list[str]:
         left_out.append("[smtp]: users get no mail; notices wait until there is a mail server")
     if not settings.alarms.email:
         left_out.append("alarms.email: alarms are told on the supervisors' pages and in the log, but not by mail")
+    if not settings.promises.supervisors:
+        left_out.append("promises.supervisors: nobody is told by mail of promises that are broken")
     if settings.asterisk.records is None:
         left_out.append("asterisk.call_records: the ledger is not compared with what Asterisk itself has recorded")
     if settings.maximo is not None and settings.maximo.url.startswith("http://"):

@@ -14,6 +14,7 @@ from desk.live import Live
 from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
 from ivr.switchboard import Switchboard
+from ivr.terms import default_calendar
 from schedules.clock import Clock, Job, utc_now
 from schedules.pulse import Pulse
 from tickets import outbox
@@ -22,6 +23,7 @@ from tickets.database import Database
 from tickets.notice_watch import NoticeWatch
 from tickets.notices import Notices
 from tickets.operations import mark_promise_missed
+from tickets.promise_watch import Watcher, look_after, promises_to_look_after
 from tickets.queries import overdue_pickups
 from voicemail import retention
 from voicemail.audio import AudioStore
@@ -57,6 +59,10 @@ def set_timetable(
         await database.run(forget_answers, now=utc_now())
 
     async def watch_promises() -> None:
+        watcher = Watcher(settings.promises, default_calendar(settings.promises, settings.calls), alarms.notices)
+        for promise_id in await database.read(promises_to_look_after, utc_now()):
+            await database.run(look_after, promise_id, watcher, now=utc_now())
+        # of requests opened by versions before this one
         for request in await database.read(overdue_pickups, utc_now(), unmarked=True):
             log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
             await database.run(mark_promise_missed, request.id, now=utc_now())

@@ -26,12 +26,14 @@ from desk.live import Live, Now
 from desk.routes import calls, directory, health, messages, presence, requests, session
 from desk.routes import live as live_route
 from desk.routes import notices as notice_route
+from desk.routes import report as report_route
 from desk.settings import DeskSettings
 from desk.throttle import Throttle
 from desk.views import Problem
 from desk.words import language_of, say
 from ivr.config import CallsConfig
 from ivr.errors import CommandRefused, IvrError, PresenceRefused
+from ivr.report import ReportSettings
 from schedules.pulse import Pulse
 from tickets.database import Database
 from tickets.errors import (
@@ -46,6 +48,7 @@ from tickets.errors import (
     TicketsError,
 )
 from tickets.notices import Notices
+from tickets.promise_rules import PromiseSettings
 from voicemail.errors import MessageNotFound, VoicemailError
 
 __all__ = ["CallControl", "create_app"]
@@ -80,6 +83,7 @@ TAGS = [
     {"name": "messages", "description": "Voicemail messages."},
     {"name": "notices", "description": "Mails to users: how they look, and what became of them."},
     {"name": "directory", "description": "Contacts and companies."},
+    {"name": "report", "description": "Service levels of a month; for supervisors."},
     {"name": "health", "description": "For monitoring."},
 ]
 
@@ -95,6 +99,8 @@ def create_app(
     *,
     vital: Mapping[str, Pulse],
     now: Now,
+    promises: PromiseSettings | None = None,
+    report: ReportSettings | None = None,
 ) -> FastAPI:
     """The application, ready to be served. `live` must be entered by the caller for as long as it is served.
 
@@ -122,9 +128,13 @@ def create_app(
         throttle=Throttle(settings.failures_before_block, window),
         address_throttle=Throttle(settings.failures_before_block * FAILURES_BY_ADDRESS, window),
         vital=vital,
+        promises=promises or PromiseSettings(),
+        report=report or ReportSettings(),
     )
     for part in (session, presence, calls, requests, messages, notice_route, directory, health, live_route):
         app.include_router(part.router, prefix="/api")
+    app.include_router(report_route.router)
+    app.include_router(report_route.page)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)

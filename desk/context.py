@@ -17,9 +17,11 @@ from desk.throttle import Throttle
 from ivr.config import CallsConfig
 from ivr.flow.call import CommandName
 from ivr.models import Call
+from ivr.report import ReportSettings
 from schedules.pulse import Pulse
 from tickets.database import Database
 from tickets.notices import Notices
+from tickets.promise_rules import PromiseSettings
 
 
 class CallControl(Protocol):
@@ -53,6 +55,8 @@ class Desk:
     address_throttle: Throttle = field(kw_only=True)
     vital: Mapping[str, Pulse] = field(kw_only=True)
     """The tasks that must never stand still, by name."""
+    promises: PromiseSettings = field(kw_only=True)
+    report: ReportSettings = field(kw_only=True)
 
     @property
     def cookie(self) -> str:

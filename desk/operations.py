@@ -1,5 +1,6 @@
 """What people do at the desk, where it is more than one step of a lower package."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
@@ -25,6 +26,7 @@ from tickets.operations import (
     open_request,
     take_in_charge,
 )
+from tickets.promise_rules import Terms
 
 # ------------------------------------------------------------------------------------------------------- accounts
 
@@ -123,9 +125,19 @@ def set_language(session: Session, account_id: int, language: str) -> None:
 
 
 def request_from_call(
-    session: Session, call_id: str, form: NewRequestForm, notices: Notices, *, actor: str, now: datetime
+    session: Session,
+    call_id: str,
+    form: NewRequestForm,
+    notices: Notices,
+    *,
+    actor: str,
+    now: datetime,
+    terms: Callable[[str], Terms] | None = None,
 ) -> Request:
-    """Register the request a caller made; with a solution it is opened and closed in one. Raises AlreadyBound."""
+    """Register the request a caller made; with a solution it is opened and closed in one. Raises AlreadyBound.
+
+    `terms` gives what is promised to those who call a line.
+    """
     call = _unbound_call(session, call_id)
     contact = session.get(Contact, form.contact_id) if form.contact_id is not None else None
     if form.contact_id is not None and contact is None:
@@ -143,6 +155,7 @@ def request_from_call(
         phone=call.caller,
         call_id=call.id,
         received_at=call.started_at,
+        terms=terms(call.line) if terms is not None else None,
         holder=actor,
         actor=actor,
     )

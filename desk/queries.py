@@ -24,6 +24,7 @@ from desk.views import (
     NoticeView,
     Pop,
     PopState,
+    PromiseView,
     RequestDetail,
     RequestView,
     WaitingView,
@@ -32,7 +33,8 @@ from desk.views import (
 from ivr.config import CallsConfig
 from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Phase, Presence
 from ivr.queries import attempts_since, waiting_calls
-from schedules.promises import explain, pickup_promise
+from ivr.terms import terms_of_line
+from schedules.promises import Clock, explain, pickup_promise
 from tickets.alarms import open_alarms
 from tickets.models import (
     CLOSED_STATUSES,
@@ -45,6 +47,8 @@ from tickets.models import (
     RequestEvent,
 )
 from tickets.phone_numbers import shown_number
+from tickets.promise_rules import PromiseSettings
+from tickets.promises import promises_of
 from tickets.queries import CallerMatch, Confidence, identify_caller, requests_of_caller
 from voicemail.models import Message, MessageState
 
@@ -339,8 +343,10 @@ def call_of_agent(session: Session, call_id: str, agent_id: int) -> Call | None:
     )
 
 
-def request_page(session: Session, calls: CallsConfig, request_id: int, language: str) -> RequestDetail | None:
-    """A request with history, notices and messages."""
+def request_page(
+    session: Session, calls: CallsConfig, request_id: int, language: str, rules: PromiseSettings | None = None
+) -> RequestDetail | None:
+    """A request with history, notices and messages; `rules` name the hours of requests that came by no line."""
     request = session.get(Request, request_id)
     if request is None:
         return None
@@ -351,6 +357,11 @@ def request_page(session: Session, calls: CallsConfig, request_id: int, language
     messages = session.execute(
         select(Message.id, Message.line).where(Message.request_id == request_id).order_by(Message.started_at)
     ).all()
+    call = session.get(Call, request.call_id) if request.call_id is not None else None
+    line = messages[0].line if messages else call.line if call is not None else None
+    now_hours = terms_of_line(rules or PromiseSettings(), calls, line).calendar
+    promises = promises_of(session, request_id, now_hours, "en" if language == "en" else "it")
+    pickup = next((one.explanation for one in promises if one.clock is Clock.PICKUP), None)
     return RequestDetail(
         **request_view(request).model_dump(),
         description=request.description,
@@ -361,7 +372,8 @@ def request_page(session: Session, calls: CallsConfig, request_id: int, language
         events=[EventView.model_validate(event) for event in events],
         notices=[NoticeView.model_validate(notice) for notice in notices],
         message_ids=[row.id for row in messages],
-        promise=_promise(request, calls, messages[0].line, language) if messages else None,
+        promise=pickup or (_promise(request, calls, messages[0].line, language) if messages else None),
+        promises=[PromiseView.model_validate(promise) for promise in promises],
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from desk.models import DismissReason, Role
 from ivr.models import Outcome, PauseReason, Phase, Presence
+from schedules.promises import Clock
 from tickets.models import Channel, DeliveryState, Kind, Status
 from voicemail.models import MessageState, TranscriptState
 
@@ -194,6 +195,22 @@ class NoticeRetry(_Input):
     recipient: Email | None = None
 
 
+class PromiseView(_View):
+    """What was promised for a request by one clock, in the reader's language."""
+
+    clock: Clock
+    told_due_at: datetime
+    """As it was told when the request was opened."""
+    due_at: datetime | None
+    """Moved by the times in which the user was asked; null while the user is asked."""
+    met_at: datetime | None
+    breached_at: datetime | None
+    paused_since: datetime | None
+    explanation: str
+    as_now: str | None
+    """What it would be in the opening hours of now, where that differs from what was told."""
+
+
 class RequestDetail(RequestView):
     """A service request with all that is known of it."""
 
@@ -207,6 +224,7 @@ class RequestDetail(RequestView):
     message_ids: list[str]
     promise: str | None
     """How the promised time came about, in the reader's language."""
+    promises: list[PromiseView]
 
 
 class NewRequestForm(_Input):

@@ -30,6 +30,7 @@ from tickets.alarms import Alarms
 from tickets.changes import Change
 from tickets.database import Database
 from tickets.notices import Notices
+from tickets.promise_rules import PromiseSettings
 from voicemail.audio import AudioStore
 from voicemail.fallback import scan_fallback
 from voicemail.room import Room
@@ -59,6 +60,7 @@ class Switchboard:
         notices: Notices,
         alarms: Alarms,
         now: Callable[[], datetime],
+        promises: PromiseSettings | None = None,
     ) -> None:
         self.asterisk, self.config, self.database, self.now = asterisk, config, database, now
         self._share = partial(
@@ -72,6 +74,7 @@ class Switchboard:
             transcripts=transcripts,
             notices=notices,
             now=now,
+            promises=promises or PromiseSettings(),
         )
         self._decision_due = asyncio.Event()
         self.pulse = Pulse(LONGEST_DECISION_SECONDS)

@@ -1,6 +1,5 @@
 """What a site promises: working time for pickup, first answer and solution, by kind, priority and channel."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -87,10 +86,6 @@ class PromiseSettings(BaseModel):
     def warn_lead(self) -> timedelta | None:
         """The working time before the end at which a warning is due, where a site has given one."""
         return None if self.warn_minutes_before is None else timedelta(minutes=self.warn_minutes_before)
-
-    def default_calendar(self, calendars: Mapping[str, Calendar], first_line: str) -> Calendar:
-        """The hours of requests without a line; `first_line` names the calendar that counts when none is set."""
-        return calendars[self.calendar or first_line]
 
 
 @dataclass(frozen=True, slots=True)

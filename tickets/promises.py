@@ -273,9 +273,7 @@ def _keep_calendar(session: Session, calendar: Calendar) -> str:
     if session.get(PromiseCalendar, id_) is None:
         # Two may meet it first at the same time.
         insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        session.execute(
-            insert(PromiseCalendar).values(id=id_, definition=definition).on_conflict_do_nothing()  # type: ignore[attr-defined]
-        )
+        session.execute(insert(PromiseCalendar).values(id=id_, definition=definition).on_conflict_do_nothing())
     return id_
 
 

@@ -16,6 +16,7 @@ from tickets.models import AREAS, SYNTHETIC, Channel, Contact, Kind, Request, Re
 from tickets.notices import Notices
 from tickets.operations import NewRequest, add_event, open_request
 from tickets.phone_numbers import parse_phone_number, shown_number
+from tickets.promise_rules import Terms
 from tickets.texts import is_email
 from voicemail.audio import KeptAudio
 from voicemail.errors import MessageNotFound, MessageOver
@@ -101,10 +102,11 @@ def file_message(
     take: int,
     callback: str | None = None,
     email: str | None = None,
-    pickup_due_at: datetime | None,
+    pickup_due_at: datetime | None = None,
+    terms: Terms | None = None,
     now: datetime,
 ) -> Request | None:
-    """End a message and make a request of it, whose promise counts from the beginning of the message.
+    """End a message and make a request of it, whose promises (`terms`) count from the beginning of the message.
 
     `kept` is what `AudioStore.keep` gave for take number `take`; `callback` the number the caller keyed. With at least
     two seconds of speech the message is FILED and waits for its transcript. With less it is EMPTY, with no audio LOST;
@@ -135,7 +137,7 @@ def file_message(
     if message.state is not MessageState.FILED and not message.callback:
         log.info("message without a request", message=message_id, state=message.state, caller=message.caller)
         return None
-    request = _open_request(session, message, notices, email=email, pickup_due_at=pickup_due_at, now=now)
+    request = _open_request(session, message, notices, email=email, pickup_due_at=pickup_due_at, terms=terms, now=now)
     message.request_id = request.id
     log.info("message filed", message=message_id, ticket=request.ticket, caller=message.caller)
     return request
@@ -148,6 +150,7 @@ def _open_request(
     *,
     email: str | None,
     pickup_due_at: datetime | None,
+    terms: Terms | None,
     now: datetime,
 ) -> Request:
     area = message.area if message.area in AREAS else "application"
@@ -168,6 +171,7 @@ def _open_request(
             call_id=message.call_id,
             received_at=message.started_at,
             pickup_due_at=pickup_due_at,
+            terms=terms,
             synthetic=message.id.startswith(SYNTHETIC),
         ),
         notices,

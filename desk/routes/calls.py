@@ -1,5 +1,7 @@
 """Calls offered to the agent: the form, the outcome, and steering."""
 
+from functools import partial
+
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
@@ -18,6 +20,7 @@ from desk.views import (
     TransferForm,
 )
 from ivr.operations import save_draft
+from ivr.terms import terms_of_line
 from tickets.models import Contact
 from tickets.models import Request as ServiceRequest
 
@@ -35,7 +38,13 @@ async def keep_draft(draft: Draft, call: MyCall, desk: DeskParts) -> Response:
 async def save_request(form: NewRequestForm, call: MyCall, who: Person, desk: DeskParts) -> SavedRequest:
     """Register the caller's request; with a solution it is opened and closed in one. 409 when the call has one."""
     request = await desk.database.run(
-        operations.request_from_call, call.id, form, desk.notices, actor=who.me.username, now=desk.now()
+        operations.request_from_call,
+        call.id,
+        form,
+        desk.notices,
+        actor=who.me.username,
+        now=desk.now(),
+        terms=partial(terms_of_line, desk.promises, desk.calls),
     )
     return SavedRequest(request=await _as_shown(desk, request))
 

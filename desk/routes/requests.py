@@ -22,7 +22,7 @@ async def by_ticket(ticket: str, _who: Person, desk: DeskParts) -> RequestView:
 @router.get("/{request_id}")
 async def one(request_id: int, who: Person, desk: DeskParts) -> RequestDetail:
     """A request with history, notices to the user and messages."""
-    page = await desk.database.read(queries.request_page, desk.calls, request_id, who.me.language)
+    page = await desk.database.read(queries.request_page, desk.calls, request_id, who.me.language, desk.promises)
     if page is None:
         raise NotThere
     return page

@@ -18,6 +18,7 @@ from tickets.database import Database
 from tickets.models import SYNTHETIC
 from tickets.notices import Notices
 from tickets.phone_numbers import PhoneNumber
+from tickets.promise_rules import PromiseSettings
 from voicemail.audio import AudioStore
 from voicemail.room import Room
 
@@ -59,6 +60,8 @@ class Services:
     transcripts: Transcripts | None
     notices: Notices
     now: Callable[[], datetime]
+    promises: PromiseSettings = field(default_factory=PromiseSettings)
+    """What is promised for the requests that calls become."""
     legs: dict[str, Leg] = field(default_factory=dict)
     """Every channel in our hands by its id: events find their leg here."""
 

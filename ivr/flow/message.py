@@ -17,7 +17,7 @@ from ivr.flow.call import ActiveCall, Services, spoken
 from ivr.models import ABANDONED, Call, Outcome, Phase
 from ivr.settings import node_of
 from ivr.synthetic_call import call_id_of
-from schedules.promises import pickup_promise
+from ivr.terms import terms_of_line
 from tickets.database import OutcomeUnknown
 from tickets.models import SYNTHETIC, Request
 from tickets.phone_numbers import parse_phone_number
@@ -245,7 +245,6 @@ async def file_recorded(services: Services, message: Message, *, callback: str |
 async def _file_kept(
     services: Services, message: Message, kept: KeptAudio | None, *, take: int, callback: str | None = None
 ) -> Request | None:
-    promise = pickup_promise(services.config.calendar_of(message.line), message.started_at)
     return await services.database.run(
         messages.file_message,
         message.id,
@@ -254,7 +253,7 @@ async def _file_kept(
         take=take,
         callback=callback,
         email=services.config.synthetic_call.mail_to if message.id.startswith(SYNTHETIC) else None,
-        pickup_due_at=promise.due_at,
+        terms=terms_of_line(services.promises, services.config, message.line),
         now=services.now(),
     )
 
