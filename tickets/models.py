@@ -4,20 +4,7 @@ import enum
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Connection,
-    Date,
-    ForeignKey,
-    Index,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    event,
-    insert,
-)
+from sqlalchemy import JSON, BigInteger, Connection, Date, ForeignKey, Index, String, Table, Text, event, insert
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from schedules.promises import Clock
@@ -349,13 +336,11 @@ class RequestPromise(Base):
 
     __tablename__ = "promise"
     __table_args__ = (
-        UniqueConstraint("request_id", "clock"),
         index_of_some("ix_promise_running", "met_at IS NULL AND dropped_at IS NULL AND breached_at IS NULL", "warn_at"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    request_id: Mapped[int] = mapped_column(ForeignKey("request.id"))
-    clock: Mapped[Clock] = mapped_column(enum_column(Clock))
+    request_id: Mapped[int] = mapped_column(ForeignKey("request.id"), primary_key=True)
+    clock: Mapped[Clock] = mapped_column(enum_column(Clock), primary_key=True)
     working_seconds: Mapped[int] = mapped_column()
     """The target, in staffed time."""
     warn_seconds: Mapped[int] = mapped_column()

@@ -40,39 +40,38 @@ class Watcher:
     notices: Notices
 
 
-def promises_to_look_after(session: Session, now: datetime) -> list[int]:
+def promises_to_look_after(session: Session, now: datetime) -> list[tuple[int, Clock]]:
     """The promises whose warning or due time has come, by that; those that stand still are left alone."""
-    return list(
-        session.scalars(
-            select(RequestPromise.id)
-            .where(
-                RequestPromise.met_at.is_(None),
-                RequestPromise.dropped_at.is_(None),
-                RequestPromise.breached_at.is_(None),
-                RequestPromise.warn_at <= now,
-                RequestPromise.paused_since.is_(None),
-            )
-            .order_by(RequestPromise.warn_at, RequestPromise.id)
+    rows = session.execute(
+        select(RequestPromise.request_id, RequestPromise.clock)
+        .where(
+            RequestPromise.met_at.is_(None),
+            RequestPromise.dropped_at.is_(None),
+            RequestPromise.breached_at.is_(None),
+            RequestPromise.warn_at <= now,
+            RequestPromise.paused_since.is_(None),
         )
+        .order_by(RequestPromise.warn_at, RequestPromise.request_id)
     )
+    return [(request_id, clock) for request_id, clock in rows]
 
 
-def look_after(session: Session, promise_id: int, watcher: Watcher, *, now: datetime) -> str | None:
+def look_after(session: Session, request_id: int, clock: Clock, watcher: Watcher, *, now: datetime) -> str | None:
     """Warn of one promise, or note that it is broken; says which (`warned`, `missed`), None when neither is due.
 
     May be repeated, and by several workers at once: the request is locked, and each is done once.
     """
-    promise = session.get(RequestPromise, promise_id)
-    if promise is None:
+    # Whoever moves the request locks it first: what is read of its promises afterwards holds.
+    request = session.scalar(select(Request).where(Request.id == request_id).with_for_update(of=Request))
+    promise = session.get(RequestPromise, (request_id, clock))
+    if request is None or promise is None:
         return None
-    request = session.scalar(select(Request).where(Request.id == promise.request_id).with_for_update(of=Request))
-    session.refresh(promise, with_for_update={"of": RequestPromise})
     over = promise.met_at or promise.dropped_at or promise.breached_at or promise.paused_since
-    if request is None or over or promise.warn_at > now:
+    if over or promise.warn_at > now:
         return None
     if promise.due_at < now:
         note_missed(session, request, promise, _at(request, now))
-        recipients = [*_people(session, request, watcher.settings), *watcher.settings.supervisors]
+        recipients = [*_people(request, watcher.settings), *watcher.settings.supervisors]
         opening = next_opening(watcher.calendar, now) or now
         _mail(session, request, promise, "promise_missed", recipients, watcher, due=opening, now=now)
         log.warning("promise missed", ticket=request.ticket, clock=promise.clock.value)
@@ -81,7 +80,7 @@ def look_after(session: Session, promise_id: int, watcher: Watcher, *, now: date
     if promise.warned_at is not None or not is_open(watcher.calendar, now):
         return None
     promise.warned_at = now
-    recipients = _people(session, request, watcher.settings) or list(watcher.settings.supervisors)
+    recipients = _people(request, watcher.settings) or list(watcher.settings.supervisors)
     _mail(session, request, promise, "promise_due", recipients, watcher, due=now, now=now)
     announce(session, "request", request.id)
     return "warned"
@@ -92,10 +91,12 @@ def _at(request: Request, now: datetime) -> RequestEvent:
     return RequestEvent(at=now, version=request.version)
 
 
-def _people(session: Session, request: Request, settings: PromiseSettings) -> list[str]:
+def _people(request: Request, settings: PromiseSettings) -> list[str]:
     """Who can still keep a promise: who holds the request, else its group, else its level."""
     if request.holder is not None and request.holder in settings.agents:
         return [settings.agents[request.holder]]
+    if request.group is not None and request.group.email is not None:
+        return [request.group.email]
     if address := settings.levels.get(str(request.level)):
         return [address]
     return []

@@ -46,7 +46,7 @@ def promise_opened(session: Session, request: Request, terms: Terms) -> None:
     due: dict[Clock, datetime] = {}
     calendar_id = None
     for clock in Clock:
-        target = terms.rules.target(clock, request.kind, priority_of(request), request.channel)
+        target = terms.rules.target(clock, request.kind, request.priority, request.channel)
         if target is None:
             continue
         warn = warn_after(target, share=terms.rules.warn_share, lead=terms.rules.warn_lead)
@@ -88,7 +88,7 @@ def promise_moved(session: Session, request: Request, event: RequestEvent) -> No
     if event.kind not in _MOVES:
         return
     at = event.at
-    dropped = request.status == Status.CANCELLED or getattr(request, "merged_into_id", None) is not None
+    dropped = request.status == Status.CANCELLED or request.merged_into_id is not None
     for promise in _promises(session, request.id):
         if promise.clock is Clock.SOLUTION and request.status not in CLOSED_STATUSES:
             _go_on(promise, at)
@@ -112,7 +112,7 @@ def promise_targets_changed(session: Session, request: Request, rules: PromiseSe
     Clocks that have stopped or whose time is over stay as they are, and so does the pickup, which was told to the user.
     """
     for promise in _promises(session, request.id):
-        target = rules.target(promise.clock, request.kind, priority_of(request), request.channel)
+        target = rules.target(promise.clock, request.kind, request.priority, request.channel)
         over = promise.met_at or promise.dropped_at or promise.breached_at
         if promise.clock is Clock.PICKUP or target is None or over:
             continue
@@ -196,12 +196,6 @@ def explain_told(promise: RequestPromise, language: str) -> str:
     return explain(_as_told(promise), _calendar_of(promise), language)
 
 
-def priority_of(request: Request) -> int:
-    """1 (most urgent) to 5."""
-    priority: int = getattr(request, "priority", 3)
-    return priority
-
-
 # --- parts of the above ----------------------------------------------------------------------------------------------
 
 
@@ -249,7 +243,7 @@ def _reckon_again(promise: RequestPromise) -> None:
         reckoned = reckon(calendar, promise.received_at, timedelta(seconds=promise.working_seconds), pauses)
         warning = reckon(calendar, promise.received_at, timedelta(seconds=promise.warn_seconds), pauses)
     except NeverOpens as error:  # then it is due when it was
-        log.error("a promise cannot be reckoned", promise=promise.id, error=str(error))
+        log.error("a promise cannot be reckoned", request=promise.request_id, error=str(error))
         return
     promise.due_at, promise.warn_at = reckoned.due_at, warning.due_at
     promise.paused_seconds = round(reckoned.paused.total_seconds())

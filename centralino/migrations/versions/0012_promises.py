@@ -18,7 +18,6 @@ def upgrade() -> None:
     )
     op.create_table(
         "promise",
-        sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("request_id", sa.Integer(), nullable=False),
         sa.Column(
             "clock",
@@ -44,8 +43,7 @@ def upgrade() -> None:
             ["calendar_id"], ["promise_calendar.id"], name=op.f("fk_promise_calendar_id_promise_calendar")
         ),
         sa.ForeignKeyConstraint(["request_id"], ["request.id"], name=op.f("fk_promise_request_id_request")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_promise")),
-        sa.UniqueConstraint("request_id", "clock", name=op.f("uq_promise_request_id")),
+        sa.PrimaryKeyConstraint("request_id", "clock", name=op.f("pk_promise")),
     )
     running = "met_at IS NULL AND dropped_at IS NULL AND breached_at IS NULL"
     op.create_index(

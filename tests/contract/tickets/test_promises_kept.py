@@ -77,8 +77,8 @@ async def clocks(database: Database, request_id: int) -> dict[Clock, RequestProm
 
 async def look(database: Database, notices: Notices, now: datetime, hours: Calendar = OFFICE) -> list[str | None]:
     watcher = Watcher(RULES, hours, notices)
-    ids = await database.read(promises_to_look_after, now)
-    return [await database.run(look_after, id_, watcher, now=now) for id_ in ids]
+    due = await database.read(promises_to_look_after, now)
+    return [await database.run(look_after, *one, watcher, now=now) for one in due]
 
 
 async def mails(database: Database) -> list[tuple[str, str, datetime]]:
