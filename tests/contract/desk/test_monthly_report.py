@@ -23,9 +23,18 @@ from ivr.report import ReportSettings
 from schedules.hours import Calendar
 from schedules.promises import Clock
 from tickets.database import Database
+from tickets.lifecycle import Role as Acting
 from tickets.models import Channel, Company, Kind, Request, Status
 from tickets.notices import Notices, NoticeSettings
-from tickets.operations import NewRequest, add_event, close_request, open_request, take_in_charge
+from tickets.operations import (
+    NewRequest,
+    add_event,
+    close_request,
+    move_request,
+    open_request,
+    take_in_charge,
+    user_replied,
+)
 from tickets.promise_rules import PromiseSettings, Rule, Terms
 
 pytestmark = pytest.mark.contract
@@ -55,6 +64,10 @@ def request(session: Session, received: datetime, channel: Channel, **fields: An
         **fields,
     )
     return open_request(session, new, NOTICES, now=received)
+
+
+def move(session: Session, request: Request, to: Status, at: datetime) -> None:
+    move_request(session, request.id, to, NOTICES, actor="anna", role=Acting.SUPERVISOR, text="prova", now=at)
 
 
 def call(session: Session, id_: str, at: datetime, outcome: Outcome | None, **seconds: float) -> None:
@@ -105,10 +118,8 @@ def november(session: Session) -> None:
     # 9 h + 10 h later, Thursday 09:00; solved on Thursday 08:59
     three = request(session, rome(10, "09:00"), Channel.EMAIL, company_id=evil.id)
     take_in_charge(session, three.id, actor="anna", now=rome(10, "10:01"))
-    three.status = Status.PENDING_USER
-    add_event(session, three, "asked", "anna", {}, rome(10, "10:30"))
-    three.status = Status.IN_PROGRESS
-    add_event(session, three, "reply", "anna", {}, rome(11, "10:30"))
+    move(session, three, Status.PENDING_USER, rome(10, "10:30"))
+    user_replied(session, three.id, NOTICES, "Ecco", now=rome(11, "10:30"))
     close_request(session, three.id, NOTICES, solution="fatto", actor="anna", now=rome(12, "08:59"))
     # 4. fax that nobody took: all three missed
     request(session, rome(12, "09:00"), Channel.FAX)
@@ -118,8 +129,7 @@ def november(session: Session) -> None:
     add_event(session, five, "called", "anna", {}, rome(1, "08:40", 12))
     # 6. e-mail, cancelled before anything was due
     six = request(session, rome(16, "09:00"), Channel.EMAIL)
-    six.status = Status.CANCELLED
-    add_event(session, six, "cancelled", "anna", {}, rome(16, "09:10"))
+    move(session, six, Status.CANCELLED, rome(16, "09:10"))
     # neither of this month: October's last and December's first, by the clock of the desk; and a synthetic one
     request(session, rome(31, "23:59:59", 10), Channel.EMAIL)
     request(session, rome(1, "00:00", 12), Channel.EMAIL)

@@ -1,6 +1,7 @@
 """The promises of a request: told when it is opened, held while the user is asked, kept or broken, and looked after."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from schedules.hours import Calendar
 from schedules.promises import Clock
-from tickets import operations
+from tickets import levels, operations
 from tickets.database import Database
+from tickets.lifecycle import Role
 from tickets.models import Channel, Kind, OutboxMail, PromiseCalendar, Request, RequestEvent, RequestPromise, Status
 from tickets.notices import Notices
 from tickets.operations import NewRequest, add_event
@@ -60,11 +62,21 @@ async def opened(database: Database, notices: Notices, **fields: Any) -> Request
     return await database.run(operations.open_request, new(**fields), notices, now=FRIDAY_NIGHT)
 
 
-def move(session: Session, request_id: int, status: Status, kind: str, at: datetime, **details: Any) -> None:
-    """A move as the operations make it: fields first, then the event."""
-    request = session.get_one(Request, request_id)
-    request.status = status
-    add_event(session, request, kind, "bruno", details, at)
+async def move(database: Database, notices: Notices, request: Request, to: Status, at: datetime) -> None:
+    await database.run(
+        operations.move_request, request.id, to, notices, actor="bruno", role=Role.SUPERVISOR, text="prova", now=at
+    )
+
+
+async def called(database: Database, request: Request, at: datetime, **details: Any) -> None:
+    def write(session: Session) -> None:
+        add_event(session, session.get_one(Request, request.id), "called", "bruno", details, at)
+
+    await database.run(write)
+
+
+async def replied(database: Database, notices: Notices, request: Request, at: datetime) -> None:
+    await database.run(operations.user_replied, request.id, notices, "Ecco", now=at)
 
 
 async def clocks(database: Database, request_id: int) -> dict[Clock, RequestPromise]:
@@ -154,8 +166,8 @@ async def test_a_closure_entered_afterwards_is_shown_beside_what_was_told(databa
     )
     # and a pause is counted in the hours as they were told as well
     await database.run(operations.take_in_charge, request.id, actor="bruno", now=rome("2026-11-23T08:10"))
-    await database.run(move, request.id, Status.PENDING_USER, "asked", rome("2026-11-23T08:30"))
-    await database.run(move, request.id, Status.IN_PROGRESS, "reply", rome("2026-11-23T09:30"))
+    await move(database, notices, request, Status.PENDING_USER, rome("2026-11-23T08:30"))
+    await replied(database, notices, request, rome("2026-11-23T09:30"))
     assert (await clocks(database, request.id))[Clock.SOLUTION].due_at == rome("2026-11-23T18:00")
 
 
@@ -163,9 +175,9 @@ async def test_clocks_stop_one_after_the_other(database: Database, notices: Noti
     request = await opened(database, notices)
     at = [rome(f"2026-11-23T{time}") for time in ("08:30", "09:30", "16:00")]
     await database.run(operations.take_in_charge, request.id, actor="bruno", now=at[0])
-    await database.run(move, request.id, Status.IN_PROGRESS, "called", at[0], answered=False)
+    await called(database, request, at[0], answered=False)
     assert (await clocks(database, request.id))[Clock.FIRST_ANSWER].met_at is None
-    await database.run(move, request.id, Status.IN_PROGRESS, "called", at[1])
+    await called(database, request, at[1])
     await database.run(operations.close_request, request.id, notices, solution="Riavviato", actor="bruno", now=at[2])
     found = await clocks(database, request.id)
     assert [found[clock].met_at for clock in Clock] == at
@@ -186,21 +198,31 @@ async def test_only_the_time_in_which_the_user_is_asked_moves_the_due_time(
 ) -> None:
     request = await opened(database, notices)
     await database.run(operations.take_in_charge, request.id, actor="bruno", now=rome("2026-11-23T08:30"))
-    await database.run(move, request.id, Status.PENDING_USER, "asked", rome("2026-11-23T09:00"))
+    await move(database, notices, request, Status.PENDING_USER, rome("2026-11-23T09:00"))
     standing = (await clocks(database, request.id))[Clock.SOLUTION]
     assert standing.paused_since == rome("2026-11-23T09:00")
     (told,) = [one for one in await database.read(promises_of, request.id, OFFICE, "it") if one.paused_since]
     assert told.due_at is None
     # nobody is warned of a clock that stands still
     assert await look(database, notices, rome("2026-11-25T10:00")) == []
-    await database.run(move, request.id, Status.IN_PROGRESS, "reply", rome("2026-11-25T09:00"))
+    await replied(database, notices, request, rome("2026-11-25T09:00"))
     going = (await clocks(database, request.id))[Clock.SOLUTION]
     assert (going.paused_since, going.paused_seconds) == (None, 2 * 9 * 3600)
     assert going.due_at == rome("2026-11-25T17:00")
     assert going.told_due_at == rome("2026-11-23T17:00")
     # waiting for anybody else is the desk's own time
-    await database.run(move, request.id, Status.QUEUED, "escalated", rome("2026-11-25T10:00"))
-    await database.run(move, request.id, Status.IN_PROGRESS, "handed_back", rome("2026-11-25T12:00"))
+    await move(database, notices, request, Status.PENDING_THIRD_PARTY, rome("2026-11-25T09:30"))
+    await move(database, notices, request, Status.IN_PROGRESS, rome("2026-11-25T10:00"))
+    group = await database.run(levels.add_group, "Basi di dati", 2, "db@desk.example")
+    said = {"actor": "bruno", "role": Role.AGENT}
+    await database.run(
+        partial(levels.escalate, reason="lento", handover="indici visti", now=rome("2026-11-25T10:30"), **said),
+        request.id,
+        group.id,
+        notices,
+    )
+    assert await look(database, notices, rome("2026-11-25T16:00")) == ["warned"]
+    assert (await mails(database))[-1][:2] == ("promise_due", "db@desk.example")  # the group holds it
     assert (await clocks(database, request.id))[Clock.SOLUTION].due_at == rome("2026-11-25T17:00")
 
 
@@ -208,16 +230,27 @@ async def test_a_request_that_is_opened_again_counts_on_without_the_time_in_betw
     database: Database, notices: Notices
 ) -> None:
     request = await opened(database, notices)
-    await database.run(move, request.id, Status.RESOLVED, "resolved", rome("2026-11-23T10:00"))
+    await move(database, notices, request, Status.RESOLVED, rome("2026-11-23T10:00"))
     assert (await clocks(database, request.id))[Clock.SOLUTION].met_at == rome("2026-11-23T10:00")
-    await database.run(move, request.id, Status.IN_PROGRESS, "reopened", rome("2026-11-24T10:00"))
+    await replied(database, notices, request, rome("2026-11-24T10:00"))
     again = (await clocks(database, request.id))[Clock.SOLUTION]
     assert (again.met_at, again.due_at) == (None, rome("2026-11-24T17:00"))
 
 
+async def test_a_request_that_was_merged_keeps_and_breaks_nothing_and_the_other_goes_on(
+    database: Database, notices: Notices
+) -> None:
+    double, kept = await opened(database, notices), await opened(database, notices)
+    at = rome("2026-11-23T08:10")
+    await database.run(operations.merge_into, double.id, kept.id, notices, actor="bruno", now=at)
+    gone, goes_on = await clocks(database, double.id), await clocks(database, kept.id)
+    assert {(row.met_at, row.dropped_at) for row in gone.values()} == {(None, at)}
+    assert {row.dropped_at for row in goes_on.values()} == {None}
+
+
 async def test_a_cancelled_request_keeps_and_breaks_nothing(database: Database, notices: Notices) -> None:
     request = await opened(database, notices)
-    await database.run(move, request.id, Status.CANCELLED, "cancelled", rome("2026-11-23T08:10"))
+    await move(database, notices, request, Status.CANCELLED, rome("2026-11-23T08:10"))
     found = await clocks(database, request.id)
     assert {(row.met_at, row.dropped_at) for row in found.values()} == {(None, rome("2026-11-23T08:10"))}
     assert await look(database, notices, rome("2026-12-01T10:00")) == []
