@@ -89,6 +89,8 @@ function Nav({ view }) {
     <nav aria-label=${t("nav.title")}><ul>
       ${item("messages", "voice", due, due > 0)}
       ${item("requests", "list", myRequests.value.length + dueRequests.value.length, false)}
+      ${me.value?.role === "supervisor" && html`<li><a href="/report" target="_blank" rel="noopener">
+        <${Icon} name="note" size=${22} /><span>${t("nav.report")}</span></a></li>`}
     </ul></nav>
   `;
 }

@@ -1,7 +1,6 @@
 """The promises of a request: told when it is opened, held while the user is asked, kept or broken, and looked after."""
 
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -214,12 +213,16 @@ async def test_only_the_time_in_which_the_user_is_asked_moves_the_due_time(
     await move(database, notices, request, Status.PENDING_THIRD_PARTY, rome("2026-11-25T09:30"))
     await move(database, notices, request, Status.IN_PROGRESS, rome("2026-11-25T10:00"))
     group = await database.run(levels.add_group, "Basi di dati", 2, "db@desk.example")
-    said = {"actor": "bruno", "role": Role.AGENT}
     await database.run(
-        partial(levels.escalate, reason="lento", handover="indici visti", now=rome("2026-11-25T10:30"), **said),
+        levels.escalate,
         request.id,
         group.id,
         notices,
+        reason="lento",
+        handover="indici visti",
+        actor="bruno",
+        role=Role.AGENT,
+        now=rome("2026-11-25T10:30"),
     )
     assert await look(database, notices, rome("2026-11-25T16:00")) == ["warned"]
     assert (await mails(database))[-1][:2] == ("promise_due", "db@desk.example")  # the group holds it

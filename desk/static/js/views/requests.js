@@ -152,6 +152,8 @@ function One({ id }) {
       ${request.description && html`<section class="card prose"><h3>${t("form.description")}</h3><p>${request.description}</p></section>`}
       ${request.solution && html`<section class="card prose solved"><h3>${t("form.solution")}</h3><p>${request.solution}</p></section>`}
       ${request.picked_up_at && !request.closed_at && html`<${CloseForm} request=${request} onClosed=${load} />`}
+      ${request.promises?.length > 0 && html`<section aria-labelledby="promises"><h3 id="promises">${t("promises.title")}</h3>
+        <ul class="notices">${request.promises.map((one) => html`<${Promised} key=${one.clock} one=${one} />`)}</ul></section>`}
       <section aria-labelledby="notices"><h3 id="notices">${t("requests.notices")}</h3>
         ${request.notices.length === 0 && html`<p class="muted">${t("requests.no_notices")}</p>`}
         <ul class="notices">${request.notices.map((one) => html`<${Notice} key=${one.id} notice=${one} />`)}</ul></section>
@@ -166,6 +168,19 @@ function One({ id }) {
 }
 
 const NOTICE = { pending: ["warn", "clock"], sent: ["ok", "check"], dead: ["bad", "alert"] };
+
+/** What was promised by one clock, and how its time came about; what the hours of now would make of it stands beside. */
+function Promised({ one }) {
+  const [tone, icon, text] = one.breached_at ? ["bad", "alert", t("promises.missed")]
+    : one.met_at ? ["ok", "check", t("promises.kept")]
+    : one.paused_since ? ["calm", "clock", t("promises.paused", { when: when(one.paused_since) })]
+    : ["info", "clock", t("promises.due", { when: when(one.due_at) })];
+  return html`
+    <li><${Badge} tone=${tone} icon=${icon}>${text}<//><strong>${t(`promises.${one.clock}`)}</strong>
+      <span class="muted small">${one.explanation}</span>
+      ${one.as_now && html`<span class="small">${one.as_now}</span>`}</li>
+  `;
+}
 
 function Notice({ notice }) {
   const [tone, icon] = NOTICE[notice.state];
