@@ -44,6 +44,7 @@ EMPTY = (
     "features.conf",
     "manager.conf",
     "pjproject.conf",
+    "res_fax.conf",
     "udptl.conf",
     "websocket_client.conf",
     "stasis.conf",
@@ -141,7 +142,8 @@ class Site(_Model):
     dialplan itself records when the service does not answer, `message_seconds` at most, and until nothing was said for
     `message_silence_seconds`. `anonymous_calls` lets anybody call in without a trunk:
     for demo and tests on the loopback address only. `workers`: several share the calls, each with a Stasis application
-    of its own, whose name begins with `stasis_app` and a hyphen. `nodes`: every Asterisk of the site where there are
+    of its own, whose name begins with `stasis_app` and a hyphen. `fax_numbers` are for faxes only; `fax_tone`: on any
+    other line a fax is known by its tone. `nodes`: every Asterisk of the site where there are
     several, `node` the name of the one that is described.
     """
 
@@ -158,6 +160,8 @@ class Site(_Model):
     fallback_spool: PlainPath = Path("/var/spool/asterisk/centralino-fallback")
     message_seconds: int = Field(default=180, ge=1)
     message_silence_seconds: int = Field(default=10, ge=1)
+    fax_numbers: list[Number] = []
+    fax_tone: bool = True
     phones: list[PhoneAccount] = []
     trunks: list[Trunk] = []
     node: Name | None = None

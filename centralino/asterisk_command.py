@@ -17,7 +17,7 @@ from centralino.settings import DEFAULT_FILE, Settings, in_words, where
 from centralino.terminal import fail
 from ivr.settings import Node
 
-SITE_FIELDS = ("bind", "fallback_spool", "http_port", "language", "nodes", "phones", "trunks")
+SITE_FIELDS = ("bind", "fallback_spool", "fax_tone", "http_port", "language", "nodes", "phones", "trunks")
 """What a site file may hold. The rest of `Site` comes from the settings, or is for the demo and the tests."""
 FROM_SETTINGS = {
     "ari_username": "asterisk.username",
@@ -25,6 +25,7 @@ FROM_SETTINGS = {
     "stasis_app": "asterisk.app",
     "workers": "asterisk.worker",
     "fallback_spool": "asterisk.fallback",
+    "fax_numbers": "calls.lines[].fax",
     "message_seconds": "calls.message.max_seconds",
     "message_silence_seconds": "calls.message.max_silence_seconds",
 }
@@ -85,6 +86,7 @@ def describe_site(settings: Settings, file: Path | None, node: str | None = None
         "stasis_app": settings.asterisk.app,
         "workers": bool(settings.asterisk.worker),
         "fallback_spool": asterisk.fallback,
+        "fax_numbers": [line.number for line in settings.calls.lines if line.fax],
         "node": node,
         "message_seconds": settings.calls.message.max_seconds,
         "message_silence_seconds": settings.calls.message.max_silence_seconds,

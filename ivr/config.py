@@ -108,6 +108,8 @@ class Line(_Config):
     notice: str = "notice"
     """Information on data processing, played before every recording."""
     menu: Menu | None = None
+    fax: bool = False
+    """A number for faxes only."""
 
 
 class SyntheticCallConfig(_Config):
