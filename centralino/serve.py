@@ -71,6 +71,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         notices = Notices(settings.notices)
         alarms = Alarms(database, settings.alarms, notices, utc_now)
         audio = AudioStore(settings.storage.audio)
+        attachments = AttachmentStore(settings.storage.audio / "attachments")
         storage = settings.storage
         recordings = {node.recordings for node in settings.asterisk.served.values()}
         room = Room({*recordings, storage.audio}, storage.least_free_mb, alarms, settings.asterisk.worker)
@@ -86,6 +87,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             prompts=Prompts(),
             screen=live,
             audio=audio,
+            attachments=attachments,
             room=room,
             transcripts=transcriber,
             notices=notices,

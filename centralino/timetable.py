@@ -99,6 +99,7 @@ def set_timetable(
     clock.every(5, tell_load, "load")
     clock.every(3, switchboard.check_phones, "stale phones")
     clock.every(5, room.look, "disk space")
+    every(30, switchboard.settle_call_backs, "call backs")
     every(600, switchboard.tidy_recordings, "recordings of no call")
     every(20, watch_promises, "promises")
     every(10, ledger.read, "Asterisk's records of calls")

@@ -269,6 +269,8 @@ def _pop_state(offer: Offer, call: Call, presence: Presence) -> PopState | None:
         return PopState.TALKING if mine else PopState.ENDED
     if call.phase is Phase.ENDED:
         return None
+    if call.outbound:
+        return PopState.RINGING
     return PopState.CONSULTED if presence is Presence.TALKING else PopState.RINGING
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from desk.models import DismissReason, Role
-from ivr.models import Outcome, PauseReason, Phase, Presence
+from ivr.models import CallBackResult, CallBackWay, Outcome, PauseReason, Phase, Presence
 from schedules.promises import Clock
 from tickets.models import Channel, DeliveryState, Kind, Status
 from voicemail.models import MessageState, TranscriptState
@@ -263,6 +263,30 @@ class CloseForm(Versioned):
     """Closing a request."""
 
     solution: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+
+
+class CallBackForm(_Input):
+    """Calling a user back: whose phone rings first, and a number other than the one that is known."""
+
+    first: Literal["agent", "contact"] = "agent"
+    number: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)] | None = None
+
+
+class CallBackView(_View):
+    """An attempt to call a user back; `result` is there when it is sure how it went."""
+
+    id: str
+    request_id: int | None
+    message_id: str | None
+    call_id: str | None
+    way: CallBackWay
+    asked_by: str
+    number: str
+    asked_at: datetime
+    begun_at: datetime | None
+    ended_at: datetime | None
+    result: CallBackResult | None
+    note: str | None
 
 
 class NoteForm(_Input):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Literal, cast
 
 from ivr.calls_in_hand import FALLBACK_CONTEXT
+from ivr.fax import FAX_CONTEXT
 from ivr.flow.talk import is_ours
 
 CHUNK_BYTES = 64 * 1024
@@ -46,7 +47,7 @@ class ChannelEvent:
     """One event of a channel that came in from the telephone network."""
 
     kind: Literal["reached", "recording", "ended"]
-    """Reached the line, the dialplan began to record, ended."""
+    """Reached the line, the dialplan began to record (or to receive a fax), ended."""
     channel_id: str
     at: datetime
     fallback: bool
@@ -78,12 +79,12 @@ def parse_event(line: str) -> ChannelEvent | None:
             return None
         raise ValueError("not a record of cel_custom as centralino-cel.conf describes it")
     channel, context, app = match["channel"], match["context"], match["app"]
-    fallback = context == FALLBACK_CONTEXT
+    fallback = context in (FALLBACK_CONTEXT, FAX_CONTEXT)
     if is_ours(channel) or not (fallback or context == INBOUND_CONTEXT):
         return None
     if match["kind"] == "CHAN_END":
         kind: Literal["reached", "recording", "ended"] = "ended"
-    elif app == "Record":
+    elif app in ("Record", "ReceiveFAX"):
         if not fallback:
             return None
         kind = "recording"

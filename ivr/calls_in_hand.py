@@ -9,14 +9,17 @@ import structlog
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
-from ivr import operations
+from ivr import call_backs, operations
 from ivr.ari import AriConnectionError, AriError, Hangup
 from ivr.config import Line
 from ivr.flow.call import ActiveCall, Services
+from ivr.flow.call_back import begin as begin_call_back
+from ivr.flow.call_back import outside_channel
+from ivr.flow.fax import UNDER_WAY, became_fax
 from ivr.flow.inbound import inbound
 from ivr.flow.repair import abandoned_in
 from ivr.flow.talk import quietly
-from ivr.models import Call, Outcome, Phase
+from ivr.models import Call, CallBack, Outcome, Phase
 from ivr.synthetic_call import call_id_of
 from ivr.tasks import Tasks
 from tickets.phone_numbers import parse_phone_number
@@ -75,6 +78,20 @@ class CallsInHand:
         )
         call.leg.reached_us()
         self.go_on(call, self._first_steps(call, number[:40], caller_name))
+
+    def call_back(self, due: CallBack) -> None:
+        """Call somebody back, unless another worker is faster."""
+        call = ActiveCall(
+            id=uuid.uuid4().hex,
+            leg=self.services.new_leg(outside_channel(self.services.ari.app)),
+            line=self._line(due.line),
+            caller=parse_phone_number(due.number),
+            services=self.services,
+            phase=Phase.RINGING,
+            outbound=True,
+            absent=True,
+        )
+        self.go_on(call, begin_call_back(call, due.id))
 
     def recall(self, row: Call) -> ActiveCall:
         """The call of a row that nobody serves; `go_on` with it, or `forget` it."""
@@ -159,8 +176,11 @@ class CallsInHand:
             note = None
             try:
                 outcome = await way
+                note = call.note
             except Hangup:
                 outcome = call.outcome or abandoned_in(call.phase)
+                if await became_fax(call):
+                    outcome, note = Outcome.FAX_FAILED, UNDER_WAY
             except AriConnectionError:
                 log.warning("lost sight of a call: it goes on in Asterisk and is taken up again")
                 self._on_lost_sight()
@@ -173,7 +193,7 @@ class CallsInHand:
             await self._finish(call, outcome, note)
 
     async def _finish(self, call: ActiveCall, outcome: Outcome, note: str | None) -> None:
-        if outcome is not Outcome.FALLBACK:
+        if outcome not in (Outcome.FALLBACK, Outcome.FAX_FAILED):  # the dialplan goes on with these
             await quietly(call.leg.hang_up())
         await self.services.database.run(
             operations.end_call,
@@ -183,6 +203,8 @@ class CallsInHand:
             wrap_up_seconds=call.queue_config.wrap_up_seconds,
             now=call.now(),
         )
+        if call.outbound:
+            await self.services.database.run(call_backs.settle, now=call.now())
         log.info("call ended", outcome=outcome)
 
     async def hand_to_fallback(self, channel_id: str, number: str) -> bool:

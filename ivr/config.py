@@ -30,6 +30,9 @@ def _check_number(number: str) -> str:
 Key = Annotated[str, AfterValidator(_check_key)]
 
 
+OUTSIDE_NUMBER = re.compile(r"\+?[0-9]{3,15}")
+"""E.164 at most; no `*` and `#`, which would be commands to the network, such as diverting the trunk."""
+
 FieldPath = tuple[int | str, ...]
 """The way to a field, as in pydantic's `loc`."""
 
@@ -53,6 +56,8 @@ class Choice(_Config):
     """Queue to wait in, when it is not the line's."""
     priority: int = 0
     """Higher is served first."""
+    ticket: bool = False
+    """The caller keys a ticket number and hears how that request stands."""
 
     @model_validator(mode="after")
     def _area_exists(self) -> Self:
@@ -86,6 +91,12 @@ class Queue(_Config):
     """After this many calls missed in a row the agent is paused."""
     when_no_agents: Literal["message", "wait"] = "message"
     """What a caller gets when no agent is on duty: the offer of a message at once, or the waiting line."""
+    call_back: bool = False
+    """Whether a waiting caller may choose to be called back, keeping the place in line; needs `outbound_endpoint`."""
+    call_backs_per_agent: float = Field(default=1.0, gt=0, le=20)
+    """So many callers for each agent on duty may wait to be called back; further ones are not offered it."""
+    call_back_hours: float = Field(default=4.0, gt=0, le=72)
+    """A place in line is kept for so long; afterwards the request remains, and an agent calls when there is time."""
 
 
 class MessageLimits(_Config):
@@ -155,6 +166,9 @@ class CallsConfig(_Config):
                 yield (*path, "calendar"), _nowhere("calendar", line.calendar, self.calendars)
             if line.queue not in self.queues:
                 yield (*path, "queue"), _nowhere("queue", line.queue, self.queues)
+            if self.queues.get(line.queue, Queue()).call_back and self.outbound_endpoint is None:
+                words = "callers can be called back only where there is a way out: calls.outbound_endpoint"
+                yield ("queues", line.queue, "call_back"), words
             for key, choice in line.menu.choices.items() if line.menu else ():
                 if choice.queue is not None and choice.queue not in self.queues:
                     yield (*path, "menu", "choices", key, "queue"), _nowhere("queue", choice.queue, self.queues)
@@ -187,6 +201,14 @@ class CallsConfig(_Config):
         return self.outbound_endpoint is not None and any(
             re.fullmatch(pattern, number) for pattern in self.outbound_allowed
         )
+
+    def dialled(self, number: str) -> str | None:
+        """A number as it may be dialled to the outside, where it is known as E.164; None where that is not allowed.
+
+        Tried in this order: as it is, as Italy dials it (without +39), with 00 for the +.
+        """
+        ways = (number, number.removeprefix("+39"), f"00{number.removeprefix('+')}" if number[:1] == "+" else number)
+        return next((way for way in ways if OUTSIDE_NUMBER.fullmatch(way) and self.may_be_called(way)), None)
 
     def line(self, number: str) -> Line | None:
         """The line of a dialled number; None when nobody described it."""

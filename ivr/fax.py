@@ -36,7 +36,7 @@ PREVIEW_PIXELS = 900
 """Width of the picture of page 1, and half of its greatest height."""
 
 _NAME = re.compile(
-    r"(?P<unique_id>[A-Za-z0-9.-]{1,60})_(?P<line>[0-9+]{0,40})_(?P<caller>\+?[0-9]{1,32}|[A-Za-z]*)_(?P<epoch>[0-9]{1,11})"
+    r"(?P<unique_id>[A-Za-z0-9._-]{1,150})_(?P<line>[0-9+]{0,40})_(?P<caller>\+?[0-9]{1,32}|[A-Za-z]*)_(?P<epoch>[0-9]{1,11})"
 )
 _RESULT = re.compile(r"(?P<status>[A-Z]*)\|(?P<pages>[0-9]{0,6})\|(?P<station>[^|\n]*)\|(?P<why>[^|\n]*)\n?")
 _NO_REASON = "Asterisk could not receive it: is its module res_fax_spandsp there?"

@@ -23,7 +23,7 @@ from ivr.ari import Ari
 from ivr.call_records import ChannelEvent, Piece, Position, read_on
 from ivr.config import CallsConfig
 from ivr.flow.message import id_of_fallback
-from ivr.models import Call, CallRecord, CallRecordFile, Outcome
+from ivr.models import OF_DIALPLAN, Call, CallRecord, CallRecordFile, Outcome
 from ivr.synthetic_call import is_synthetic
 from tickets.alarms import Alarms
 from tickets.database import Database
@@ -109,7 +109,7 @@ def difference(row: Row[*tuple[Any, ...]], known: Known) -> Difference | None:
     if known.first is None or known.read_at is None or row.started_at < known.first:
         return None
     settled = known.read_at - timedelta(seconds=SETTLE_SECONDS)
-    if row.outcome in (Outcome.FALLBACK, Outcome.ABANDONED_FALLBACK) and row.record_started_at and not row.settled_at:
+    if row.outcome in OF_DIALPLAN and row.record_started_at and not row.settled_at:
         return None  # the dialplan has it, or its times are still to come from the record
     if row.ended_at is None:
         if row.record_ended_at is not None and row.record_ended_at < settled:
@@ -172,7 +172,7 @@ _CALLS = (
         CallRecord.settled_at,
     )
     .outerjoin(CallRecord, CallRecord.channel_id == Call.channel_id)
-    .where(Call.id < SYNTHETIC)
+    .where(Call.id < SYNTHETIC, Call.outbound.is_(False))
     .order_by(Call.started_at, Call.id)
 )
 
@@ -254,7 +254,8 @@ def _span(column: Any, since: datetime | None, until: datetime | None) -> list[A
 def count_calls(session: Session, since: datetime | None, until: datetime | None) -> dict[Outcome | None, int]:
     """How many calls of a span ended how; None: they have no outcome yet."""
     counted = select(Call.outcome, func.count())
-    counted = counted.where(Call.id < SYNTHETIC, *_span(Call.started_at, since, until)).group_by(Call.outcome)
+    counted = counted.where(Call.id < SYNTHETIC, Call.outbound.is_(False), *_span(Call.started_at, since, until))
+    counted = counted.group_by(Call.outcome)
     return {row[0]: row[1] for row in session.execute(counted)}
 
 
@@ -360,9 +361,10 @@ def settle(session: Session, config: CallsConfig, app: str, *, now: datetime) ->
                     _write_row(session, record, config, app)
             except IntegrityError:
                 continue  # whoever files its message has written it this moment: settled the next time
-        elif call.outcome in (Outcome.FALLBACK, Outcome.ABANDONED_FALLBACK):
+        elif call.outcome in OF_DIALPLAN:
             call.started_at, call.ended_at = min(call.started_at, record.started_at), record.ended_at
-            if record.recording_at is None and call.message_id is None:
+            abandoned = record.recording_at is None and call.message_id is None
+            if abandoned and call.outcome is Outcome.FALLBACK:
                 call.outcome = Outcome.ABANDONED_FALLBACK
         record.settled_at, record.caller = now, None
         settled += 1

@@ -39,6 +39,12 @@ class Outcome(enum.StrEnum):
     """No message could be recorded: a request to call back was made instead."""
     TURNED_AWAY = "turned_away"
     """No message could be recorded, and nobody to call back was known: the caller was asked to call again."""
+    FAX = "fax"
+    """A fax came in, or the pages of it until it broke off: there is a request."""
+    FAX_FAILED = "fax_failed"
+    """A fax machine called, and no page came; also until it is known how the fax went."""
+    NOT_REACHED = "not_reached"
+    """We called back, and did not get through."""
     FAILED = "failed"
     LOST = "lost"
     """The Asterisk that carried it was lost; it is open again if it turns out to have gone on."""
@@ -51,6 +57,9 @@ ABANDONED = (
     Outcome.ABANDONED_MESSAGE,
 )
 """The caller hung up while the service had the call."""
+
+OF_DIALPLAN = (Outcome.FALLBACK, Outcome.ABANDONED_FALLBACK, Outcome.FAX, Outcome.FAX_FAILED)
+"""The dialplan had the call at its end: its times are Asterisk's own."""
 
 
 class Presence(enum.StrEnum):
@@ -171,6 +180,8 @@ class Call(Base):
     """The agent asks someone (or rings them) to whom the call may be handed over."""
     request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"), index=True)
     message_id: Mapped[str | None] = mapped_column(ForeignKey("message.id"))
+    outbound: Mapped[bool] = mapped_column(default=False)
+    """We call back: `caller` is whom we call, and the channel is theirs, once they are called."""
     draft: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """The request form as the agent has filled it so far: it survives a reload of the page."""
     offers: Mapped[list["Offer"]] = relationship(back_populates="call", order_by="Offer.offered_at")
@@ -293,3 +304,84 @@ class Offer(Base):
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     result: Mapped[OfferResult | None] = mapped_column(enum_column(OfferResult))
     call: Mapped[Call] = relationship(back_populates="offers")
+
+
+class Fax(Base):
+    """A fax that came in, whole or not."""
+
+    __tablename__ = "fax"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """Made from Asterisk's id of the call, so that the same files are filed once."""
+    call_id: Mapped[str] = mapped_column(ForeignKey("call.id"), index=True)
+    request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"), index=True)
+    """None: no page came."""
+    station: Mapped[str] = mapped_column(String(64))
+    """What the sender's machine called itself; empty where it said nothing."""
+    pages: Mapped[int] = mapped_column()
+    failure: Mapped[str | None] = mapped_column(Text)
+    """Why it is not whole; None: it is."""
+    received_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+
+class CallBackWay(enum.StrEnum):
+    """Who is called first when somebody is called back."""
+
+    AGENT = "agent"
+    """The agent who asked for it, and the user once the agent has picked up."""
+    CONTACT = "contact"
+    """The user, and the agent once the user has picked up."""
+    LINE = "line"
+    """An agent who is free when the place in the waiting line comes up, which the caller has kept; then the caller."""
+
+
+class CallBackResult(enum.StrEnum):
+    """How an attempt to call back went; with any but the first the user is still to be called."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    WRONG_NUMBER = "wrong_number"
+    NO_AGENT = "no_agent"
+    """No agent's phone was answered."""
+    WITHDRAWN = "withdrawn"
+    """The agent hung up before the user answered, or the user was called in another way meanwhile."""
+    FAILED = "failed"
+
+
+class CallBack(Base):
+    """One attempt to call a user back."""
+
+    __tablename__ = "call_back"
+    __table_args__ = (index_of_some("ix_call_back_open", "ended_at IS NULL", "asked_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"), index=True)
+    """What it is about; its history tells how it went."""
+    message_id: Mapped[str | None] = mapped_column(ForeignKey("message.id"))
+    """The message that it answers, if any."""
+    asked_in_call: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
+    """The call in which the caller asked for it."""
+    call_id: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
+    """The call that was made."""
+    way: Mapped[CallBackWay] = mapped_column(enum_column(CallBackWay))
+    agent_id: Mapped[int | None] = mapped_column(ForeignKey("agent.id"))
+    """Who asked for it, or who was rung."""
+    asked_by: Mapped[str] = mapped_column(String(64))
+    """User name of the agent, or `system`."""
+    number: Mapped[str] = mapped_column(String(64))
+    """Whom to call, E.164 where it could be read."""
+    line: Mapped[str] = mapped_column(String(40))
+    """The line in whose name it is."""
+    queue: Mapped[str] = mapped_column(String(40))
+    priority: Mapped[int] = mapped_column(default=0)
+    queued_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """Since when the caller has the place in line that is kept."""
+    asked_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    begun_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When a worker took it up."""
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When it was sure how it went: for one that was answered, the beginning of the talk."""
+    result: Mapped[CallBackResult | None] = mapped_column(enum_column(CallBackResult))
+    note: Mapped[str | None] = mapped_column(Text)
+    """Why, in words, where the result alone does not tell."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, String, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import CursorResult, Row, String, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from ivr.assignment import FreeAgent, WaitingCall, assign
@@ -226,7 +226,7 @@ _CLAIM = (
     update(Agent)
     .where(Agent.id == bindparam("of_agent"), *_CAN_BE_RUNG)
     .values(presence=Presence.RINGING, presence_since=_NOW, call_id=bindparam("for_call"))
-    .returning(Agent.endpoint, Agent.phone_node)
+    .returning(Agent.id, Agent.endpoint, Agent.phone_node)
     .execution_options(synchronize_session=False)
 )
 
@@ -240,8 +240,12 @@ def new_offer_id() -> str:
 
 def _claim(session: Session, agent_id: int, call_id: str, app: str, *, now: datetime) -> Offer | None:
     claimed = execute(session, _CLAIM, {"of_agent": agent_id, "for_call": call_id, "now": now}).one_or_none()
-    if claimed is None:
-        return None
+    return None if claimed is None else note_offer(session, claimed, call_id, app, now=now)
+
+
+def note_offer(session: Session, claimed: Row[*tuple[Any, ...]], call_id: str, app: str, *, now: datetime) -> Offer:
+    """Write down that a claimed agent (id, phone and its node) is to be rung for a call."""
+    agent_id = claimed.id
     offer = {
         "id": new_offer_id(),
         "call_id": call_id,
@@ -278,6 +282,9 @@ def end_offer(session: Session, offer_id: str, result: OfferResult, *, misses_be
     if agent.presence not in (Presence.RINGING, Presence.TALKING) or agent.call_id != offer.call_id:
         return
     if agent.presence is Presence.TALKING:
+        _after_call(session, agent, now=now)
+        return
+    if agent.pause_after_call is not None:  # who paused, and called somebody back
         _after_call(session, agent, now=now)
         return
     agent.call_id = None
@@ -413,8 +420,7 @@ def _release_agents(session: Session, call_id: str, *, wrap_up_seconds: float, n
         if agent.presence is Presence.TALKING:
             _end_talk(session, agent, wrap_up_seconds=wrap_up_seconds, now=now)
         else:
-            agent.call_id = None
-            _set_presence(session, agent, Presence.FREE, now=now)
+            _after_call(session, agent, now=now)
             session.execute(
                 update(Offer)
                 .where(Offer.call_id == call_id, Offer.agent_id == agent.id, Offer.ended_at.is_(None))

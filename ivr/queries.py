@@ -57,10 +57,13 @@ def standing(session: Session, call_ids: Collection[str]) -> set[str]:
 
 
 def calls_of_channels(session: Session, channel_ids: Collection[str]) -> dict[str, Call]:
-    """The calls that channels of ours belong to: agents by their offer, and who talks or talked last."""
+    """The calls that channels of ours belong to: agents by their offer, who talks or talked last, or is called back."""
     by_offer = select(Offer.id, Call).join(Call).where(Offer.id.in_(channel_ids), _STANDS)
     by_talk = select(Call.agent_channel_id, Call).where(Call.agent_channel_id.in_(channel_ids), Call.ended_at.is_(None))
-    found = [*session.execute(by_offer), *session.execute(by_talk)]
+    called_back = select(Call.channel_id, Call).where(
+        Call.channel_id.in_(channel_ids), Call.outbound.is_(True), Call.ended_at.is_(None)
+    )
+    found = [*session.execute(by_offer), *session.execute(by_talk), *session.execute(called_back)]
     return {str(channel_id): row for channel_id, row in found}
 
 
@@ -98,7 +101,7 @@ def waiting_calls(session: Session) -> Sequence[Call]:
     """The waiting line, in the order it is served, with the calls that ring already."""
     return session.scalars(
         select(Call)
-        .where(Call.phase.in_((Phase.WAITING, Phase.RINGING)))
+        .where(Call.phase.in_((Phase.WAITING, Phase.RINGING)), Call.queued_at.is_not(None))
         .order_by(Call.priority.desc(), Call.queued_at, Call.id)
     ).all()
 
@@ -116,4 +119,5 @@ def phones(session: Session) -> dict[str, tuple[bool, str]]:
 
 def attempts_since(session: Session, caller: str, since: datetime) -> int:
     """How many calls came from a number since a time."""
-    return session.scalar(select(func.count()).where(Call.caller == caller, Call.started_at >= since)) or 0
+    theirs = select(func.count()).where(Call.caller == caller, Call.started_at >= since, Call.outbound.is_(False))
+    return session.scalar(theirs) or 0

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import structlog
 
-from ivr import leftovers, operations, queries
+from ivr import call_backs, leftovers, operations, queries
 from ivr.ari import AriConnectionError, NotFound
 from ivr.calls_in_hand import CallsInHand
 from ivr.flow import message, repair
 from ivr.flow.call import ActiveCall
+from ivr.flow.call_back import go_on_keeping
 from ivr.flow.talk import is_ours, quietly
 from ivr.models import Call, Outcome
 
@@ -80,7 +81,7 @@ class Reconciler:
             self.calls.forget(call)
             await self._close_gone(call, row)
             return
-        if way in (repair.wait_again, repair.keep_waiting):
+        if way in (repair.wait_again, repair.keep_waiting, go_on_keeping):
             call.leg.left_alone()
             await self.services.database.run(
                 operations.take_back,
@@ -98,6 +99,8 @@ class Reconciler:
         outcome = repair.outcome_of_gone(row)
         if row.bridge_id is not None:
             await quietly(self.services.ari.bridges.destroy(row.bridge_id))
+        if await self.services.database.read(call_backs.asked_in, row.id):
+            outcome = Outcome.CALLBACK
         if row.message_id and await message.file_left(call, row.message_id):
             outcome = Outcome.VOICEMAIL
         await self.services.database.run(

@@ -10,13 +10,15 @@ from typing import Any, Self
 
 import structlog
 
-from ivr import leftovers, operations, queries
+from ivr import call_backs, leftovers, operations, queries
 from ivr.application import Application
 from ivr.applications import Applications
 from ivr.config import CallsConfig
 from ivr.errors import CommandRefused
+from ivr.fax import scan_faxes
 from ivr.flow import message
 from ivr.flow.call import ActiveCall, Command, CommandName, Screen, Services, Transcripts
+from ivr.flow.fax import file_fax
 from ivr.flow.leg import Leg
 from ivr.leases import RELEASED
 from ivr.models import Offer, Phase
@@ -27,6 +29,7 @@ from ivr.tasks import Tasks
 from ivr.watchdog import Watchdog
 from schedules.pulse import Pulse
 from tickets.alarms import Alarms
+from tickets.attachments import AttachmentStore
 from tickets.changes import Change
 from tickets.database import Database
 from tickets.notices import Notices
@@ -55,6 +58,7 @@ class Switchboard:
         prompts: Prompts,
         screen: Screen,
         audio: AudioStore,
+        attachments: AttachmentStore,
         room: Room,
         transcripts: Transcripts | None,
         notices: Notices,
@@ -70,6 +74,7 @@ class Switchboard:
             prompts=prompts,
             screen=screen,
             audio=audio,
+            attachments=attachments,
             room=room,
             transcripts=transcripts,
             notices=notices,
@@ -155,6 +160,23 @@ class Switchboard:
             await application.reconcile()
         self._decision_due.set()
 
+    # ---------------------------------------------------------------------------------------------------- call backs
+
+    async def begin_call_backs(self) -> None:
+        """Make the calls that were asked for and that nobody has begun; a worker that leaves begins none."""
+        if self.applications.draining:
+            return
+        serving = [one for one in self.applications.own if one.in_service]
+        if not serving:
+            return
+        for due, node in await self.database.read(call_backs.due):
+            at_phone = next((one for one in serving if one.node.name == node), serving[0])
+            at_phone.calls.call_back(due)
+
+    async def settle_call_backs(self) -> None:
+        """End the attempts of which nobody said how they went; run by the clock."""
+        await self.database.run(call_backs.settle, now=self.now())
+
     # -------------------------------------------------------------------------------------------------------- agents
 
     def _on_change(self, changes: frozenset[Change]) -> None:
@@ -168,6 +190,8 @@ class Switchboard:
         self._asking.hear(changes)
         if ASKED in kinds:
             self._tasks.spawn(self._obey_others())
+        if call_backs.CALL_BACK_ASKED in kinds:
+            self._tasks.spawn(self.begin_call_backs())
         if operations.DESK_OPENED in kinds:
             self._tasks.spawn(self.check_phones())
 
@@ -225,6 +249,7 @@ class Switchboard:
         """Once a second: wrap-ups end, and a decision missed for any reason is made now."""
         self._decision_due.set()  # also when what follows cannot be done
         await self.database.run(operations.finish_wrap_ups, now=self.now())
+        await self.begin_call_backs()
         if self.applications.others:
             await self._hear_offers()
             await self._obey_others()
@@ -237,7 +262,7 @@ class Switchboard:
     # ------------------------------------------------------------------------------------------------------ fallback
 
     async def file_fallbacks(self) -> int:
-        """File what the dialplan recorded while the service was down; returns how many."""
+        """File the messages that the dialplan recorded while the service was down, and all faxes; returns how many."""
         settled, filed = self.asterisk.fallback_settled_seconds, 0
         # nodes that share a folder are looked at once
         for folder, services in {one.node.fallback: one.services for one in reversed(self.applications.own)}.items():
@@ -248,6 +273,12 @@ class Switchboard:
                 except Exception:
                     # the others are filed all the same; this one is tried again next time
                     log.exception("message of the dialplan not filed yet", recording=recording.unique_id)
+            for one in await asyncio.to_thread(scan_faxes, folder, settled_seconds=settled):
+                try:
+                    await file_fax(services, one)
+                    filed += 1
+                except Exception:
+                    log.exception("fax not filed yet", fax=one.unique_id)
         return filed
 
     async def tidy_recordings(self) -> None:

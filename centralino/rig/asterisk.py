@@ -84,6 +84,7 @@ class AsteriskServer:
         host: str = "127.0.0.1",
         node: str | None = None,
         benchmarks: bool = False,
+        fax_numbers: Sequence[str] = (),
         sounds: Path = Path(asterisk_conf.__file__).parent / "sounds",
     ) -> None:
         self.folder = folder.resolve()
@@ -92,6 +93,7 @@ class AsteriskServer:
         self._phones, self._language, self._app = list(phones), language, stasis_app
         self._workers = workers
         self._host, self._node = host, node
+        self._fax_numbers = list(fax_numbers)
         self._calls, self._benchmarks, self._sounds = calls, benchmarks, sounds.resolve()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -273,6 +275,7 @@ class AsteriskServer:
             language=self._language,
             fallback_spool=self.folder / "spool/fallback",
             phones=self._phones,
+            fax_numbers=self._fax_numbers,
             anonymous_calls=True,
             benchmarks=self._benchmarks,
             private=Directories(

@@ -109,6 +109,7 @@ class World:
                         workers=bool(self.workers),
                         calls=self.concurrent_calls,
                         benchmarks=self.benchmarks,
+                        fax_numbers=[line["number"] for line in self.calls["lines"] if line.get("fax")],
                         # a node tells the others from phones by their addresses; phones call from 127.0.0.1
                         host=f"127.0.0.{number if name else 1}",
                         node=name or None,

@@ -4,9 +4,11 @@ from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
 from desk import queries
-from desk.context import DeskParts, Person
+from desk.context import AgentId, DeskParts, Person
 from desk.errors import NotThere
-from desk.views import CloseForm, NoteForm, RequestDetail, RequestView, Versioned
+from desk.views import CallBackForm, CallBackView, CloseForm, NoteForm, RequestDetail, RequestView, Versioned
+from ivr.call_backs import ask_for_request, of_request
+from ivr.models import CallBackWay
 from tickets import operations
 from tickets.queries import request_by_ticket
 
@@ -35,6 +37,30 @@ async def take(request_id: int, form: Versioned, who: Person, desk: DeskParts) -
         operations.take_in_charge, request_id, actor=who.me.username, now=desk.now(), version=form.version
     )
     return await one(request_id, who, desk)
+
+
+@router.post("/{request_id}/call-back", status_code=202)
+async def call_back(request_id: int, form: CallBackForm, agent_id: AgentId, desk: DeskParts) -> CallBackView:
+    """Call the user of a request: the agent's phone rings first, or the user's. How it went is in the history.
+
+    409 when the number may not be called, the agent's phone cannot be rung, or somebody calls just now.
+    """
+    asked = await desk.database.run(
+        ask_for_request,
+        request_id,
+        desk.calls,
+        agent_id=agent_id,
+        way=CallBackWay(form.first),
+        number=form.number or None,
+        now=desk.now(),
+    )
+    return CallBackView.model_validate(asked)
+
+
+@router.get("/{request_id}/call-backs")
+async def call_backs(request_id: int, _who: Person, desk: DeskParts) -> list[CallBackView]:
+    """Every attempt to call for a request, the oldest first."""
+    return [CallBackView.model_validate(one) for one in await desk.database.read(of_request, request_id)]
 
 
 @router.post("/{request_id}/notes")

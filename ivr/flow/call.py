@@ -14,6 +14,7 @@ from ivr.flow.leg import Leg
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 from ivr.prompts import Prompts
 from schedules.hours import Calendar
+from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.models import SYNTHETIC
 from tickets.notices import Notices
@@ -54,6 +55,7 @@ class Services:
     prompts: Prompts
     screen: Screen
     audio: AudioStore
+    attachments: AttachmentStore
     room: Room
     recordings: Any
     """Asterisk's recording folder (a pathlib.Path), as this service sees it."""
@@ -146,6 +148,12 @@ class ActiveCall:
     choice: str | None = None
     on_hold: bool = False
     """The caller hears music in the middle of a talk."""
+    note: str | None = None
+    """Why it ended so, in words, where the outcome alone does not tell."""
+    outbound: bool = False
+    """We call back: `caller` is whom we call."""
+    absent: bool = False
+    """Whom we call back is not on the line yet: `leg` is no channel."""
     outcome: Outcome | None = None
     """Set as soon as it is sure, so that a hangup afterwards does not change it."""
     other_legs: set[Leg] = field(default_factory=set)
@@ -238,7 +246,7 @@ class ActiveCall:
         """Take over what the row remembers of a call begun by an earlier process."""
         self.contact_id, self.phase = row.contact_id, row.phase
         self.queue, self.choice, self.priority = row.queue or "", row.choice, row.priority
-        self.on_hold = row.on_hold
+        self.on_hold, self.outbound = row.on_hold, row.outbound
         self.outcome = Outcome.ANSWERED if row.answered_at else None
 
 

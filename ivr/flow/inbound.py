@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import structlog
 
@@ -9,6 +10,9 @@ from ivr import operations, phrases, queries
 from ivr.config import Choice
 from ivr.errors import CommandRefused
 from ivr.flow.call import ActiveCall, spoken
+from ivr.flow.fax import leave_to_fax
+from ivr.flow.keep_place import KEY as CALL_BACK_KEY
+from ivr.flow.keep_place import keep_place, may_ask
 from ivr.flow.leg import Leg
 from ivr.flow.message import take_message
 from ivr.flow.ring import ring
@@ -27,6 +31,8 @@ FIRST_ANNOUNCEMENT_SECONDS = 8.0
 
 async def inbound(call: ActiveCall) -> Outcome:
     """A call from its first word to its outcome. Raises Hangup when the caller leaves."""
+    if call.line.fax:
+        return await leave_to_fax(call)
     await call.leg.answer()
     if call.synthetic:  # at any hour: no agent is to be rung
         await show_to_watcher(call)
@@ -54,6 +60,8 @@ async def serve(call: ActiveCall, queue: str, priority: int = 0, area: str | Non
     while True:
         await join(call, queue, priority, area)
         reached = await wait_for_agent(call)
+        if isinstance(reached, Outcome):
+            return reached
         if reached is None:
             return await take_message(call)
         next_queue = await talk_on(call, await talk(call, *reached))
@@ -108,8 +116,11 @@ async def menu(call: ActiveCall) -> Choice:
     return Choice()
 
 
-async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
-    """Wait with music and announcements until an agent answers; None when the caller is to leave a message."""
+async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | Outcome | None:
+    """Wait with music and announcements until an agent answers; None when the caller is to leave a message.
+
+    An outcome, when the caller is called back instead.
+    """
     config, database = call.queue_config, call.services.database
     if (
         config.when_no_agents == "message"
@@ -131,7 +142,7 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
     give_up = loop.time() + config.max_wait_seconds
     announce_at = loop.time() + min(config.announce_seconds, FIRST_ANNOUNCEMENT_SECONDS)
     while True:
-        await call.leg.until(call.offers.arrival(), max(min(announce_at, give_up) - loop.time(), 0))
+        await call.leg.until(_offer_or_key(call), max(min(announce_at, give_up) - loop.time(), 0))
         if offers := call.offers.take():
             reached = await ring(call, offers)
             if reached is not None:
@@ -139,6 +150,12 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | None:
                     await call.end_offer(needless, OfferResult.WITHDRAWN)
                 return reached
             await database.run(operations.wait_again, call.id)
+        elif config.call_back and (key := call.leg.take_key()):
+            if key == CALL_BACK_KEY and (called_back := await keep_place(call)) is not None:
+                return called_back
+            if call.phase is not Phase.WAITING:
+                await join(call, call.queue, call.priority)
+                await call.leg.start_music()
         elif loop.time() >= give_up:
             if not await database.run(operations.leave_line, call.id, Phase.MENU):
                 # an offer was made this moment: it is on its way
@@ -162,8 +179,21 @@ async def announce_position(call: ActiveCall) -> None:
     """Tell the caller the place in the line, between two pieces of music; an offer cuts it short."""
     position = await call.services.database.read(queries.position_in_line, call.id)
     words = spoken(phrases.position(position, call.line.language), call.media("please-wait"))
-    await call.leg.say(words, until=call.offers.arrival())
+    if await may_ask(call):
+        words += call.media("offer-call-back")
+    await call.leg.say(words, until=_offer_or_key(call))
     await call.leg.start_music()
+
+
+def _offer_or_key(call: ActiveCall) -> "asyncio.Future[Any]":
+    """Done when there is an offer, or, where callers may choose to be called back, a key."""
+    arrival = call.offers.arrival()
+    if not call.queue_config.call_back or call.outbound:
+        return arrival
+    either: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    for future in (arrival, call.leg.key()):
+        future.add_done_callback(lambda _: None if either.done() else either.set_result(None))
+    return either
 
 
 async def wants_message(call: ActiveCall) -> bool:

@@ -70,6 +70,8 @@ class Leg:
         there are words, music, a recording, somebody in a bridge, or a key is awaited. See `ivr.watchdog`."""
         self.fell_silent = False
         """Asterisk hung up since nothing was heard for `rtp_timeout`: the other side died without a goodbye."""
+        self.left_to_dialplan = False
+        """Nobody hung up: the dialplan took the channel from us, as it does when it hears the tone of a fax."""
         self._hanging_up = False
         """Asterisk ends what it plays before it says that the channel has gone: such an end is no end of the words."""
         self._waits: set[asyncio.Future[object]] = set()
@@ -106,6 +108,7 @@ class Leg:
             case ChannelDestroyed(cause=cause):
                 self.leave(cause)
             case StasisEnd():
+                self.left_to_dialplan = not (self._hanging_up or self.gone.done())
                 self.leave(0)
 
     def leave(self, cause: int) -> None:
@@ -270,6 +273,19 @@ class Leg:
         await asyncio.wait((future, self.gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         self.check()
         return future.done()
+
+    def key(self) -> "asyncio.Future[object]":
+        """A future that is done when a key is there that was not asked for; cancel it when it is needed no more."""
+        if self._digit is not None:
+            self._digit.cancel()
+        self._digit = self._wait()
+        if self._digits:
+            _finish(self._digit)
+        return self._digit
+
+    def take_key(self) -> str:
+        """The first key pressed, taken out; "" when there is none."""
+        return self._digits.popleft() if self._digits else ""
 
     async def hang_up(self, reason: str = "normal") -> None:
         """Hang up; a channel that is gone already is what was wanted."""

@@ -11,10 +11,11 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from ivr import queries
+from ivr import call_backs, queries
 from ivr.ari import NotFound
 from ivr.flow import inbound, message
 from ivr.flow.call import ActiveCall, Services
+from ivr.flow.call_back import go_on_keeping
 from ivr.flow.talk import TRANSFER_PRIORITY, Talk, bridge_of, call_of, is_of_other_app, is_ours, quietly
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 
@@ -51,7 +52,8 @@ class Found:
 def way_on(row: Call, found: Found) -> Way | None:
     """How an open call goes on; None when its channel is gone and the row is only to be closed."""
     if row.channel_id not in found.held:
-        return None
+        kept = row.outbound and row.queued_at is not None and row.phase in (Phase.WAITING, Phase.RINGING)
+        return go_on_keeping if kept else None
     match row.phase:
         case Phase.TALKING if row.agent_channel_id in found.held:
             joined = found.bridges.get(row.bridge_id or "", ())
@@ -86,6 +88,8 @@ async def sweep(services: Services, found: Found) -> None:
             continue
         if row is not None and row.app != app:
             continue
+        if row is not None and row.channel_id == channel_id and channel_id in found.held:
+            continue  # somebody who was called back, and is on the line
         if row is None or row.agent_channel_id != channel_id or way_on(row, found) is not go_on_talking:
             log.info("orphan channel hung up", channel=channel_id)
             await quietly(services.ari.channels.hangup(channel_id))
@@ -111,6 +115,8 @@ def phase_of_lost(row: Call, found: Found) -> Phase:
 
 def outcome_of_gone(row: Call) -> Outcome:
     """The outcome of a call whose channel went while nobody looked."""
+    if row.outbound and row.answered_at is None:
+        return Outcome.NOT_REACHED
     return abandoned_in(row.phase, answered=row.answered_at is not None)
 
 
@@ -168,6 +174,8 @@ async def keep_waiting(call: ActiveCall) -> Outcome:
 
 
 async def _wait(call: ActiveCall) -> Outcome:
+    if await call.services.database.read(call_backs.asked_in, call.id):
+        return Outcome.CALLBACK  # only the goodbye was missing
     return await inbound.serve(call, call.queue or call.line.queue, call.priority, call.choice)
 
 

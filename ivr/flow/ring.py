@@ -33,7 +33,8 @@ async def ring(call: ActiveCall, offers: Sequence[Offer]) -> tuple[Offer, Leg] |
     try:
         async with asyncio.timeout(call.queue_config.ring_seconds):
             await _all([_pop_and_dial(call, offer, legs[offer.id]) for offer in offers])
-            await call.leg.start_music()
+            if not call.absent:
+                await call.leg.start_music()
             while winner is None and not all(leg.gone.done() for leg in legs.values()):
                 ringing = [leg for leg in legs.values() if not leg.gone.done()]
                 waits: list[asyncio.Future[Any]] = [call.leg.gone]
@@ -72,7 +73,7 @@ async def _pop_and_dial(call: ActiveCall, offer: Offer, leg: Leg) -> None:
             app_args=["agent", call.id],
             caller_id=caller_id(call.caller.best() or "", call.line.name),
             timeout_seconds=int(call.queue_config.ring_seconds) + 5,
-            originator=call.leg.id,
+            originator=None if call.absent else call.leg.id,
         )
     except ServerFault as error:
         log.warning("agent's phone cannot be rung", endpoint=offer.endpoint, error=str(error))

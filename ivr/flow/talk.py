@@ -12,6 +12,7 @@ import structlog
 
 from ivr import operations
 from ivr.ari import AriConnectionError, AriError, AriRefused, AriTimeout, Conflict, Hangup
+from ivr.config import OUTSIDE_NUMBER
 from ivr.errors import CommandRefused
 from ivr.flow.call import ActiveCall, Command
 from ivr.flow.leg import Leg
@@ -22,8 +23,6 @@ from tickets.models import SYNTHETIC
 log = structlog.get_logger()
 
 T = TypeVar("T")
-OUTSIDE_NUMBER = re.compile(r"\+?[0-9]{3,15}")
-"""E.164 at most; no `*` and `#`, which would be commands to the network, such as diverting the trunk."""
 AGENT_ID = re.compile(r"[0-9]{1,9}")
 OURS = "centralino-"
 """Every channel and bridge we make is named with this prefix."""

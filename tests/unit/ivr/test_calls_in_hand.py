@@ -35,6 +35,7 @@ def services() -> Services:
         prompts=nothing,
         screen=nothing,
         audio=nothing,
+        attachments=nothing,
         room=nothing,
         recordings=nothing,
         transcripts=None,
