@@ -39,6 +39,8 @@ class Outcome(enum.StrEnum):
     """No message could be recorded: a request to call back was made instead."""
     TURNED_AWAY = "turned_away"
     """No message could be recorded, and nobody to call back was known: the caller was asked to call again."""
+    TICKET_TOLD = "ticket_told"
+    """The caller heard how a request stands, and wanted nothing else."""
     FAX = "fax"
     """A fax came in, or the pages of it until it broke off: there is a request."""
     FAX_FAILED = "fax_failed"
@@ -182,6 +184,8 @@ class Call(Base):
     message_id: Mapped[str | None] = mapped_column(ForeignKey("message.id"))
     outbound: Mapped[bool] = mapped_column(default=False)
     """We call back: `caller` is whom we call, and the channel is theirs, once they are called."""
+    tickets_keyed: Mapped[int] = mapped_column(default=0)
+    """How many ticket numbers the caller has keyed, right or wrong."""
     draft: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """The request form as the agent has filled it so far: it survives a reload of the page."""
     offers: Mapped[list["Offer"]] = relationship(back_populates="call", order_by="Offer.offered_at")

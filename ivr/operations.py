@@ -475,6 +475,16 @@ def save_draft(session: Session, call_id: str, draft: dict[str, Any]) -> None:
     session.execute(update(Call).where(Call.id == call_id).values(draft=draft))
 
 
+def count_ticket_keyed(session: Session, call_id: str) -> None:
+    """The caller has keyed one more ticket number."""
+    session.execute(
+        update(Call)
+        .where(Call.id == call_id)
+        .values(tickets_keyed=Call.tickets_keyed + 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def bind_request(session: Session, call_id: str, request_id: int) -> None:
     """Bind a call to the request it was about."""
     session.execute(update(Call).where(Call.id == call_id).values(request_id=request_id))

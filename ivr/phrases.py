@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from ivr.config import Language
 from ivr.prompts import media
+from tickets.models import CLOSED_STATUSES, Status
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MONTHS = (
@@ -127,6 +128,30 @@ def promise(due_at: datetime, *, now: datetime, timezone: tzinfo, language: Lang
     else:
         names += [f"of-{WEEKDAYS[local.weekday()]}", *_date(local)]
     return _say(names, language)
+
+
+def state(
+    status: Status, level: int, due_at: datetime | None, *, now: datetime, timezone: tzinfo, language: Language
+) -> list[str]:
+    """How a request stands: its status, which level has it, and by when it is promised to be taken in charge.
+
+    A closed one has no level any more. `due_at` in the past is told as passed; the other arguments as for
+    `day_and_time`.
+    """
+    names = [f"status-{'queued' if status is Status.NEW else status.value.replace('_', '-')}"]
+    if status not in CLOSED_STATUSES:
+        names.append(f"held-by-level-{min(max(level, 0), 3)}")
+    said = _say(names, language)
+    if due_at is not None and due_at < now:
+        said += _say(["promise-passed"], language)
+    elif due_at is not None:
+        said += promise(due_at, now=now, timezone=timezone, language=language)
+    return said
+
+
+def key_for_ticket(key: str, language: Language) -> list[str]:
+    """Which key of a menu leads to `state`; nothing for `*` and `#`, which have no sound."""
+    return _say(["ticket-key", f"number-{key}"], language) if key.isdecimal() else []
 
 
 def _say(names: list[str], language: Language) -> list[str]:

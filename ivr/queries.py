@@ -121,3 +121,10 @@ def attempts_since(session: Session, caller: str, since: datetime) -> int:
     """How many calls came from a number since a time."""
     theirs = select(func.count()).where(Call.caller == caller, Call.started_at >= since, Call.outbound.is_(False))
     return session.scalar(theirs) or 0
+
+
+def tickets_keyed_since(session: Session, caller: str | None, since: datetime) -> int:
+    """How many ticket numbers were keyed since a time from one number; without one, by all who do not show theirs."""
+    theirs = Call.caller == caller if caller is not None else Call.caller.is_(None)
+    keyed = select(func.coalesce(func.sum(Call.tickets_keyed), 0)).where(theirs, Call.started_at >= since)
+    return int(session.scalar(keyed) or 0)

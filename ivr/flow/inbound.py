@@ -15,6 +15,7 @@ from ivr.flow.keep_place import KEY as CALL_BACK_KEY
 from ivr.flow.keep_place import keep_place, may_ask
 from ivr.flow.leg import Leg
 from ivr.flow.message import take_message
+from ivr.flow.read_aloud import read_aloud
 from ivr.flow.ring import ring
 from ivr.flow.talk import TRANSFER_PRIORITY, Talk, Transfer, dial_out
 from ivr.models import Offer, OfferResult, Outcome, Phase
@@ -43,6 +44,8 @@ async def inbound(call: ActiveCall) -> Outcome:
         return await take_message(call)
     await call.say(call.line.greeting)
     choice = await menu(call)
+    if choice.ticket and (told := await read_aloud(call)) is not None:
+        return told
     return await serve(call, choice.queue or call.line.queue, choice.priority, choice.area)
 
 
@@ -108,6 +111,8 @@ async def menu(call: ActiveCall) -> Choice:
         return Choice()
     await call.enter(Phase.MENU)
     question = call.media(config.prompt)
+    for key in (key for key, choice in config.choices.items() if choice.ticket):
+        question += phrases.key_for_ticket(key, call.line.language)
     for _ in range(ASKED_TIMES):
         key = await call.leg.ask(question, seconds=config.timeout_seconds)
         if key in config.choices:

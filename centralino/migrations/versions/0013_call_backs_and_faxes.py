@@ -14,6 +14,7 @@ OPEN = sa.text("ended_at IS NULL")
 def upgrade() -> None:
     with op.batch_alter_table("call", schema=None) as batch_op:
         batch_op.add_column(sa.Column("outbound", sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(sa.Column("tickets_keyed", sa.Integer(), nullable=False, server_default="0"))
     op.create_table(
         "fax",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -67,4 +68,5 @@ def downgrade() -> None:
     op.drop_table("call_back")
     op.drop_table("fax")
     with op.batch_alter_table("call", schema=None) as batch_op:
+        batch_op.drop_column("tickets_keyed")
         batch_op.drop_column("outbound")
