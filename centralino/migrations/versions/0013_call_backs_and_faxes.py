@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0009"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
@@ -12,9 +12,9 @@ OPEN = sa.text("ended_at IS NULL")
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("call", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("outbound", sa.Boolean(), nullable=False, server_default=sa.false()))
-        batch_op.add_column(sa.Column("tickets_keyed", sa.Integer(), nullable=False, server_default="0"))
+    # not as a batch: that would copy the table on SQLite, which rows that refer to it forbid
+    op.add_column("call", sa.Column("outbound", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("call", sa.Column("tickets_keyed", sa.Integer(), nullable=False, server_default="0"))
     op.create_table(
         "fax",
         sa.Column("id", sa.String(length=32), nullable=False),
