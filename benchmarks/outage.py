@@ -295,7 +295,7 @@ async def run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
                 "ledger_differences": len(unexplained),
                 "files_left": len(list(world.asterisk.recording_spool.glob("*.wav"))) + len(list(aside.glob("*"))),
                 "channels_left": len(await world.asterisk.channel_names()),
-                "tracebacks": sum(tracebacks(process.log()) for process in processes.values()),
+                "tracebacks": sum(len(tracebacks(process.log())) for process in processes.values()),
             }
     by_caller = {one.caller: (one, has.get(channel, ())) for channel, one in told.items()}
     result: dict[str, Found] = {}

@@ -98,9 +98,9 @@ def _tellings(log: str) -> list[dict[str, int]]:
     return [json.loads(line) for line in log.splitlines() if '"event": "in hand"' in line]
 
 
-def tracebacks(log: str) -> int:
-    """How many entries of a log tell of an exception."""
-    return sum("Traceback" in line or '"exception":' in line for line in log.splitlines())
+def tracebacks(log: str) -> list[str]:
+    """The entries of a log that tell of an exception."""
+    return [line for line in log.splitlines() if "Traceback" in line or '"exception":' in line]
 
 
 def grown(first: Sample, last: Sample) -> list[str]:
@@ -127,11 +127,13 @@ async def run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
     larger = grown(samples[0], samples[-1])
     console.print(_table(samples, larger, plan))
     console.print(verdict(not failed, f"calls that failed: {failed}"))
-    console.print(verdict(not wrong, f"tracebacks in the service's log: {wrong}"))
+    console.print(verdict(not wrong, f"tracebacks in the service's log: {len(wrong)}"))
+    if wrong:
+        console.print(wrong[0], markup=False)
     return {
         "soak": [asdict(sample) for sample in samples],
         "grown": larger,
-        "tracebacks": wrong,
+        "tracebacks": len(wrong),
         "failed": bool(failed or wrong or larger),
     }
 

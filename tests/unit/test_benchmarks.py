@@ -78,7 +78,7 @@ def test_a_traceback_is_found_in_the_log_of_a_service() -> None:
     log = (
         '{"event": "call ended"}\n{"exc_info": 1, "exception": [{"exc_type": "KeyError"}]}\nTraceback (most recent call'
     )
-    assert soak.tracebacks(log) == 2
+    assert len(soak.tracebacks(log)) == 2
 
 
 def test_callers_whose_sound_is_elsewhere_send_none_themselves() -> None:
