@@ -10,6 +10,7 @@ JOBS ?= 4
 PHONES := baresip-core=baresip util-linux=setpriv
 BROWSER := chromium=chromium
 POSTGRESQL := postgresql=/usr/lib/postgresql/*/bin/initdb
+DOVECOT := dovecot-imapd=/usr/lib/dovecot/imap
 LOAD := sip-tester=sipp
 SOUND := sox=sox
 
@@ -24,7 +25,7 @@ serve: venv  ## Start the service with your own settings and your own Asterisk
 	.venv/bin/centralino serve $(ARGS)
 
 test: venv asterisk phones  ## Run all tests, with a real Asterisk, real phones and a real browser
-	@setup/packages.sh $(BROWSER) $(POSTGRESQL) $(SOUND)
+	@setup/packages.sh $(BROWSER) $(POSTGRESQL) $(DOVECOT) $(SOUND)
 	.venv/bin/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: venv  ## Check style and types
@@ -41,7 +42,7 @@ chaos: venv asterisk phones  ## Kill workers under load, and tell what was lost
 	.venv/bin/python -m benchmarks.chaos $(ARGS)
 
 setup: venv asterisk phones  ## Only install what the other targets need
-	@setup/packages.sh $(BROWSER) $(POSTGRESQL) $(SOUND) $(LOAD)
+	@setup/packages.sh $(BROWSER) $(POSTGRESQL) $(DOVECOT) $(SOUND) $(LOAD)
 	@echo 'Centralino is set up: try make demo'
 
 lock: venv  ## Write requirements.lock anew from pyproject.toml, with the newest releases

@@ -19,6 +19,7 @@ from centralino.check_call_command import check_call
 from centralino.command import ConfigOption, read_settings, run_in_loop
 from centralino.contact_command import contact_app
 from centralino.ledger_command import show_ledger
+from centralino.mail_command import mail_app
 from centralino.maximo_command import maximo_app, run_fake
 from centralino.migrate import migrate
 from centralino.migrate_database_command import migrate_database
@@ -45,6 +46,7 @@ app.command("report")(show_report)
 app.add_typer(agent_app, name="agent")
 app.add_typer(contact_app, name="contact")
 app.add_typer(maximo_app, name="maximo")
+app.add_typer(mail_app, name="mail")
 app.add_typer(models_app, name="models")
 app.add_typer(notices_app, name="notices")
 app.add_typer(prompts_app, name="prompts")

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 import uvicorn
@@ -26,10 +27,15 @@ from ivr.ledger import Ledger
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
 from schedules.clock import Clock, utc_now
+from schedules.errors import NeverOpens
+from schedules.promises import pickup_promise
 from schedules.pulse import Pulse, standing_still
 from tickets.alarms import Alarms
 from tickets.attachments import AttachmentStore
 from tickets.database import Database
+from tickets.imap import MailboxSettings
+from tickets.intake import Intake, MailStore
+from tickets.mailbox import Mailbox
 from tickets.notices import Notices
 from voicemail.audio import AudioStore
 from voicemail.room import Room
@@ -116,6 +122,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         others = await stack.enter_async_context(
             in_step(settings, database, notices, alarms, AttachmentStore(settings.storage.audio / "attachments"))
         )
+        if settings.mailbox is not None:
+            await stack.enter_async_context(_mailbox(settings, settings.mailbox, database, notices, alarms))
         clock = await stack.enter_async_context(Clock())
         set_timetable(clock, settings, database, switchboard, live, notices, alarms, ledger, room, vital, others)
         yield Service(settings, database, switchboard, notices, alarms, ledger, live, desk_url, vital)
@@ -136,6 +144,28 @@ async def pages(settings: Settings) -> AsyncIterator[str]:
         clock.every(BEAT_SECONDS, switchboard.beat, "leases", vital["leases"])
         look_after_pages(clock, live)
         yield desk_url
+
+
+def _mailbox(
+    settings: Settings, chosen: MailboxSettings, database: Database, notices: Notices, alarms: Alarms
+) -> Mailbox:
+    return Mailbox(database, chosen, mail_intake(settings, chosen, database, notices), alarms, utc_now)
+
+
+def mail_intake(settings: Settings, chosen: MailboxSettings, database: Database, notices: Notices) -> Intake:
+    """What takes mails in, with the site's rules."""
+    calls = settings.calls
+    calendar = calls.calendars[chosen.calendar] if chosen.calendar else calls.calendar_of(calls.lines[0].number)
+
+    def promise(received_at: datetime) -> datetime | None:
+        with contextlib.suppress(NeverOpens):
+            return pickup_promise(calendar, received_at).due_at
+        return None
+
+    folder = settings.storage.audio
+    return Intake(
+        database, MailStore(folder / "mail"), AttachmentStore(folder / "attachments"), chosen, notices, promise, utc_now
+    )
 
 
 async def _listener_and_database(stack: AsyncExitStack, settings: Settings) -> tuple[socket.socket, Database]:

@@ -26,6 +26,7 @@ from ivr.settings import AsteriskOfPages, AsteriskSettings
 from tickets.alarms import AlarmSettings
 from tickets.connectors.maximo import MaximoSettings
 from tickets.connectors.webhooks import WebhookSettings
+from tickets.imap import MailboxSettings
 from tickets.notices import Notices, NoticeSettings
 from tickets.outbox import SmtpSettings
 from tickets.promise_rules import PromiseSettings
@@ -105,6 +106,8 @@ class Settings(BaseSettings):
     notices: NoticeSettings
     smtp: SmtpSettings | None = None
     """Without it notices stay pending and are shown so."""
+    mailbox: MailboxSettings | None = None
+    """Without it no mails become requests."""
     transcription: TranscriptionSettings = TranscriptionSettings()
     storage: StorageSettings = StorageSettings()
     desk: DeskSettings = DeskSettings()
@@ -133,6 +136,15 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment comes before the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _mailbox_has_its_hours(self) -> Self:
+        wanted = self.mailbox.calendar if self.mailbox is not None else None
+        if wanted is not None and wanted not in self.calls.calendars:
+            known = ", ".join(self.calls.calendars)
+            words = f"there is no calendar {wanted!r}; the settings describe {known}"
+            raise wrong_fields([(("mailbox", "calendar"), words)])
+        return self
 
     @model_validator(mode="after")
     def _workers_share_a_server(self) -> Self:
@@ -327,6 +339,10 @@ def what_is_left_out(settings: Settings) -> list[str]:
     left_out = []
     if settings.smtp is None:
         left_out.append("[smtp]: users get no mail; notices wait until there is a mail server")
+    if settings.mailbox is None:
+        left_out.append("[mailbox]: no mailbox is read; what users write by mail becomes no request")
+    elif settings.mailbox.tls == "none":
+        left_out.append("mailbox.tls: the mailbox's password and mails travel unencrypted")
     if not settings.alarms.email:
         left_out.append("alarms.email: alarms are told on the supervisors' pages and in the log, but not by mail")
     if not settings.promises.supervisors:

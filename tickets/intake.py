@@ -162,6 +162,11 @@ def filed_mails(session: Session, results: Sequence[MailResult] = tuple(MailResu
     return list(found)
 
 
+def filed_mail(session: Session, mail_id: int) -> MailIn | None:
+    """One mail that was taken."""
+    return session.get(MailIn, mail_id)
+
+
 def open_filed(
     session: Session,
     mail_id: int,
@@ -538,6 +543,30 @@ class Intake:
             row = await self._store(arrived, as_a_whole(raw, mail, error), now)
         log.info("mail taken", mail=sha256[:12], result=row.result.value, why=row.why, email=row.sender)
         return row
+
+    async def open_filed(self, mail_id: int, *, actor: str) -> MailIn | None:
+        """Make a request of a mail that was filed only, as a person has decided; None where there is no such mail.
+
+        Raises OSError where its bytes cannot be read or its files not be written.
+        """
+        row = await self.database.read(filed_mail, mail_id)
+        if row is None:
+            return None
+        now = self.now()
+        raw = await asyncio.to_thread(self.mails.read, row.path)
+        mail = await asyncio.to_thread(read_mail, raw, self._ours)
+        kept = await asyncio.to_thread(self._keep, mail, now)
+        return await self.database.run(
+            open_filed,
+            mail_id,
+            mail,
+            kept,
+            self.settings,
+            self.notices,
+            pickup_due_at=self.promise(now),
+            actor=actor,
+            now=now,
+        )
 
     async def _store(self, arrived: Arrived, mail: Mail, now: datetime) -> MailIn:
         written = mail.kind in (MailKind.REQUEST, MailKind.REPLY)

@@ -248,6 +248,7 @@ def test_check_tells_what_the_settings_point_to_and_is_not_there(tmp_path: Path,
         "with a call",
         f"the sound {tmp_path}/it/benvenuto: there is no such file",
         "[smtp]: users get no mail; notices wait until there is a mail server",
+        "[mailbox]: no mailbox is read; what users write by mail becomes no request",
         "alarms.email: alarms are told on the supervisors' pages and in the log, but not by mail",
         "promises.supervisors: nobody is told by mail of promises that are broken",
         "transcription.models.en: no model is named; messages are kept, but not transcribed",
@@ -310,3 +311,11 @@ def test_an_address_that_is_taken_is_said_plainly_and_nothing_is_touched(
     assert f"the desk cannot listen on 127.0.0.1, port {port} ([listen]): Address already in use" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "x.db").exists()
+
+
+def test_a_mailbox_goes_by_opening_hours_that_there_are(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings["mailbox"] = {"host": "imap.example.org", "username": "helpdesk", "password": "x", "calendar": "natale"}
+    assert refused(tmp_path, settings) == [
+        "mailbox.calendar: there is no calendar 'natale'; the settings describe "
+        + ", ".join(settings["calls"]["calendars"])
+    ]

@@ -15,8 +15,7 @@ from tickets import intake as intake_module
 from tickets import operations
 from tickets.attachments import AttachmentStore
 from tickets.database import Database
-from tickets.intake import Intake, IntakeSettings, MailStore, filed_mails, open_filed
-from tickets.mail import Ours, read_mail
+from tickets.intake import Intake, IntakeSettings, MailStore, filed_mails
 from tickets.models import (
     Attachment,
     Channel,
@@ -313,12 +312,9 @@ async def test_what_a_program_wrote_is_kept_and_answered_by_nothing(
     assert intake.mails.read(filed.path).startswith(b"Return-Path" if name != "from_ourselves" else b"From")
 
 
-async def test_a_person_can_open_what_was_only_filed(database: Database, intake: Intake, notices: Notices) -> None:
+async def test_a_person_can_open_what_was_only_filed(database: Database, intake: Intake) -> None:
     row = await intake.take(written(Precedence="bulk"), NOW)
-    mail = read_mail(intake.mails.read(row.path), Ours(frozenset()))
-    opened = await database.run(
-        open_filed, row.id, mail, [], intake.settings, notices, pickup_due_at=None, actor="mario", now=NOW
-    )
+    opened = await intake.open_filed(row.id, actor="mario")
     assert opened is not None
     (request,) = await requests(database)
     assert (opened.result, opened.request_id, request.description) == (MailResult.OPENED, request.id, "Non stampo.")
