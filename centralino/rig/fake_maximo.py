@@ -292,7 +292,7 @@ class FakeMaximo:
         async def read(structure: str, key: str, request: Request) -> Response:
             self._enter(structure, request)
             select = request.query_params.get("oslc.select") or request.query_params.get("oslc.properties") or "*"
-            return JSONResponse(self._shown(self._record(key), select, base, structure))
+            return JSONResponse(self._shown(self._record(key), select, base, structure, request))
 
         @app.post(f"{base}/os/{{structure}}/{{key}}")
         async def change(structure: str, key: str, request: Request) -> Response:
@@ -479,7 +479,7 @@ class FakeMaximo:
         wanted = request.headers.get("properties")
         if wanted is None:
             return Response(status_code=code, headers=headers)
-        shown = self._shown(record, wanted, base, structure)
+        shown = self._shown(record, wanted, base, structure, request)
         return JSONResponse(shown, 201 if code == 201 else 200, headers=headers)
 
     def _all_values(self, record: Record) -> dict[str, Any]:
@@ -495,8 +495,10 @@ class FakeMaximo:
             "_rowstamp": str(record.rowstamp),
         }
 
-    def _shown(self, record: Record, select: str, base: str, structure: str) -> dict[str, Any]:
+    def _shown(self, record: Record, select: str, base: str, structure: str, request: Request) -> dict[str, Any]:
         values = self._all_values(record)
+        if request.query_params.get("internalvalues") not in ("1", "true"):
+            del values["status_maxvalue"]
         wanted = dict(_selected(select))
         shown: dict[str, Any] = {"href": _href(base, structure, record.key), "_rowstamp": str(record.rowstamp)}
         for name in [name for name in values if name != "worklog"] if "*" in wanted else list(wanted):
@@ -508,8 +510,8 @@ class FakeMaximo:
                     for line in record.worklog
                 ]
             elif name == "status" and "status" in values:
-                # the internal value comes along, asked for or not
-                shown["status"], shown["status_maxvalue"] = values["status"], values["status_maxvalue"]
+                # the internal value comes along, where internal values are asked for
+                shown |= {each: values[each] for each in ("status", "status_maxvalue") if each in values}
             elif values.get(name) is not None:
                 shown[name] = values[name]
         return shown
@@ -527,7 +529,7 @@ class FakeMaximo:
         page = int(parameters.get("pageno", 1))
         select = parameters.get("oslc.select", "")
         member = [
-            self._shown(one, select, base, structure) if select else {"href": _href(base, structure, one.key)}
+            self._shown(one, select, base, structure, request) if select else {"href": _href(base, structure, one.key)}
             for one in found[(page - 1) * size : page * size]
         ]
         told: dict[str, Any] = {"href": f"{base}/os/{structure}", "pagenum": page, "totalCount": len(found)}

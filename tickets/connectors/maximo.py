@@ -74,7 +74,7 @@ MEANINGS = {
 """Maximo's status to ours, the most likely first: what is none of them is a difference. The site's own value is looked
 for before the internal one, so that a synonym may mean something of its own."""
 
-SELECT = "ticketid,ticketuid,status,status_maxvalue,description,changedate,changeby,_rowstamp"
+SELECT = "ticketid,ticketuid,status,description,changedate,changeby"
 WORKLOG = "worklog{worklogid,createdate,createby,logtype,description,description_longdescription}"
 _OURS = re.compile(r"\[C-([a-z0-9.]+)\]")
 _AWAY = frozenset({"BMXAA6395E", "BMXAA6713E", "BMXAA6712E"})
@@ -208,7 +208,8 @@ class MaximoSettings(BaseModel):
         for word in words:
             if word in MEANINGS:
                 return tuple(known[name] for name in MEANINGS[word])
-        return ()
+        # a server that does not tell internal values: what we write there is what it means
+        return tuple(status for status in Status if self.status_word(status) and self.status_word(status) in words)
 
 
 class _ChangedMeanwhile(Refused):
@@ -339,7 +340,8 @@ class Maximo:
             if now.get("status") == word:
                 return self._remote(now, remote.key)
             try:
-                return await self._write(remote, {"status": word, "_rowstamp": now.get("_rowstamp")})
+                stamp = {"_rowstamp": now["_rowstamp"]} if now.get("_rowstamp") else {}
+                return await self._write(remote, {"status": word, **stamp})
             except _ChangedMeanwhile:
                 continue
         raise Refused("Maximo's users keep saving this record: it is tried again later", _CHANGED_MEANWHILE)
@@ -415,21 +417,15 @@ class Maximo:
 
     def _remote(self, record: Mapping[str, Any], key: str) -> Remote:
         external, internal = str(record.get("status") or ""), str(record.get("status_maxvalue") or "")
-        lines = []
-        for line in record.get("worklog") or ():
-            head, long = str(line.get("description") or ""), _plain(str(line.get("description_longdescription") or ""))
-            if _OURS.match(head) is None and line.get("worklogid") is not None:
-                text = clean_text(f"{head}\n\n{long}" if long and long != head else head)
-                at = datetime.fromisoformat(line["createdate"])
-                lines.append(RemoteEntry(int(line["worklogid"]), at, clean_line(str(line.get("createby") or "")), text))
+        lines = [entry for line in record.get("worklog") or () if (entry := _entry(line)) is not None]
         return Remote(
-            id=str(record.get("ticketid", "")),
+            id=clean_line(str(record.get("ticketid", "")))[:100],
             key=key,
             ticket=str(record.get(self.settings.ticket_field, "")).removeprefix(self._prefix),
-            status=str(record["status"]) if record.get("status") else None,
+            status=clean_line(external)[:40] or None,
             means=self.settings.meaning(external, internal),
             subject=record.get("description"),
-            changed_by=clean_line(str(record.get("changeby") or "")),
+            changed_by=clean_line(str(record.get("changeby") or ""))[:100],
             entries=tuple(sorted(lines, key=lambda line: line.id)),
         )
 
@@ -450,7 +446,8 @@ class Maximo:
                 answer = await self._http.request(
                     method,
                     path,
-                    params={"lean": "1", **(params or {})},
+                    # without internalvalues a status comes by the site's name for it only
+                    params={"lean": "1", "internalvalues": "1", **(params or {})},
                     json=json,
                     content=content,
                     headers={**self._key(), **(headers or {})},
@@ -481,6 +478,19 @@ class Maximo:
             raise Unreachable(f"Maximo does not answer: {error or type(error).__name__}") from error
         _judge(answer, collection=True)
         self._logged_in = True
+
+
+def _entry(line: Mapping[str, Any]) -> RemoteEntry | None:
+    """A line of a worklog that people wrote; None for one of ours, and for one without number or time."""
+    head, long = str(line.get("description") or ""), _plain(str(line.get("description_longdescription") or ""))
+    if _OURS.match(head) is not None:
+        return None
+    try:
+        number, at = int(line["worklogid"]), _time(line["createdate"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    text = clean_text(f"{head}\n\n{long}" if long and long != head else head)
+    return RemoteEntry(number, at, clean_line(str(line.get("createby") or ""))[:100], text)
 
 
 def _judge(answer: httpx.Response, *, collection: bool) -> None:

@@ -15,13 +15,14 @@ from typing import Literal
 
 import structlog
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from tickets.alarms import Alarms
 from tickets.attachments import AttachmentStore
 from tickets.connectors import Connector, Entry, File, Outgoing, Refused, Remote, Unreachable
-from tickets.database import CONNECTORS, Database, announce
-from tickets.errors import InvalidInput, MoveRefused, NotFound
+from tickets.database import CONNECTORS, Database, OutcomeUnknown, announce
+from tickets.errors import InvalidInput, MoveRefused, NotFound, TicketsError
 from tickets.lifecycle import Role
 from tickets.models import (
     OPEN_STATUSES,
@@ -186,7 +187,10 @@ class Sync:
         if lost := [ticket for ticket in again if not found.get(ticket)]:
             await self.database.run(_look_no_more, self.name, lost)  # the comparison shows that it is gone
         for remote in remotes:
-            await self.database.run(_take_over, self.name, remote, self.notices, now=now)
+            try:
+                await self.database.run(_take_over, self.name, remote, self.notices, now=now)
+            except TicketsError as error:  # the comparison shows it
+                log.warning("a change there is not taken over", connector=self.name, remote=remote.id, error=str(error))
         await self.database.run(_note_reached, self.name, heard.mark, now)
         if state.away_since is not None:
             await self._reached(now)
@@ -221,10 +225,15 @@ class Sync:
         except Refused as error:
             await self.database.run(_note_refusal, self.name, job.due.id, error, now)
             return False
-        except BaseException:
+        except (Unreachable, SQLAlchemyError, OutcomeUnknown, asyncio.CancelledError):
             # not its fault: it is next again
             await asyncio.shield(self.database.run(_put_back, job.due.id, now))
             raise
+        except Exception as error:  # a fault of ours, or an answer of a form that nobody has thought of
+            log.exception("telling a change failed", connector=self.name, request=head.request_id)
+            failed = Refused(f"telling it failed: {error!r}")
+            await self.database.run(_note_refusal, self.name, job.due.id, failed, now)
+            return False
         await self.database.run(_note_taken, self.name, job, remote, now)
         return True
 

@@ -91,7 +91,7 @@ async def sync(followed: Database, fake: FakeMaximo, notices: Notices) -> AsyncI
         yield Sync(followed, connector, notices, connections=2)
 
 
-def opened(session: Session, notices: Notices, now: datetime, **changes: Any) -> Request:
+def opened(session: Session, /, notices: Notices, now: datetime, **changes: Any) -> Request:
     new: dict[str, Any] = {
         "kind": Kind.PROBLEM,
         "area": "application",
@@ -455,7 +455,8 @@ async def test_maximo_down_for_a_day_loses_no_change_and_keeps_nobody_waiting(
 ) -> None:
     """500 changes of 120 requests in a day; it is first gone, then hangs, then answers with a gateway's page."""
     draw = random.Random(4)
-    longest, requests = 0.0, []
+    longest = 0.0
+    requests: list[Request] = []
     expected: dict[str, list[str]] = {}
 
     async def timed(operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -481,10 +482,10 @@ async def test_maximo_down_for_a_day_loses_no_change_and_keeps_nobody_waiting(
         if len(requests) < 120 and (not open_ones or draw.random() < 0.3):
             request = await timed(opened, notices, now)
             requests.append(request)
-            expected[request.ticket] = ["create", "QUEUED"]
+            expected[request.ticket or ""] = ["create", "QUEUED"]
         else:
             request = draw.choice(open_ones or requests)
-            steps = expected[request.ticket]
+            steps = expected[request.ticket or ""]
             if request.status == Status.QUEUED:
                 request.status = (await timed(operations.take_in_charge, request.id, actor="anna", now=now)).status
                 steps.append("INPROG")
@@ -548,7 +549,7 @@ async def test_a_move_there_that_our_lifecycle_refuses_is_a_difference(
 ) -> None:
     ticket = (await followed.run(opened, notices, clock())).ticket or ""
     request = await followed.read(request_of, ticket)
-    moved = {"actor": "anna", "role": Role.SUPERVISOR, "text": "doppione"}
+    moved: dict[str, Any] = {"actor": "anna", "role": Role.SUPERVISOR, "text": "doppione"}
     await sync.deliver(now=clock())
     await sync.listen(now=clock())
     (record,) = fake.by_reference(f"CENTRALINO-{ticket}")
@@ -564,7 +565,7 @@ async def test_a_move_there_that_our_lifecycle_refuses_is_a_difference(
     assert (await followed.read(request_of, ticket)).status == Status.CANCELLED
 
 
-def skip_all(session: Session, request_id: int) -> None:
+def skip_all(session: Session, /, request_id: int) -> None:
     for change in session.scalars(select(ConnectorChange).where(ConnectorChange.request_id == request_id)):
         session.delete(change)
 
