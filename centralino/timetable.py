@@ -60,7 +60,7 @@ def set_timetable(
 
     async def watch_promises() -> None:
         watcher = Watcher(settings.promises, default_calendar(settings.promises, settings.calls), alarms.notices)
-        for request_id, which in await database.read(promises_to_look_after, utc_now()):
+        for request_id, which in await database.read(promises_to_look_after, watcher, utc_now()):
             await database.run(look_after, request_id, which, watcher, now=utc_now())
         # of requests opened by versions before this one
         for request in await database.read(overdue_pickups, utc_now(), unmarked=True):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from schedules.hours import Calendar, is_open, next_opening
@@ -40,8 +40,13 @@ class Watcher:
     notices: Notices
 
 
-def promises_to_look_after(session: Session, now: datetime) -> list[tuple[int, Clock]]:
-    """The promises whose warning or due time has come, by that; those that stand still are left alone."""
+def promises_to_look_after(session: Session, watcher: Watcher, now: datetime) -> list[tuple[int, Clock]]:
+    """The promises whose due time has passed or, within hours, whose warning has come; oldest first.
+
+    Those that stand still are left alone, and so are those of which all has been told.
+    """
+    passed = RequestPromise.due_at < now
+    said = or_(passed, RequestPromise.warned_at.is_(None)) if is_open(watcher.calendar, now) else passed
     rows = session.execute(
         select(RequestPromise.request_id, RequestPromise.clock)
         .where(
@@ -50,6 +55,7 @@ def promises_to_look_after(session: Session, now: datetime) -> list[tuple[int, C
             RequestPromise.breached_at.is_(None),
             RequestPromise.warn_at <= now,
             RequestPromise.paused_since.is_(None),
+            said,
         )
         .order_by(RequestPromise.warn_at, RequestPromise.request_id)
     )

@@ -1,5 +1,6 @@
 """The promises of a request: told when it is opened, held while the user is asked, kept or broken, and looked after."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -88,7 +89,7 @@ async def clocks(database: Database, request_id: int) -> dict[Clock, RequestProm
 
 async def look(database: Database, notices: Notices, now: datetime, hours: Calendar = OFFICE) -> list[str | None]:
     watcher = Watcher(RULES, hours, notices)
-    due = await database.read(promises_to_look_after, now)
+    due = await database.read(promises_to_look_after, watcher, now)
     return [await database.run(look_after, *one, watcher, now=now) for one in due]
 
 
@@ -266,9 +267,9 @@ async def test_who_can_keep_a_promise_is_warned_once_and_supervisors_hear_that_i
     assert await look(database, notices, rome("2026-11-23T08:44")) == []
     warned = rome("2026-11-23T08:45")
     assert await look(database, notices, warned) == ["warned"]
-    assert await look(database, notices, warned + timedelta(minutes=1)) == [None]
+    assert await look(database, notices, warned + timedelta(minutes=1)) == []
     assert await mails(database) == [("promise_due", "livello1@desk.example", warned)]
-    assert await look(database, notices, MONDAY_NINE) == [None]  # due now is not late
+    assert await look(database, notices, MONDAY_NINE) == []  # due now is not late
     late = MONDAY_NINE + timedelta(seconds=1)
     assert await look(database, notices, late) == ["missed"]
     assert await look(database, notices, late) == []
@@ -286,9 +287,20 @@ async def test_who_can_keep_a_promise_is_warned_once_and_supervisors_hear_that_i
 async def test_people_are_told_within_hours(database: Database, notices: Notices) -> None:
     shut = OFFICE.model_copy(update={"patron_saint": "11-23"})
     await opened(database, notices)
-    assert await look(database, notices, rome("2026-11-23T08:50"), shut) == [None]  # nobody is there to be warned
+    assert await look(database, notices, rome("2026-11-23T08:50"), shut) == []  # nobody is there to be warned
     assert await look(database, notices, rome("2026-11-23T09:01"), shut) == ["missed"]
     assert {at for _, _, at in await mails(database)} == {rome("2026-11-24T08:00")}
+
+
+async def test_two_workers_at_once_tell_it_once(database: Database, notices: Notices) -> None:
+    request = await opened(database, notices)
+    watcher, late = Watcher(RULES, OFFICE, notices), MONDAY_NINE + timedelta(seconds=1)
+    both = await asyncio.gather(
+        *(database.run(look_after, request.id, Clock.PICKUP, watcher, now=late) for _ in range(8))
+    )
+    assert sorted(both, key=str) == [None] * 7 + ["missed"]
+    assert len(await mails(database)) == 2
+    assert await missed(database, request.id) == ["pickup"]
 
 
 async def test_what_was_done_too_late_is_noted_without_anybody_watching(database: Database, notices: Notices) -> None:
