@@ -289,12 +289,13 @@ async def test_a_kept_place_outlives_the_service_and_one_who_does_not_answer_is_
         await process.kill()
         await process.start()
         await process.in_service()
-        await amato.hang_up()
-        await anna.phone.wait_for(Event.CLOSED)
-        await anna.phone.wait_for(Event.RINGING, within=20)
-        await anna.phone.answer()
-        await rossi_at_home.wait_for(Event.RINGING)
-        await rossi_at_home.reject()
+        async with world.desk(ANNA.username):
+            await amato.hang_up()
+            await anna.phone.wait_for(Event.CLOSED)
+            await anna.phone.wait_for(Event.RINGING, within=20)
+            await anna.phone.answer()
+            await rossi_at_home.wait_for(Event.RINGING)
+            await rossi_at_home.reject()
         made = await world.until(lambda session: session.get_one(CallBack, place.id).result)
     assert made is CallBackResult.BUSY
     stored = await world.read(lambda session: session.get_one(Request, place.request_id))
@@ -306,7 +307,11 @@ async def test_no_more_callers_may_choose_it_than_there_are_agents(
     world: World, service: Service, on_duty: Duty
 ) -> None:
     anna = await on_duty(ANNA)
-    async with world.caller(AMATO.phone) as amato, world.caller(ROSSI.phone) as rossi, world.caller("0801112223") as un:
+    async with (
+        world.caller(AMATO.phone) as amato,
+        world.caller(ROSSI.phone) as rossi,
+        world.caller("+390801112223") as un,
+    ):
         await answered_by(world, anna, await dial(world, amato, STAFFED))
         first = await choose(world, rossi, STAFFED, "1")
         await kept_place(world, first)
