@@ -210,9 +210,15 @@ def move_request(
 
 
 def take_in_charge(
-    session: Session, request_id: int, *, actor: str, now: datetime, version: int | None = None
+    session: Session,
+    request_id: int,
+    notices: Notices | None = None,
+    *,
+    actor: str,
+    now: datetime,
+    version: int | None = None,
 ) -> Request:
-    """Take a waiting request in charge; taking one's own again changes nothing.
+    """Take a waiting request in charge; taking one's own again changes nothing. With `notices` the user is told.
 
     Raises `RequestTaken` when somebody else was faster, `RequestClosed`, `NotFound`, and `RequestChanged` when
     `version` is given and no longer holds.
@@ -224,7 +230,7 @@ def take_in_charge(
             raise RequestTaken(f"request {request.ticket} is in charge of {request.holder or 'somebody else'} already")
         return request
     _pick_up(session, request, actor, now)
-    _finish(session, request)
+    _finish(session, request, notices.moved(request, "picked_up", "", now=now) if notices else None)
     return request
 
 

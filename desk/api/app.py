@@ -172,7 +172,7 @@ class ForPrograms:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http" and scope["path"].startswith(PATH + "/"):
-            await self.api(scope | {"root_path": scope.get("root_path", "") + PATH}, receive, send)
+            await self.api({**scope, "root_path": scope.get("root_path", "") + PATH}, receive, send)
         else:
             await self.app(scope, receive, send)
 

@@ -34,7 +34,7 @@ async def one(request_id: int, who: Person, desk: DeskParts) -> RequestDetail:
 async def take(request_id: int, form: Versioned, who: Person, desk: DeskParts) -> RequestDetail:
     """Take a request in charge."""
     await desk.database.run(
-        operations.take_in_charge, request_id, actor=who.me.username, now=desk.now(), version=form.version
+        operations.take_in_charge, request_id, desk.notices, actor=who.me.username, now=desk.now(), version=form.version
     )
     return await one(request_id, who, desk)
 
