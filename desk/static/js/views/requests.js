@@ -6,7 +6,7 @@ import { t } from "../i18n.js";
 import { dueRequests, loaded, me, myRequests, nameOf, promise, touched } from "../store.js";
 import { Act, Badge, Empty, errorText, Field, Icon, Loading, toast } from "./ui.js";
 
-const CHANNEL_ICON = { phone: "phone", voicemail: "voice", email: "mail", fax: "note", in_person: "user" };
+const CHANNEL_ICON = { phone: "phone", voicemail: "voice", email: "mail", fax: "note", api: "list", in_person: "user" };
 const STATUS_TONE = { new: "warn", queued: "warn", in_progress: "info", pending_user: "calm", resolved: "ok", closed: "ok", cancelled: "calm" };
 
 export const StatusBadge = ({ status }) => html`<${Badge} tone=${STATUS_TONE[status]}>${t(`status.${status}`)}<//>`;
@@ -167,7 +167,7 @@ function One({ id }) {
   `;
 }
 
-const NOTICE = { pending: ["warn", "clock"], sent: ["ok", "check"], dead: ["bad", "alert"] };
+const NOTICE = { pending: ["warn", "clock"], held: ["warn", "alert"], sent: ["ok", "check"], dead: ["bad", "alert"] };
 
 /** What was promised by one clock, and how its time came about; what the hours of now would make of it stands beside. */
 function Promised({ one }) {
@@ -189,7 +189,11 @@ function Notice({ notice }) {
       <span>${t(`notice.${notice.kind}`)} → ${notice.recipient}</span>
       <span class="muted small">${notice.state === "sent" ? when(notice.sent_at) : notice.attempts
         ? t("notice.attempts", { n: notice.attempts, when: when(notice.next_attempt_at) }) : when(notice.created_at)}</span>
-      ${notice.last_error && notice.state !== "sent" && html`<span class="bad-text small">${notice.last_error}</span>`}</li>
+      ${notice.last_error && notice.state !== "sent" && html`<span class="bad-text small">${notice.last_error}</span>`}
+      ${["held", "dead"].includes(notice.state) && html`
+        <${Act} class="quiet" act=${() => post(`/notices/${notice.id}/retry`, {})}>${t("notice.retry")}<//>`}
+      ${notice.state === "held" && html`
+        <${Act} class="quiet" act=${() => post(`/notices/${notice.id}/dismiss`, {})}>${t("notice.dismiss")}<//>`}</li>
   `;
 }
 

@@ -1,0 +1,58 @@
+"""What an agent sees of the notices and does about those that go nowhere."""
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from centralino.rig.desk_server import DeskServer
+from tickets.models import DeliveryState, OutboxMail
+
+pytestmark = pytest.mark.contract
+
+
+def stop(session: Session, state: DeliveryState) -> None:
+    session.execute(update(OutboxMail).values(state=state, last_error="550 no such user"))
+
+
+async def test_a_dead_notice_is_seen_and_sent_again_to_another_address(served: DeskServer) -> None:
+    await served.agent("giulia")
+    request = await served.request("Non stampa", email="wrong@asl.example.org")
+    await served.database.run(stop, DeliveryState.DEAD)
+    async with served.browser("giulia") as page:
+        (notice,) = (await page.get("/notices/stopped")).json()
+        assert (notice["state"], notice["ticket"], notice["request_id"]) == ("dead", request.ticket, request.id)
+        wrong = await page.post(f"/notices/{notice['id']}/retry", json={"recipient": "no address"})
+        assert wrong.status_code == 422
+        again = await page.post(f"/notices/{notice['id']}/retry", json={"recipient": "right@asl.example.org"})
+        assert (again.status_code, again.json()["state"]) == (200, "pending")
+        assert again.json()["recipient"] == "right@asl.example.org"
+        twice = await page.post(f"/notices/{notice['id']}/retry", json={})
+        assert (twice.status_code, twice.json()["error"]) == (409, "notice_not_stopped")
+        detail = (await page.get(f"/requests/{request.id}")).json()
+        assert [event["kind"] for event in detail["events"]][-1] == "notice_retried"
+        assert detail["events"][-1]["actor"] == "giulia"
+        assert (await page.get("/notices/stopped")).json() == []
+
+
+async def test_a_held_notice_is_given_up(served: DeskServer) -> None:
+    await served.agent("giulia")
+    await served.request("Non stampa", email="u@asl.example.org")
+    await served.database.run(stop, DeliveryState.HELD)
+    async with served.browser("giulia") as page:
+        (notice,) = (await page.get("/notices/stopped")).json()
+        gone = await page.post(f"/notices/{notice['id']}/dismiss", json={})
+        assert (gone.status_code, gone.json()["state"]) == (200, "dead")
+        assert (await page.post("/notices/99999/dismiss", json={})).status_code == 404
+
+
+async def test_a_notice_is_looked_at_before_it_goes_to_anybody(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with served.browser("giulia") as page:
+        shown = (await page.get("/notices/preview/information?language=en")).json()
+        assert shown["sent"] is True
+        assert "we need to know" in shown["text"]
+        assert shown["html"].startswith("<!DOCTYPE html>")
+        assert (await page.get("/notices/preview/nothing")).status_code == 422
+    async with served.browser() as nobody:
+        assert (await nobody.get("/notices/preview/information")).status_code == 401
+        assert (await nobody.get("/notices/stopped")).status_code == 401
