@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from centralino.command import ConfigOption, read_settings, run_operation
 from centralino.settings import DEFAULT_FILE
 from centralino.terminal import terminal
-from tickets import operations, queries
+from tickets import directory, queries
 
 contact_app = typer.Typer(no_args_is_help=True, help="Contacts: the people who call.")
 console = terminal()
@@ -27,8 +27,8 @@ def add_contact(
     """Add a contact, so that calls are recognised and notices have an address."""
 
     def add(session: Session) -> None:
-        company_id = (operations.company_named(session, company)).id if company else None
-        operations.add_contact(session, name, company_id=company_id, email=email, phones=phone)
+        company_id = (directory.company_named(session, company)).id if company else None
+        directory.add_contact(session, name, company_id=company_id, email=email, phones=phone)
 
     run_operation(read_settings(config), add)
     console.print(f"{name} is in the directory.", markup=False)

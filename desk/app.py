@@ -37,7 +37,9 @@ from ivr.report import ReportSettings
 from schedules.pulse import Pulse
 from tickets.database import Database
 from tickets.errors import (
+    CredentialsRefused,
     DuplicateEntry,
+    EntryInUse,
     InvalidInput,
     MoveRefused,
     NotFound,
@@ -64,6 +66,8 @@ _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     MessageNotFound: (404, "not_there"),
     InvalidInput: (422, "invalid_input"),
     DuplicateEntry: (409, "duplicate"),
+    EntryInUse: (409, "in_use"),
+    CredentialsRefused: (409, "credentials_refused"),
     RequestClosed: (409, "request_closed"),
     RequestTaken: (409, "request_taken"),
     MoveRefused: (409, "move_refused"),

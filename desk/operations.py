@@ -14,14 +14,13 @@ from desk.views import NewContact, NewRequestForm
 from ivr.models import Call
 from ivr.operations import bind_request
 from tickets.database import announce
+from tickets.directory import add_contact, assign_phone
 from tickets.models import Channel, Contact, Request, Status
 from tickets.notices import Notices
 from tickets.operations import (
     NewRequest,
-    add_contact,
     add_event,
     add_note,
-    assign_phone,
     close_request,
     open_request,
     take_in_charge,

@@ -24,6 +24,22 @@ class DuplicateEntry(TicketsError):
     """The directory already holds an entry with this name or code."""
 
 
+class EntryInUse(TicketsError):
+    """An entry cannot be taken away, since something refers to it."""
+
+
+class CredentialsRefused(TicketsError):
+    """Credentials may not go this step now.
+
+    `reason` is `not_requested`, `not_trained`, `not_authorised`, `no_user_code`, `not_a_referent`, `another_company` or
+    `too_far`; the message says what to do.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class RequestClosed(TicketsError):
     """A closed request is history: open a new one, or add a note."""
 

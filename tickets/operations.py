@@ -1,23 +1,21 @@
-"""The life of a request, and the directory of companies, contacts and their telephones.
+"""The life of a request.
 
 Operations run in one transaction (`Database.run`): state, history and notices are stored together or not at all.
 """
 
-import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from schedules.promises import Clock
 from tickets.database import CONNECTORS, announce
 from tickets.errors import (
-    DuplicateEntry,
     Edit,
     InvalidInput,
     NotFound,
@@ -25,6 +23,7 @@ from tickets.errors import (
     RequestClosed,
     RequestTaken,
 )
+from tickets.fields import find, read_callback, read_email, read_language, read_line, read_text
 from tickets.lifecycle import REOPEN_WITHIN, Role, check_move, reopens
 from tickets.models import (
     CLOSED_STATUSES,
@@ -34,19 +33,15 @@ from tickets.models import (
     Company,
     ConnectorChange,
     Contact,
-    EmailAddress,
     Kind,
     OutboxMail,
-    Phone,
     Request,
     RequestEvent,
     Status,
 )
 from tickets.notices import Notices
-from tickets.phone_numbers import PhoneNumber, parse_phone_number
 from tickets.promise_rules import PromiseSettings, Terms
 from tickets.promises import PROMISE_MISSED, promise_moved, promise_opened, promise_targets_changed
-from tickets.texts import clean_line, clean_text, is_email
 from tickets.ticket_numbers import ticket_number
 
 SYSTEM = "system"
@@ -80,11 +75,10 @@ _NEEDS_TEXT = {
 SYNTHETIC_IDS = 89_000
 """Requests of synthetic calls have ids from -1 down, at random: so their tickets have six digits, and no one's are."""
 
-_AT_ONCE = frozenset({Channel.PHONE, Channel.IN_PERSON})
-_LONGEST_TEXT = 100_000
-_LANGUAGE = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
+_AREA = select(Area.key).where(Area.key == bindparam("key"), Area.active)
+"""Made once, since it runs for every request."""
 
-Row = TypeVar("Row", Contact, Company)
+_AT_ONCE = frozenset({Channel.PHONE, Channel.IN_PERSON})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +123,8 @@ def open_request(session: Session, new: NewRequest, notices: Notices, *, now: da
     By phone or in person an agent has it in charge at once; all else is queued with its promised pickup. To solve it on
     the spot call `close_request` in the same transaction. Raises `InvalidInput` and `NotFound`; nothing is then stored.
     """
-    contact = _find(session, Contact, new.contact_id)
-    company = _find(session, Company, new.company_id)
+    contact = find(session, Contact, new.contact_id)
+    company = find(session, Company, new.company_id)
     if company is None and contact is not None:
         company = contact.company
     agent = new.holder or (new.actor if new.actor != SYSTEM else None)
@@ -147,11 +141,11 @@ def open_request(session: Session, new: NewRequest, notices: Notices, *, now: da
         status=Status.IN_PROGRESS if taken else Status.QUEUED,
         subject=_subject(new.subject),
         description=_description(new.description),
-        language=_language(new.language),
+        language=read_language(new.language),
         contact=contact,
         company=company,
-        email=_email(new.email) or (contact.email if contact else None),
-        phone=_callback(new.phone),
+        email=read_email(new.email) or (contact.email if contact else None),
+        phone=read_callback(new.phone),
         call_id=new.call_id,
         received_at=new.received_at,
         opened_at=now,
@@ -259,7 +253,7 @@ def user_replied(
     late = request.closed_at is not None and now - request.closed_at > reopen_within
     if request.status == Status.CANCELLED or (request.status in CLOSED_STATUSES and late):
         raise RequestClosed(f"request {request.ticket} is closed for too long to go on: open a new one that follows it")
-    add_event(session, request, "reply", SYSTEM, {"text": _text("text", text), **(details or {})}, now)
+    add_event(session, request, "reply", SYSTEM, {"text": read_text("text", text), **(details or {})}, now)
     if request.status == Status.PENDING_USER or request.status in CLOSED_STATUSES:
         to = Status.IN_PROGRESS if request.holder is not None else Status.QUEUED
         _move(session, request, to, notices, actor=SYSTEM, role=Role.USER, told="", holder=None, now=now)
@@ -295,7 +289,7 @@ def edit_request(
         elif field in _READERS:
             setattr(request, field, _READERS[field](value))
     if "contact_id" in changes:
-        request.contact = _find(session, Contact, changes["contact_id"])
+        request.contact = find(session, Contact, changes["contact_id"])
         request.contact_id = changes["contact_id"]
         if request.contact is not None:
             if "company_id" not in changes and request.contact.company is not None:
@@ -303,7 +297,7 @@ def edit_request(
             if "email" not in changes and request.email is None:
                 request.email = request.contact.email
     if "company_id" in changes:
-        request.company = _find(session, Company, changes["company_id"])
+        request.company = find(session, Company, changes["company_id"])
         request.company_id = changes["company_id"]
     if request.holder != before["holder"]:
         request.held_since = now
@@ -411,7 +405,7 @@ def merge_into(
 
 def add_note(session: Session, request_id: int, text: str, *, actor: str, now: datetime) -> Request:
     """Write a note into the history; a closed request takes notes too. Raises `InvalidInput` for an empty one."""
-    note = _text("note", text)
+    note = read_text("note", text)
     if not note:
         raise InvalidInput("note", "write something")
     request = load_request(session, request_id)
@@ -450,96 +444,6 @@ def add_event(
     return event
 
 
-# --- directory -------------------------------------------------------------------------------------------------------
-
-
-def add_company(session: Session, name: str, phones: Sequence[str] = ()) -> Company:
-    """Add a company with its numbers. Raises `DuplicateEntry` and `InvalidInput`."""
-    name = _name(name)
-    if session.scalar(select(Company.id).where(Company.name == name)) is not None:
-        raise DuplicateEntry(f"a company {name!r} is in the directory already")
-    company = Company(name=name, phones=[_phone(_number(raw)) for raw in phones])
-    session.add(company)
-    session.flush()
-    return company
-
-
-def company_named(session: Session, name: str) -> Company:
-    """The company of that name, added when it is new. Raises `InvalidInput`."""
-    known = session.scalar(select(Company).where(Company.name == _name(name)))
-    return known or add_company(session, name)
-
-
-def add_contact(
-    session: Session,
-    name: str,
-    *,
-    user_code: str | None = None,
-    email: str | None = None,
-    language: str = "it",
-    company_id: int | None = None,
-    phones: Sequence[str] = (),
-) -> Contact:
-    """Add a user of the information system. Raises `DuplicateEntry`, `NotFound` and `InvalidInput`."""
-    code = _line("user_code", user_code or "", 64) or None
-    if code is not None and session.scalar(select(Contact.id).where(Contact.user_code == code)) is not None:
-        raise DuplicateEntry(f"a contact with the user code {code!r} is in the directory already")
-    contact = Contact(
-        name=_name(name),
-        user_code=code,
-        email=_email(email),
-        language=_language(language),
-        company=_find(session, Company, company_id),
-        phones=[_phone(_number(raw)) for raw in phones],
-    )
-    if contact.email is not None:
-        contact.emails = [EmailAddress(address=contact.email.lower())]
-    numbers = [phone.e164 for phone in contact.phones]
-    same = select(Contact.id).join(Contact.phones).where(Contact.name == contact.name, Phone.e164.in_(numbers))
-    if session.scalar(same.limit(1)) is not None:
-        raise DuplicateEntry(f"{contact.name} is in the directory already with this number")
-    session.add(contact)
-    session.flush()
-    announce(session, "contact", contact.id)
-    return contact
-
-
-def contacts_with_email(session: Session, address: str) -> Sequence[Contact]:
-    """The contacts who have this mail address, in capital or small letters; several may share one."""
-    theirs = select(EmailAddress.contact_id).where(EmailAddress.address == address.lower())
-    return session.scalars(select(Contact).where(Contact.id.in_(theirs)).order_by(Contact.id)).all()
-
-
-def add_email(session: Session, contact_id: int, address: str) -> None:
-    """Give a contact one more address, from which mail is recognised. Raises `InvalidInput` and `NotFound`."""
-    contact, checked = _find(session, Contact, contact_id), _email(address)
-    if contact is None or checked is None:
-        raise InvalidInput("email", "is not a mail address such as anna.rossi@example.org")
-    if contact in contacts_with_email(session, checked):
-        return
-    session.add(EmailAddress(contact_id=contact_id, address=checked.lower()))
-    session.flush()
-    announce(session, "contact", contact_id)
-
-
-def assign_phone(session: Session, contact_id: int, raw: str) -> Phone:
-    """Give a contact one more number, so that the next call from it is recognised; one it has already stays as it is.
-
-    Raises `InvalidInput` where no number can be read, and `NotFound`.
-    """
-    number = _number(raw)
-    _find(session, Contact, contact_id)
-    known = session.scalar(select(Phone).where(Phone.contact_id == contact_id, Phone.e164 == number.best()))
-    if known is not None:
-        return known
-    phone = _phone(number)
-    phone.contact_id = contact_id
-    session.add(phone)
-    session.flush()
-    announce(session, "contact", contact_id)
-    return phone
-
-
 # --- parts of the above ----------------------------------------------------------------------------------------------
 
 
@@ -569,15 +473,6 @@ def load_request(session: Session, request_id: int, version: int | None = None) 
     return request
 
 
-def _find(session: Session, kind: type[Row], id: int | None) -> Row | None:  # noqa: A002 - the column's name
-    if id is None:
-        return None
-    row = session.get(kind, id)
-    if row is None:
-        raise NotFound(f"there is no {kind.__tablename__} with the id {id}")
-    return row
-
-
 def _load_two(session: Session, first_id: int, second_id: int, version: int | None) -> tuple[Request, Request]:
     """Two requests, locked in the order of their ids, so that two people at once do not lock each other out."""
     if first_id == second_id:
@@ -599,7 +494,7 @@ def _children(session: Session, request: Request) -> Sequence[Request]:
 
 def needed_text(field: str, value: str, missing: str) -> str:
     """A text that may not be empty. Raises `InvalidInput`, which says what is `missing`."""
-    text = _text(field, value)
+    text = read_text(field, value)
     if not text:
         raise InvalidInput(field, missing)
     return text
@@ -610,7 +505,7 @@ def _told(request: Request, to: Status, text: str) -> str:
     if to == Status.CLOSED and request.status == Status.RESOLVED and not text:
         return ""
     field, missing = _NEEDS_TEXT.get(to, ("text", ""))
-    return needed_text(field, text, missing) if missing else _text(field, text)
+    return needed_text(field, text, missing) if missing else read_text(field, text)
 
 
 def _move(
@@ -708,36 +603,15 @@ def _refuse_closed(request: Request) -> None:
         raise RequestClosed(f"request {request.ticket} is closed: open a new one, or add a note")
 
 
-def _line(field: str, value: Any, longest: int) -> str:
-    line = clean_line(str(value))
-    if len(line) > longest:
-        raise InvalidInput(field, f"at most {longest} characters, these are {len(line)}")
-    return line
-
-
-def _text(field: str, value: Any) -> str:
-    text = clean_text(str(value))
-    if len(text) > _LONGEST_TEXT:
-        raise InvalidInput(field, f"at most {_LONGEST_TEXT} characters, these are {len(text)}")
-    return text
-
-
-def _name(value: str) -> str:
-    name = _line("name", value, 200)
-    if not name:
-        raise InvalidInput("name", "write a name")
-    return name
-
-
 def _subject(value: Any) -> str:
-    subject = _line("subject", value, 200)
+    subject = read_line("subject", value, 200)
     if not subject:
         raise InvalidInput("subject", "say in a few words what it is about")
     return subject
 
 
 def _description(value: Any) -> str:
-    return _text("description", value)
+    return read_text("description", value)
 
 
 def _kind(value: Any) -> Kind:
@@ -748,8 +622,9 @@ def _kind(value: Any) -> Kind:
 
 
 def _area(session: Session, value: Any) -> str:
-    keys = session.scalars(select(Area.key).where(Area.active).order_by(Area.key)).all()
-    if value not in keys:
+    # by the connection, so that fields of a request half changed are not written on the way
+    if session.connection().execute(_AREA, {"key": str(value)}).first() is None:
+        keys = session.scalars(select(Area.key).where(Area.active).order_by(Area.key))
         raise InvalidInput("area", f"is one of {', '.join(keys)}")
     return str(value)
 
@@ -767,39 +642,8 @@ def _level(value: Any) -> int:
     return int(value)
 
 
-def _language(value: Any) -> str:
-    if _LANGUAGE.fullmatch(str(value)) is None:
-        raise InvalidInput("language", "is a code such as it or en")
-    return str(value)
-
-
-def _email(value: Any) -> str | None:
-    text = str(value or "").strip()
-    if text and not is_email(text):
-        raise InvalidInput("email", "is not a mail address such as anna.rossi@example.org")
-    return text or None
-
-
-def _callback(value: Any) -> str | None:
-    """The number to call back; what cannot be read as one is kept as it was written."""
-    number = parse_phone_number(str(value or ""))
-    return number.best() or number.raw or None
-
-
 def _holder(value: Any) -> str | None:
-    return _line("holder", value or "", 64) or None
-
-
-def _number(raw: str) -> PhoneNumber:
-    number = parse_phone_number(raw)
-    if number.best() is None:
-        raise InvalidInput("phone", "is not a telephone number; write it such as 080 5551234 or +39 080 5551234")
-    return number
-
-
-def _phone(number: PhoneNumber) -> Phone:
-    best = number.best() or ""
-    return Phone(e164=best, tail=number.tail or best[-8:], raw=number.raw)
+    return read_line("holder", value or "", 64) or None
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -808,9 +652,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "urgency": partial(_of_three, "urgency"),
     "subject": _subject,
     "description": _description,
-    "language": _language,
-    "email": _email,
-    "phone": _callback,
+    "language": read_language,
+    "email": read_email,
+    "phone": read_callback,
     "holder": _holder,
 }
 

@@ -28,9 +28,10 @@ from ivr.operations import add_agent, answer_offer, begin_call, end_call, join_q
 from schedules.hours import Calendar
 from schedules.pulse import Pulse
 from tickets.database import Base, Database, announce
+from tickets.directory import add_contact, company_named
 from tickets.models import Channel, Contact, Kind, Request
 from tickets.notices import Notices, NoticeSettings
-from tickets.operations import NewRequest, add_contact, company_named, open_request
+from tickets.operations import NewRequest, open_request
 from voicemail.audio import KeptAudio
 from voicemail.models import Message
 from voicemail.operations import begin_message, file_message, store_transcript

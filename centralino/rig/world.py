@@ -37,7 +37,7 @@ from desk.models import Role
 from ivr import operations
 from ivr.models import Agent, Call
 from schedules.clock import utc_now
-from tickets import operations as ticket_operations
+from tickets import directory
 from tickets.database import Database
 
 P = ParamSpec("P")
@@ -177,8 +177,8 @@ class World:
             )
             desk_operations.create_account(session, colleague.username, PASSWORD, role=Role.AGENT, agent_id=agent.id)
         for person in self.people:
-            company = ticket_operations.company_named(session, person.company)
-            ticket_operations.add_contact(
+            company = directory.company_named(session, person.company)
+            directory.add_contact(
                 session,
                 person.name,
                 company_id=company.id,

@@ -22,8 +22,8 @@ from desk.views import NewRequestForm
 from ivr import leases, operations, queries, steering
 from ivr.config import Queue
 from ivr.models import Call, Offer, OfferResult, Outcome, PauseReason, Phase
+from tickets import directory, outbox
 from tickets import operations as ticket_operations
-from tickets import outbox
 from tickets import queries as ticket_queries
 from tickets.database import create_engine
 from tickets.models import Alarm, Channel, Kind, OutboxMail
@@ -191,8 +191,8 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "a request with its history": lambda s: desk_queries.request_page(s, CALLS, CLOSED, "it"),
     "open requests": ticket_queries.open_requests,
     "open requests of an agent": lambda s: ticket_queries.open_requests(s, holder="agente1", level=1),
-    "a contact gets a number": lambda s: ticket_operations.assign_phone(s, 5, "0805551234"),
-    "a new contact": lambda s: ticket_operations.add_contact(s, "Utente 7", user_code="new", phones=["0805551234"]),
+    "a contact gets a number": lambda s: directory.assign_phone(s, 5, "0805551234"),
+    "a new contact": lambda s: directory.add_contact(s, "Utente 7", user_code="new", phones=["0805551234"]),
     # the desk's pages
     "who a log-in is": lambda s: desk_queries.who_has(s, "token", now=NOW),
     "log-ins that there are": lambda s: desk_queries.sessions_among(s, ["token"]),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tickets import operations, queries
+from tickets import directory, operations, queries
 from tickets.changes import Change
 from tickets.database import Database
 from tickets.errors import DuplicateEntry, InvalidInput, NotFound
@@ -23,9 +23,9 @@ async def identify(database: Database, caller: str | None) -> CallerMatch:
 
 @pytest.fixture
 async def anna(database: Database) -> Contact:
-    company = await database.run(operations.add_company, "ASL Bari", ["080 5842111"])
+    company = await database.run(directory.add_company, "ASL Bari", ["080 5842111"])
     return await database.run(
-        operations.add_contact,
+        directory.add_contact,
         "Anna Rossi",
         user_code="rssnna",
         email="anna.rossi@asl.example",
@@ -51,7 +51,7 @@ async def test_an_equal_ending_is_only_probable(database: Database, anna: Contac
 
 
 async def test_a_number_shared_by_several_people_gives_them_all(database: Database, anna: Contact) -> None:
-    other = await database.run(operations.add_contact, "Bruno Bianchi", phones=["0805551234"])
+    other = await database.run(directory.add_contact, "Bruno Bianchi", phones=["0805551234"])
     match = await identify(database, "0805551234")
     assert (match.confidence, match.reason) == (Confidence.SEVERAL, "shared_number")
     assert {contact.id for contact in match.contacts} == {anna.id, other.id}
@@ -59,7 +59,7 @@ async def test_a_number_shared_by_several_people_gives_them_all(database: Databa
 
 
 async def test_an_exact_number_counts_more_than_an_equal_ending(database: Database, anna: Contact) -> None:
-    swiss = await database.run(operations.add_contact, "Beat Meier", phones=["+41 80 555 12 34"])
+    swiss = await database.run(directory.add_contact, "Beat Meier", phones=["+41 80 555 12 34"])
     match = await identify(database, "0805551234")
     assert [contact.id for contact in match.contacts] == [anna.id]
     match = await identify(database, "+41805551234")
@@ -90,25 +90,25 @@ async def test_anything_else_is_unknown(database: Database, anna: Contact, calle
 async def test_a_number_assigned_during_a_call_is_recognised_next_time(database: Database, anna: Contact) -> None:
     heard: list[frozenset[Change]] = []
     database.subscribe(heard.append)
-    phone = await database.run(operations.assign_phone, anna.id, "333 123 4567")
+    phone = await database.run(directory.assign_phone, anna.id, "333 123 4567")
     assert phone.e164 == "+393331234567"
     assert heard == [frozenset({Change("contact", anna.id)})]
-    again = await database.run(operations.assign_phone, anna.id, "+39 3331234567")
+    again = await database.run(directory.assign_phone, anna.id, "+39 3331234567")
     assert again.id == phone.id
     assert (await identify(database, "3331234567")).confidence == Confidence.KNOWN
 
 
 async def test_the_directory_refuses_doubles_and_nonsense(database: Database, anna: Contact) -> None:
     with pytest.raises(DuplicateEntry, match="ASL Bari"):
-        await database.run(operations.add_company, "ASL  Bari")
+        await database.run(directory.add_company, "ASL  Bari")
     with pytest.raises(DuplicateEntry, match="rssnna"):
-        await database.run(operations.add_contact, "Altra Rossi", user_code="rssnna")
+        await database.run(directory.add_contact, "Altra Rossi", user_code="rssnna")
     with pytest.raises(NotFound, match="no company"):
-        await database.run(operations.add_contact, "Carlo Verdi", company_id=99)
+        await database.run(directory.add_contact, "Carlo Verdi", company_id=99)
     for field in ("phone", "name", "email"):
         with pytest.raises(InvalidInput, match=field):
             await database.run(
-                operations.add_contact,
+                directory.add_contact,
                 "" if field == "name" else "Carlo Verdi",
                 email="carlo" if field == "email" else None,
                 phones=["anonymous"] if field == "phone" else [],
@@ -120,13 +120,13 @@ async def test_the_directory_refuses_doubles_and_nonsense(database: Database, an
     "text", ["anna", "ROSSI an", "rssnna", "anna.rossi@asl", "asl bari", "555 1234", "+39 080 5551234", " Rossi  "]
 )
 async def test_a_contact_is_found_by_any_of_its_words(database: Database, anna: Contact, text: str) -> None:
-    await database.run(operations.add_contact, "Bruno Bianchi")
+    await database.run(directory.add_contact, "Bruno Bianchi")
     assert [contact.id for contact in await database.read(queries.contacts, text)] == [anna.id]
 
 
 @pytest.mark.parametrize("text", ["", " ", "%", "_", "anna%rossi", "\x00", "\\", "'", "x" * 500, "anna bianchi"])
 async def test_a_search_text_is_no_pattern(database: Database, anna: Contact, text: str) -> None:
-    await database.run(operations.add_contact, "Bruno Bianchi")
+    await database.run(directory.add_contact, "Bruno Bianchi")
     assert await database.read(queries.contacts, text) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tickets import levels, operations, queries
+from tickets import directory, levels, operations, queries
 from tickets.attachments import AttachmentSettings, AttachmentStore, add_attachment, safe_name, unknown_among
 from tickets.database import Database
 from tickets.errors import InvalidInput, MoveRefused, RequestChanged, RequestClosed
@@ -211,7 +211,7 @@ async def test_a_request_goes_up_to_a_group_and_comes_back(database: Database, n
 
 
 async def test_network_matters_go_back_to_level_0_of_the_users_company(database: Database, notices: Notices) -> None:
-    company = await database.run(operations.add_company, "ASL Bari")
+    company = await database.run(directory.add_company, "ASL Bari")
     request = await opened(database, notices, area="network", company_id=company.id)
     how: dict[str, Any] = {"reason": "Presa di rete rotta", "actor": "anna", "role": Role.AGENT, "now": NOW}
     with pytest.raises(InvalidInput, match="no mail address of the level-0 desk of ASL Bari"):

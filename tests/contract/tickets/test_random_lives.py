@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tickets import levels, operations
+from tickets import directory, levels, operations
 from tickets.database import Base, Database
 from tickets.errors import InvalidInput, MoveRefused, RequestClosed, RequestTaken, TicketsError
 from tickets.lifecycle import REOPEN_WITHIN, TRANSITIONS, Role
@@ -64,7 +64,7 @@ class Lives(RuleBasedStateMachine):
         self.meant: dict[int, Meant] = {}
 
         def prepare(session: Session) -> tuple[int, int]:
-            company = operations.add_company(session, "ASL")
+            company = directory.add_company(session, "ASL")
             company.level_0_email = "livello0@asl.example"
             return company.id, levels.add_group(session, "Sistemisti", 2).id
 

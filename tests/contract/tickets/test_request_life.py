@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from tickets import operations, queries
+from tickets import directory, operations, queries
 from tickets.changes import Change
 from tickets.database import Database
 from tickets.errors import InvalidInput, NotFound, RequestChanged, RequestClosed, RequestTaken, TicketsError
@@ -69,9 +69,9 @@ async def test_a_message_becomes_a_queued_request_with_its_promise_and_notice(
 ) -> None:
     heard: list[frozenset[Change]] = []
     database.subscribe(heard.append)
-    company = await database.run(operations.add_company, "ASL Bari")
+    company = await database.run(directory.add_company, "ASL Bari")
     contact = await database.run(
-        operations.add_contact, "Anna Rossi", email="anna.rossi@asl.example", company_id=company.id
+        directory.add_contact, "Anna Rossi", email="anna.rossi@asl.example", company_id=company.id
     )
     request = await opened(database, notices, contact_id=contact.id, phone="080/5551234", call_id="c1")
     assert request.ticket is not None
@@ -147,8 +147,8 @@ async def test_two_agents_take_a_request_at_once_and_one_gets_it(database: Datab
 
 
 async def test_an_edit_keeps_old_and_new_values(database: Database, notices: Notices) -> None:
-    company = await database.run(operations.add_company, "ASL Bari")
-    contact = await database.run(operations.add_contact, "Anna Rossi", email="a@asl.example", company_id=company.id)
+    company = await database.run(directory.add_company, "ASL Bari")
+    contact = await database.run(directory.add_contact, "Anna Rossi", email="a@asl.example", company_id=company.id)
     request = await opened(database, notices)
     edited = await database.run(
         operations.edit_request,
@@ -248,7 +248,7 @@ async def test_what_does_not_exist_is_said_so(database: Database, notices: Notic
         opened(database, notices, company_id=99),
         database.run(operations.take_in_charge, 99, actor="anna", now=NOW),
         database.run(operations.add_note, 99, "x", actor="anna", now=NOW),
-        database.run(operations.assign_phone, 99, "0805551234"),
+        database.run(directory.assign_phone, 99, "0805551234"),
     ]
     for attempt in attempts:
         with pytest.raises(NotFound, match="with the id 99"):

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tickets import directory
 from tickets import operations as tickets
 from tickets.changes import Change
 from tickets.database import Database
@@ -168,8 +169,8 @@ async def test_hostile_fields_cost_nothing(database: Database, notices: Notices)
 
 
 async def test_the_contact_gets_the_notice_and_the_request_its_company(database: Database, notices: Notices) -> None:
-    company = await database.run(tickets.add_company, "ASL Bari")
-    contact = await database.run(tickets.add_contact, "Maria Rossi", email="maria@example.org", company_id=company.id)
+    company = await database.run(directory.add_company, "ASL Bari")
+    contact = await database.run(directory.add_contact, "Maria Rossi", email="maria@example.org", company_id=company.id)
     await begin(database, contact_id=contact.id)
     request = await file(database, notices, SPOKEN)
     assert request is not None
