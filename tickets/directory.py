@@ -139,7 +139,7 @@ def add_contact(
 ) -> Contact:
     """Add a user of the information system. Raises `DuplicateEntry`, `NotFound` and `InvalidInput`."""
     fields = read_contact({"name": name, "user_code": user_code, "email": email, "language": language, "role": role})
-    _refuse_second_contact(session, fields["user_code"])
+    refuse_second_user_code(session, fields["user_code"])
     contact = Contact(**fields, company=find(session, Company, company_id), phones=list(_phones(phones)))
     if contact.email is not None:
         contact.emails = [EmailAddress(address=contact.email.lower())]
@@ -178,7 +178,7 @@ def edit_contact(session: Session, contact_id: int, changes: Mapping[str, Any]) 
     addresses = _addresses(changes["emails"] or ()) if "emails" in changes else None
     contact = load_contact(session, contact_id)
     if "user_code" in fields:
-        _refuse_second_contact(session, fields["user_code"], but=contact_id)
+        refuse_second_user_code(session, fields["user_code"], but=contact_id)
     if "company_id" in changes and changes["company_id"] != contact.company_id:
         contact.company = find(session, Company, changes["company_id"])
         contact.company_id = changes["company_id"]
@@ -307,6 +307,13 @@ def assign_phone(session: Session, contact_id: int, raw: str) -> Phone:
     return phone
 
 
+def refuse_second_user_code(session: Session, code: str | None, *, but: int = 0) -> None:
+    """Raise `DuplicateEntry` where somebody but the contact `but` has this user code."""
+    same = select(Contact.id).where(Contact.user_code == code, Contact.id != but)
+    if code is not None and session.scalar(same) is not None:
+        raise DuplicateEntry(f"a contact with the user code {code!r} is in the directory already")
+
+
 def load_contact(session: Session, contact_id: int) -> Contact:
     """The contact, locked until the transaction ends. Raises `NotFound`."""
     contact = session.scalar(select(Contact).where(Contact.id == contact_id).with_for_update(of=Contact))
@@ -350,12 +357,6 @@ def _role(value: Any) -> ContactRole:
 def _refuse_unknown(changes: Mapping[str, Any], known: frozenset[str]) -> None:
     if unknown := changes.keys() - known:
         raise InvalidInput(min(unknown), f"cannot be edited; what can is {', '.join(sorted(known))}")
-
-
-def _refuse_second_contact(session: Session, code: str | None, *, but: int = 0) -> None:
-    same = select(Contact.id).where(Contact.user_code == code, Contact.id != but)
-    if code is not None and session.scalar(same) is not None:
-        raise DuplicateEntry(f"a contact with the user code {code!r} is in the directory already")
 
 
 def _phones(raws: Iterable[str]) -> Iterable[Phone]:

@@ -4,20 +4,21 @@ The customer's rules: a request about networks or workstations goes back to leve
 specialists are reached only from level 1, with the reason and a note for whoever goes on, and give back what they had.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tickets.database import announce
-from tickets.errors import DuplicateEntry, InvalidInput, MoveRefused, NotFound
+from tickets.errors import DuplicateEntry, EntryInUse, InvalidInput, MoveRefused, NotFound
+from tickets.fields import read_email, read_name
 from tickets.lifecycle import Role
-from tickets.models import CLOSED_STATUSES, Area, OutboxMail, Request, Status, SupportGroup
+from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Area, OutboxMail, Request, Status, SupportGroup
 from tickets.notices import Notices
 from tickets.operations import add_event, load_request, needed_text
-from tickets.texts import clean_line, is_email
+from tickets.texts import clean_line
 
 _DESK = frozenset({Role.AGENT, Role.SUPERVISOR, Role.SYSTEM})
 
@@ -50,7 +51,8 @@ def escalate(
             "not_from_this_level",
             "only level 1 escalates: bring it back first",
         )
-    group = session.get(SupportGroup, group_id)
+    # locked for sharing, so that it is not retired at the same moment
+    group = session.get(SupportGroup, group_id, with_for_update={"read": True})
     if group is None:
         raise NotFound(f"there is no support group with the id {group_id}")
     if not group.active:
@@ -151,27 +153,80 @@ def recall(
     return _moved(session, request, "recalled", actor, {"level": [0, 1], "text": why}, now, None, notices)
 
 
-def support_groups(session: Session) -> Sequence[SupportGroup]:
-    """The groups that requests can be escalated to, by level and name."""
-    query = select(SupportGroup).where(SupportGroup.active).order_by(SupportGroup.level, SupportGroup.name)
-    return session.scalars(query).all()
+GROUP_FIELDS = frozenset({"name", "level", "email", "active"})
+"""What `edit_group` changes."""
+
+
+def support_groups(session: Session, *, retired: bool = False) -> Sequence[SupportGroup]:
+    """The groups that requests can be escalated to, by level and name; with `retired` also those not used any more."""
+    query = select(SupportGroup) if retired else select(SupportGroup).where(SupportGroup.active)
+    return session.scalars(query.order_by(SupportGroup.level, SupportGroup.name)).all()
+
+
+def group_named(session: Session, name: str) -> SupportGroup:
+    """The group of this name. Raises `NotFound`."""
+    group = session.scalar(select(SupportGroup).where(SupportGroup.name == clean_line(name)))
+    if group is None:
+        raise NotFound(f"there is no support group {name!r}")
+    return group
 
 
 def add_group(session: Session, name: str, level: int, email: str | None = None) -> SupportGroup:
     """Add a group of specialists. Raises `InvalidInput`, `DuplicateEntry`."""
-    name = clean_line(name)
-    if not 0 < len(name) <= 120:
-        raise InvalidInput("name", "write a name of at most 120 characters")
-    if level not in (2, 3):
-        raise InvalidInput("level", "is 2 or 3")
-    if email is not None and not is_email(email):
-        raise InvalidInput("email", "is not a mail address such as level2@example.org")
-    if session.scalar(select(SupportGroup.id).where(SupportGroup.name == name)) is not None:
-        raise DuplicateEntry(f"there is a support group {name!r} already")
-    group = SupportGroup(name=name, level=level, email=email)
+    fields = _read_group({"name": name, "level": level, "email": email})
+    _refuse_second_group(session, fields["name"])
+    group = SupportGroup(**fields)
     session.add(group)
     session.flush()
+    announce(session, "group", group.id)
     return group
+
+
+def edit_group(session: Session, group_id: int, changes: Mapping[str, Any]) -> SupportGroup:
+    """Change any of `GROUP_FIELDS`; `active` false retires it.
+
+    While open requests are with a group it can neither be retired nor change its level. Raises `InvalidInput`,
+    `DuplicateEntry`, `EntryInUse`, `NotFound`.
+    """
+    if unknown := changes.keys() - GROUP_FIELDS:
+        raise InvalidInput(min(unknown), f"cannot be edited; what can is {', '.join(sorted(GROUP_FIELDS))}")
+    fields = _read_group(changes)
+    group = session.scalar(select(SupportGroup).where(SupportGroup.id == group_id).with_for_update())
+    if group is None:
+        raise NotFound(f"there is no support group with the id {group_id}")
+    if "name" in fields:
+        _refuse_second_group(session, fields["name"], but=group_id)
+    if not fields.get("active", True) or fields.get("level", group.level) != group.level:
+        theirs = (Request.status.in_(OPEN_STATUSES), Request.group_id == group_id)
+        if count := session.scalar(select(func.count()).select_from(Request).where(*theirs)):
+            raise EntryInUse(f"{group.name} has {count} open requests: have them handed back first")
+    for field, value in fields.items():
+        setattr(group, field, value)
+    session.flush()
+    announce(session, "group", group_id)
+    return group
+
+
+def _read_group(values: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for field, value in values.items():
+        if field == "name":
+            fields[field] = read_name(value, longest=120)
+        elif field == "level":
+            if value not in (2, 3):
+                raise InvalidInput("level", "is 2 or 3")
+            fields[field] = int(value)
+        elif field == "email":
+            fields[field] = read_email(value)
+        else:
+            fields[field] = bool(value)
+    return fields
+
+
+def _refuse_second_group(session: Session, name: str, *, but: int = 0) -> None:
+    same = select(SupportGroup.id).where(SupportGroup.name == name, SupportGroup.id != but)
+    if session.scalar(same) is not None:
+        raise DuplicateEntry(f"there is a support group {name!r} already")
 
 
 def _refuse(becoming: str, request: Request, role: Role, allowed: frozenset[Role]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Integer, Select, String, and_, bindparam, case, exists, o
 from sqlalchemy.orm import Session, selectinload
 
 from tickets.database import execute
+from tickets.directory import companies_with_desk_at, contacts_with_email
 from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Company, Contact, Phone, Request, RequestEvent
 from tickets.operations import UNTAKEN
 from tickets.phone_numbers import parse_phone_number
@@ -92,6 +93,75 @@ def identify_caller(session: Session, caller: str | None) -> CallerMatch:
         if company is not None:
             return CallerMatch(Confidence.PROBABLE, [], company, of_company, best)
     return CallerMatch(Confidence.UNKNOWN, number=best)
+
+
+def identify_sender(session: Session, address: str) -> CallerMatch:
+    """Look up who has a mail address: a contact, several who share it, or the level-0 desk of a company.
+
+    The reasons are `exact_address`, `shared_address`, `level_0_address` and `not_in_directory`.
+    """
+    contacts = list(contacts_with_email(session, address))
+    if len(contacts) == 1:
+        return CallerMatch(Confidence.KNOWN, contacts, contacts[0].company, "exact_address")
+    if contacts:
+        companies = {contact.company_id: contact.company for contact in contacts}
+        company = contacts[0].company if len(companies) == 1 else None
+        return CallerMatch(Confidence.SEVERAL, contacts, company, "shared_address")
+    desks = companies_with_desk_at(session, address)
+    if len(desks) == 1:
+        return CallerMatch(Confidence.KNOWN, [], desks[0], "level_0_address")
+    return CallerMatch(Confidence.UNKNOWN)
+
+
+def companies(session: Session) -> Sequence[Company]:
+    """All companies by name, with their numbers and what is known of their level-0 desks."""
+    return session.scalars(select(Company).options(selectinload(Company.phones)).order_by(Company.name)).all()
+
+
+_HELD = {
+    "it": {
+        "level_0": "help desk di livello 0",
+        "level_0_of": "help desk di livello 0 di {company}",
+        "level_1": "livello 1",
+        "group": "{group} (livello {level})",
+        "level": "livello {level}",
+        "holder": "{holder}, {where}",
+        "finished": "nessuno: è conclusa",
+    },
+    "en": {
+        "level_0": "level-0 desk",
+        "level_0_of": "level-0 desk of {company}",
+        "level_1": "level 1",
+        "group": "{group} (level {level})",
+        "level": "level {level}",
+        "holder": "{holder}, {where}",
+        "finished": "nobody: it is finished",
+    },
+}
+
+
+def held_by(request: Request, language: str, *, holder_name: str | None = None) -> str:
+    """Who has a request, in words: "Anna Bianchi, livello 1", "Sistemisti (livello 2)", the desk of a company.
+
+    Since when is `Request.held_since`. `holder_name` is the agent's name where the caller knows it; else the user name
+    is told. Italian, or else English.
+    """
+    words = _HELD["it" if language.startswith("it") else "en"]
+    if request.status in CLOSED_STATUSES:
+        return words["finished"]
+    if request.level == 0:
+        key = "level_0_of" if request.company is not None else "level_0"
+    elif request.level == 1:
+        key = "level_1"
+    else:
+        key = "group" if request.group is not None else "level"
+    where = words[key].format(
+        company=request.company.name if request.company is not None else "",
+        group=request.group.name if request.group is not None else "",
+        level=request.level,
+    )
+    holder = holder_name or request.holder
+    return words["holder"].format(holder=holder, where=where) if request.holder and holder else where
 
 
 def _by_id(session: Session, table: type[T], ids: Iterable[int | None]) -> dict[int | None, T]:

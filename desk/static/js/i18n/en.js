@@ -219,6 +219,7 @@ export default {
   "event.referred": "Referred to level 0",
   "event.recalled": "Recalled from level 0",
   "event.merged": "Merged",
+  "event.credentials": "Credentials",
   "event.linked": "Linked",
   "event.reply": "The user replied",
   "event.attached": "Attachment added",
@@ -274,6 +275,9 @@ export default {
   "reason.company_number": "the company's number",
   "reason.company_number_ending": "like one of the company's numbers",
   "reason.not_in_directory": "not in the directory",
+  "reason.exact_address": "address in the directory",
+  "reason.shared_address": "shared address",
+  "reason.level_0_address": "address of the level-0 desk",
   "reason.withheld": "number withheld",
 
   "call.panel": "Call",

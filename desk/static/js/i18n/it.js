@@ -219,6 +219,7 @@ export default {
   "event.referred": "Passata al livello 0",
   "event.recalled": "Ripresa dal livello 0",
   "event.merged": "Unita",
+  "event.credentials": "Credenziali",
   "event.linked": "Collegata",
   "event.reply": "Risposta dell'utente",
   "event.attached": "Allegato aggiunto",
@@ -274,6 +275,9 @@ export default {
   "reason.company_number": "numero dell'azienda",
   "reason.company_number_ending": "numero simile a uno dell'azienda",
   "reason.not_in_directory": "non in rubrica",
+  "reason.exact_address": "indirizzo in rubrica",
+  "reason.shared_address": "indirizzo condiviso",
+  "reason.level_0_address": "indirizzo del livello 0",
   "reason.withheld": "numero riservato",
 
   "call.panel": "Chiamata",

@@ -1,0 +1,328 @@
+"""Companies and contacts from a table, such as the list of users that the information system exports.
+
+A company is known again by its code, a contact by the user code: reading the same table again changes nothing. All of a
+table is taken or nothing of it. What a cell says replaces what is stored; an empty cell leaves it, and numbers and
+addresses are added to those that are there.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
+
+from tickets.database import announce
+from tickets.directory import read_company, read_contact
+from tickets.errors import InvalidInput, TicketsError
+from tickets.fields import new_phone, read_email, read_line, read_number
+from tickets.models import Company, Contact, ContactRole, Credentials, EmailAddress, Phone
+
+COMPANY_COLUMNS = ("code", "name", "level_0_email", "level_0_phone", "level_0_hours", "phones")
+CONTACT_COLUMNS = (
+    "user_code",
+    "name",
+    "email",
+    "emails",
+    "phones",
+    "language",
+    "role",
+    "company",
+    "company_code",
+    "credentials",
+    "trained_on",
+)
+SEPARATOR = "|"
+"""Between several numbers or addresses in one cell."""
+_CHUNK = 500
+"""So many keys are asked for at once: all databases take as many."""
+
+Owner = TypeVar("Owner", Company, Contact)
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRow:
+    """One row of a table: the line it begins on, from 1, and its cells by column."""
+
+    line: int
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportChange:
+    """What a row does: `fields` that change, or None where the entry is new."""
+
+    line: int
+    name: str
+    fields: tuple[str, ...] | None
+
+
+@dataclass(slots=True)
+class ImportResult:
+    """What a table does, or has done."""
+
+    changes: list[ImportChange] = field(default_factory=list)
+    unchanged: int = 0
+    errors: list[tuple[int, str]] = field(default_factory=list)
+    """Line and words; with any of them nothing is stored."""
+
+    @property
+    def added(self) -> int:
+        """How many entries are new."""
+        return sum(change.fields is None for change in self.changes)
+
+
+class ImportRefused(TicketsError):
+    """Some rows cannot be taken, so none is: see `errors`, line and words."""
+
+    def __init__(self, errors: Sequence[tuple[int, str]]) -> None:
+        super().__init__(
+            f"{len(errors)} rows cannot be taken, so none is: " + "; ".join(f"line {n}: {w}" for n, w in errors[:5])
+        )
+        self.errors = errors
+
+
+def import_companies(session: Session, rows: Sequence[ImportRow], *, dry_run: bool = False) -> ImportResult:
+    """Add and change companies as the rows say, or only tell what they would do. Raises `ImportRefused`.
+
+    One without a code that has the name of a row gets its code.
+    """
+    result, read = _read(rows, "code", _company_cells)
+    codes = [code for _, code, _ in read]
+    names = [cells["name"] for *_, cells in read if "name" in cells]
+    by_code: dict[str | None, Company] = {}
+    by_name: dict[str, Company] = {}
+    for column, keys in ((Company.code, codes), (Company.name, names)):
+        for company in _matching(session, Company, column, keys, [selectinload(Company.phones)], not dry_run):
+            by_code[company.code] = by_name[company.name] = company
+    for line, code, cells in read:
+        known = by_code.get(code)
+        named = by_name.get(cells.get("name", ""))
+        if known is None and named is not None and named.code is None:
+            known = named
+        if named is not None and named is not known:
+            other = f"with the code {named.code!r}" if named.code is not None else "without a code"
+            result.errors.append((line, f"name: {cells['name']} is in the directory already, {other}"))
+        elif known is None and "name" not in cells:
+            result.errors.append((line, f"name: the company {code!r} is new and needs one"))
+        else:
+            _settle(session, result, line, Company, known, {"code": code, **cells}, dry_run)
+            if "name" in cells:
+                by_name[cells["name"]] = known or Company(code=code, name=cells["name"])
+    return _end(session, result, "company", dry_run)
+
+
+def import_contacts(session: Session, rows: Sequence[ImportRow], *, dry_run: bool = False) -> ImportResult:
+    """Add and change contacts as the rows say, or only tell what they would do. Raises `ImportRefused`.
+
+    One without a user code (added during a call, say) that has the name and a number of a row gets its user code.
+    Companies must be there before. Who goes to another company is a user there unless the row tells the role.
+    """
+    result, read = _read(rows, "user_code", _contact_cells)
+    options = (selectinload(Contact.phones), selectinload(Contact.emails))
+    codes = [code for _, code, _ in read]
+    by_code = {
+        contact.user_code: contact for contact in _matching(session, Contact, Contact.user_code, codes, *options)
+    }
+    new = [
+        (cells["name"], phone.e164) for _, code, cells in read if code not in by_code for phone in _new_phones(cells)
+    ]
+    by_number = _without_code(session, new, options, not dry_run)
+    taken: set[int] = set()
+    of_code, of_name = _companies(session, [cells for *_, cells in read])
+    for line, code, cells in read:
+        known = by_code.get(code)
+        for phone in _new_phones(cells) if known is None else ():
+            same = by_number.get((cells["name"], phone.e164))
+            if known is None and same is not None and same.id not in taken:
+                known = same
+                taken.add(same.id)
+        company_code, company_name = cells.pop("company_code", None), cells.pop("company", None)
+        company = of_code.get(company_code) if company_code else of_name.get(company_name)
+        if company is None and (company_code or company_name):
+            words = f"there is no company {company_code or company_name!r}: add it first"
+            result.errors.append((line, f"company: {words}"))
+        elif company is not None and company_name and company_code and company.name != company_name:
+            result.errors.append((line, f"company: {company_code} is {company.name}, not {company_name}"))
+        elif known is None and "name" not in cells:
+            result.errors.append((line, f"name: the contact {code!r} is new and needs one"))
+        else:
+            if company is not None:
+                cells["company"] = company
+                if known is not None and known.company_id not in (None, company.id):
+                    cells.setdefault("role", ContactRole.USER)
+            _settle(session, result, line, Contact, known, {"user_code": code, **cells}, dry_run)
+    return _end(session, result, "contact", dry_run)
+
+
+def _read(
+    rows: Iterable[ImportRow], key: str, reader: Callable[[Mapping[str, str]], dict[str, Any]]
+) -> tuple[ImportResult, list[tuple[int, str, dict[str, Any]]]]:
+    """Line, key and fields of each row that makes sense by itself."""
+    result, read, seen = ImportResult(), [], dict[str, int]()
+    for row in rows:
+        try:
+            cells = reader({column: cell for column, cell in row.cells.items() if cell.strip()})
+            code = cells.pop(key, None)
+            if code is None:
+                raise InvalidInput(key, "is needed: by it the row is known again")
+            if code in seen:
+                raise InvalidInput(key, f"{code} is in line {seen[code]} already")
+        except InvalidInput as error:
+            result.errors.append((row.line, str(error)))
+            continue
+        seen[code] = row.line
+        read.append((row.line, code, cells))
+    return result, read
+
+
+def _company_cells(cells: Mapping[str, str]) -> dict[str, Any]:
+    fields = read_company({column: cell for column, cell in cells.items() if column != "phones"})
+    if "phones" in cells:
+        fields["phones"] = _several(cells["phones"], lambda cell: new_phone(read_number(cell)))
+    return {column: value for column, value in fields.items() if value}
+
+
+def _contact_cells(cells: Mapping[str, str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for column, cell in cells.items():
+        if column == "phones":
+            fields[column] = _several(cell, lambda one: new_phone(read_number(one)))
+        elif column == "emails":
+            fields[column] = _several(cell, lambda one: read_email(one, "emails"))
+        elif column in ("company", "company_code"):
+            fields[column] = read_line(column, cell, 200)
+        elif column == "credentials":
+            fields[column] = _credentials(cell)
+        elif column == "trained_on":
+            fields[column] = _day(cell)
+        else:
+            fields |= read_contact({column: cell.strip()})
+    return {column: value for column, value in fields.items() if value}
+
+
+def _several(cell: str, reader: Callable[[str], Key]) -> list[Key]:
+    return [reader(part) for part in cell.split(SEPARATOR) if part.strip()]
+
+
+def _credentials(cell: str) -> Credentials:
+    try:
+        return Credentials(cell.strip())
+    except ValueError as error:
+        raise InvalidInput("credentials", f"is one of {', '.join(Credentials)}") from error
+
+
+def _day(cell: str) -> date:
+    for form in ("%Y-%m-%d", "%d/%m/%Y"):
+        try:
+            return datetime.strptime(cell.strip(), form).date()  # noqa: DTZ007 - a day has no zone
+        except ValueError:
+            continue
+    raise InvalidInput("trained_on", "is a day such as 2026-11-30 or 30/11/2026")
+
+
+def _new_phones(cells: Mapping[str, Any]) -> Sequence[Phone]:
+    return cells.get("phones", ()) if "name" in cells else ()
+
+
+def _chunks(keys: Iterable[Key]) -> Iterator[list[Key]]:
+    unique = list(dict.fromkeys(keys))
+    for start in range(0, len(unique), _CHUNK):
+        yield unique[start : start + _CHUNK]
+
+
+def _matching(
+    session: Session,
+    kind: type[Owner],
+    column: InstrumentedAttribute[Any],
+    keys: Iterable[Any],
+    options: Sequence[Any],
+    lock: bool,
+) -> Iterator[Owner]:
+    """The rows whose column has one of the keys."""
+    for chunk in _chunks(keys):
+        query = select(kind).where(column.in_(chunk)).options(*options).order_by(kind.id)
+        yield from session.scalars(query.with_for_update(of=kind) if lock else query)
+
+
+def _without_code(
+    session: Session, wanted: Sequence[tuple[str, str]], options: Sequence[Any], lock: bool
+) -> dict[tuple[str, str], Contact]:
+    """The contacts without a user code, by name and number."""
+    found: dict[tuple[str, str], Contact] = {}
+    ids: dict[int, list[tuple[str, str]]] = {}
+    for chunk in _chunks(number for _, number in wanted):
+        query = select(Contact.id, Contact.name, Phone.e164).join(Contact.phones)
+        for id_, name, number in session.execute(query.where(Contact.user_code.is_(None), Phone.e164.in_(chunk))):
+            ids.setdefault(id_, []).append((name, number))
+    for contact in _matching(session, Contact, Contact.id, ids, options, lock):
+        for key in ids[contact.id]:
+            found.setdefault(key, contact)
+    return found
+
+
+def _companies(
+    session: Session, rows: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str | None, Company], dict[str | None, Company]]:
+    """The companies that the rows name, by code and by name."""
+    codes = {row["company_code"] for row in rows if "company_code" in row}
+    names = {row["company"] for row in rows if "company" in row}
+    found: list[Company] = []
+    for column, keys in ((Company.code, codes), (Company.name, names)):
+        for chunk in _chunks(keys):
+            found += session.scalars(select(Company).where(or_(column.in_(chunk))))
+    return {company.code: company for company in found}, {company.name: company for company in found}
+
+
+def _settle(
+    session: Session,
+    result: ImportResult,
+    line: int,
+    kind: type[Owner],
+    known: Owner | None,
+    fields: dict[str, Any],
+    dry_run: bool,
+) -> None:
+    """Note what a row does, and do it."""
+    phones: list[Phone] = fields.pop("phones", [])
+    numbers = {phone.e164 for phone in known.phones} if known is not None else set()
+    missing = {phone.e164: phone for phone in phones if phone.e164 not in numbers}
+    changed = [name for name, value in fields.items() if name != "emails" and getattr(known, name, None) != value]
+    if missing:
+        changed.append("phones")
+    others: dict[str, EmailAddress] = {}
+    if kind is Contact:
+        addresses = [*fields.pop("emails", []), *([fields["email"]] if "email" in fields else [])]
+        has: set[str] = {row.address for row in known.emails} if isinstance(known, Contact) else set()
+        others = {a.lower(): EmailAddress(address=a.lower()) for a in addresses if a.lower() not in has}
+        if others and "email" not in changed:
+            changed.append("emails")
+    name = fields.get("name") or (known.name if known is not None else "")
+    if known is not None and not changed:
+        result.unchanged += 1
+        return
+    result.changes.append(ImportChange(line, name, None if known is None else tuple(sorted(changed))))
+    if dry_run:
+        return
+    entry = known if known is not None else kind()
+    for field_, value in fields.items():
+        setattr(entry, field_, value)
+    entry.phones.extend(missing.values())
+    if isinstance(entry, Contact):
+        entry.emails.extend(others.values())
+    if known is None:
+        session.add(entry)
+
+
+def _end(session: Session, result: ImportResult, kind: str, dry_run: bool) -> ImportResult:
+    result.errors.sort()
+    if dry_run:
+        return result
+    if result.errors:
+        raise ImportRefused(result.errors)
+    session.flush()
+    if result.changes:
+        announce(session, kind, 0)
+    return result
