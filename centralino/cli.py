@@ -14,10 +14,13 @@ import centralino
 from centralino import log
 from centralino.agent_command import agent_app
 from centralino.alarms_command import show_alarms
+from centralino.area_command import area_app
 from centralino.asterisk_command import write_asterisk_conf
 from centralino.check_call_command import check_call
 from centralino.command import ConfigOption, read_settings, run_in_loop
+from centralino.company_command import company_app
 from centralino.contact_command import contact_app
+from centralino.group_command import group_app
 from centralino.ledger_command import show_ledger
 from centralino.mail_command import mail_app
 from centralino.maximo_command import maximo_app, run_fake
@@ -44,9 +47,12 @@ app.command("ledger")(show_ledger)
 app.command("fake-maximo")(run_fake)
 app.command("report")(show_report)
 app.add_typer(agent_app, name="agent")
+app.add_typer(area_app, name="area")
+app.add_typer(company_app, name="company")
 app.add_typer(contact_app, name="contact")
 app.add_typer(maximo_app, name="maximo")
 app.add_typer(mail_app, name="mail")
+app.add_typer(group_app, name="group")
 app.add_typer(models_app, name="models")
 app.add_typer(notices_app, name="notices")
 app.add_typer(prompts_app, name="prompts")

@@ -3,11 +3,18 @@
 import codecs
 import csv
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tickets.directory_import import ImportRow
+import typer
+from sqlalchemy.orm import Session
+
+from centralino.command import run_operation, run_query
+from centralino.settings import Settings
+from centralino.terminal import fail, terminal
+from tickets.directory_import import ImportRefused, ImportResult, ImportRow
 
 FALLBACK = "Windows-1252"
 """How a file is read that is not UTF-8: what spreadsheets of western Europe write."""
@@ -78,3 +85,63 @@ def _check_head(names: Sequence[str], columns: Collection[str], key: str) -> Non
         raise CsvRefused(f"there is no column {unknown[0]!r}; there can be {', '.join(columns)}")
     if twice := [name for name in names if names.count(name) > 1]:
         raise CsvRefused(f"the column {twice[0]} is there twice")
+
+
+# --- the commands that read such a file -------------------------------------------------------------------------------
+
+FileArgument = Annotated[Path, typer.Argument(help="The CSV file; docs/directory.md describes its columns.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")]
+LINES_SHOWN = 50
+"""More lines of changes or errors than these nobody reads on a terminal."""
+
+
+def run_import(
+    settings: Settings,
+    path: Path,
+    columns: Collection[str],
+    key: str,
+    operation: Callable[..., ImportResult],
+    *,
+    dry_run: bool,
+) -> None:
+    """Bring a file into the directory and say what changed; with any line that cannot be taken nothing is stored."""
+    console = terminal()
+    try:
+        table = read_csv(path, columns, key)
+    except CsvRefused as error:
+        fail(f"{path}: {error}")
+    if table.encoding != "UTF-8":
+        console.print(
+            f"{path} is no UTF-8; read as {table.encoding}: look at the accents.", markup=False, soft_wrap=True
+        )
+    if table.errors or dry_run:
+        result = run_query(settings, lambda session: operation(session, table.rows, dry_run=True))
+    else:
+        result = run_operation(settings, _all_or_nothing, operation, table.rows)
+    errors = sorted([*table.errors, *result.errors])
+    for line, words in errors[:LINES_SHOWN]:
+        console.print(f"line {line}: {words}", markup=False, soft_wrap=True)
+    if dry_run:
+        for change in result.changes[:LINES_SHOWN]:
+            what = "new" if change.fields is None else f"changes {', '.join(change.fields)}"
+            console.print(f"line {change.line}: {change.name}: {what}", markup=False, soft_wrap=True)
+    left = max(len(errors) - LINES_SHOWN, 0) + max(len(result.changes) - LINES_SHOWN, 0) * dry_run
+    if left:
+        console.print(f"... and {left} more")
+    if errors:
+        fail(f"{len(errors)} lines cannot be taken, so nothing is changed")
+    would = "would be " if dry_run else ""
+    changed = len(result.changes) - result.added
+    console.print(f"{would}added: {result.added}, {would}changed: {changed}, as they were: {result.unchanged}")
+
+
+def _all_or_nothing(
+    session: Session, operation: Callable[..., ImportResult], rows: Sequence[ImportRow]
+) -> ImportResult:
+    """What was refused is told as a result, after all of it is undone."""
+    try:
+        result: ImportResult = operation(session, rows)
+    except ImportRefused as refused:
+        session.rollback()
+        return ImportResult(errors=list(refused.errors))
+    return result

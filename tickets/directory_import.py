@@ -124,7 +124,8 @@ def import_contacts(session: Session, rows: Sequence[ImportRow], *, dry_run: boo
     options = (selectinload(Contact.phones), selectinload(Contact.emails))
     codes = [code for _, code, _ in read]
     by_code = {
-        contact.user_code: contact for contact in _matching(session, Contact, Contact.user_code, codes, *options)
+        contact.user_code: contact
+        for contact in _matching(session, Contact, Contact.user_code, codes, options, not dry_run)
     }
     new = [
         (cells["name"], phone.e164) for _, code, cells in read if code not in by_code for phone in _new_phones(cells)
