@@ -147,9 +147,14 @@ class Folder:
         if any(b"EXISTS" in one for one in told if isinstance(one, tuple)):
             return  # it came after we had looked
         if self._client.has_capability("IDLE"):
-            self._client.idle()
-            self._client.idle_check(timeout=seconds)
-            self._client.idle_done()
+            # What comes together with the server's answer to IDLE is in a buffer that nobody waits for, and is seen
+            # when IDLE ends: so there is a short one first.
+            for length in (min(1.0, seconds), seconds):
+                self._client.idle()
+                told = self._client.idle_check(timeout=length)
+                told += self._client.idle_done()[1]
+                if self._stop.is_set() or any(b"EXISTS" in one for one in told if isinstance(one, tuple)):
+                    return
         else:
             self._stop.wait(seconds)
 

@@ -84,7 +84,7 @@ class Mailbox:
         connecting = self._folder is None
         await asyncio.gather(self._task, return_exceptions=True)
         # who waits for a server to answer cannot be interrupted, and is not waited for
-        await asyncio.to_thread(self._thread.shutdown, wait=not connecting, cancel_futures=True)
+        await asyncio.to_thread(self._thread.shutdown, wait=not connecting)
 
     async def was_read(self) -> None:
         """Wait until the mailbox has been read to its end once more."""

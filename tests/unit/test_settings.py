@@ -55,6 +55,7 @@ def test_the_desk_by_itself_needs_no_password_of_asterisk(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CENTRALINO_ASTERISK__PASSWORD", raising=False)
+    monkeypatch.setattr("centralino.log.configure", lambda _level: None)  # to a terminal that is gone afterwards
     file = tmp_path / "centralino.toml"
     file.write_text(tomli_w.dumps(settings), encoding="utf-8")
     told = CliRunner().invoke(app, ["desk", "--config", str(file)]).output
