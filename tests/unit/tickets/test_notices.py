@@ -269,7 +269,7 @@ def test_only_the_notices_that_the_site_wants_are_written() -> None:
     none = Notices(NoticeSettings(send=()))
     assert none.opened(request(), now=NOW) is None
     with pytest.raises(ValidationError):
-        NoticeSettings(send=("nonsense",))  # type: ignore[arg-type]
+        NoticeSettings(send=("nonsense",))
 
 
 @pytest.mark.parametrize("email", ["helpdesk@edotto.example", "HelpDesk@Edotto.example", "helpdesk+1@edotto.example"])
