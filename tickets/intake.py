@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from tickets.attachments import AttachmentStore, Kept, add_attachment
 from tickets.database import Database, announce
+from tickets.directory import contacts_with_email
 from tickets.errors import RequestClosed, TicketsError
 from tickets.files import write_safely
 from tickets.lifecycle import REOPEN_WITHIN
@@ -42,7 +43,6 @@ from tickets.operations import (
     SYSTEM,
     NewRequest,
     add_event,
-    contacts_with_email,
     open_request,
     user_replied,
 )

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.message import Message
 from email.policy import Compat32
+from typing import Any
 
 from tickets.mail_text import decode, html_to_text, language_of, readable, reply_of, unflow
 from tickets.texts import clean_line, is_email
@@ -520,6 +521,7 @@ class _Parts:
         self.certificate = ""
         self._messages: list[tuple[str, Message]] = []
         self._count = 0
+        self.text = ""
         if message.get_content_type() == "multipart/report":
             self.report = _parameter(message, "report-type").lower() or "report"
         texts = self._texts(message, 0)
@@ -547,7 +549,7 @@ class _Parts:
                 self.problems.append("too many parts")
             return []
         kind = part.get_content_type()
-        payload = part.get_payload()
+        payload: Any = part.get_payload()
         if kind == "message/delivery-status":
             self._read_delivery(part)
             return []

@@ -253,7 +253,7 @@ class Mailbox:
 
 def _taken_among(session: Session, folder: str, uid_validity: int, uids: Collection[int]) -> set[int]:
     """Which of these mails have their rows."""
-    wanted, taken = sorted(uids), set()
+    wanted, taken = sorted(uids), set[int]()
     for start in range(0, len(wanted), 500):
         taken.update(
             session.scalars(

@@ -236,7 +236,7 @@ async def test_nobody_is_let_in_without_a_token_that_holds(served: DeskServer) -
         is_problem(answer, 401, "no_token")
         assert answer.headers["www-authenticate"] == "Bearer"
         for wrong in ("Bearer", "Bearer x", "Basic eDp5", "", "Bearer \xe8"):
-            answer = await client.get("/requests", headers={"authorization": wrong.encode("latin-1")})  # type: ignore[dict-item]
+            answer = await client.get("/requests", headers=[(b"authorization", wrong.encode("latin-1"))])
             is_problem(answer, 401, "no_token")
     rows = json.dumps([one.token_sha256 for one in await served.database.read(everything, ApiToken)])
     assert token not in rows

@@ -17,6 +17,7 @@ from ivr.config import CallsConfig
 from ivr.flow import message
 from ivr.flow.call import Services
 from ivr.models import Call, Outcome
+from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.models import Request
 from tickets.notices import Notices, NoticeSettings
@@ -52,6 +53,7 @@ def services(database: Database, tmp_path: Path) -> Services:
         prompts=nothing,
         screen=nothing,
         audio=AudioStore(tmp_path / "audio"),
+        attachments=AttachmentStore(tmp_path / "attachments"),
         room=nothing,
         recordings=nothing,
         transcripts=None,

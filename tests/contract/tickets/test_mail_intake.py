@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tickets import directory, operations
 from tickets import intake as intake_module
-from tickets import operations
 from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.intake import Intake, IntakeSettings, MailStore, filed_mails
+from tickets.lifecycle import Role
 from tickets.models import (
     Attachment,
     Channel,
@@ -163,9 +164,9 @@ async def test_two_workers_at_once_take_a_mail_once(
 
 async def test_a_contact_is_known_by_any_of_the_addresses(database: Database, intake: Intake) -> None:
     def known(session: Session) -> tuple[int, int]:
-        company = operations.add_company(session, "ASL Bari")
-        contact = operations.add_contact(session, "Anna Rossi", email=ANNA, company_id=company.id)
-        operations.add_email(session, contact.id, "reparto@asl.example")
+        company = directory.add_company(session, "ASL Bari")
+        contact = directory.add_contact(session, "Anna Rossi", email=ANNA, company_id=company.id)
+        directory.add_email(session, contact.id, "reparto@asl.example")
         return contact.id, company.id
 
     contact_id, company_id = await database.run(known)
@@ -177,9 +178,9 @@ async def test_a_contact_is_known_by_any_of_the_addresses(database: Database, in
 
 async def test_an_address_of_several_people_is_nobody_but_their_company(database: Database, intake: Intake) -> None:
     def known(session: Session) -> int:
-        company = operations.add_company(session, "ASL Bari")
+        company = directory.add_company(session, "ASL Bari")
         for name in ("Anna Rossi", "Luigi Bianchi"):
-            operations.add_contact(session, name, email="reparto@asl.example", company_id=company.id)
+            directory.add_contact(session, name, email="reparto@asl.example", company_id=company.id)
         return company.id
 
     company_id = await database.run(known)
@@ -253,7 +254,7 @@ async def test_a_reply_takes_a_request_out_of_waiting_for_its_user(
             Status.PENDING_USER,
             notices,
             actor="mario",
-            role=operations.Role.AGENT,
+            role=Role.AGENT,
             text="Che stampante?",
             now=NOW,
         )
@@ -351,7 +352,7 @@ async def test_a_flood_is_held_back_and_kept(database: Database, intake: Intake)
 async def test_a_mail_that_cannot_be_stored_as_it_is_becomes_a_request_with_all_of_it(
     database: Database, intake: Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = intake_module.open_request
+    take: Callable[..., Request] = intake_module.__dict__["open_request"]
 
     def refuse(session: Session, new: Any, *arguments: Any, **options: Any) -> Request:
         if new.subject == "Stampa":

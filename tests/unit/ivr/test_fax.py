@@ -95,7 +95,7 @@ def test_the_pdf_has_every_page_in_its_true_shape(tmp_path: Path, down: float) -
     preview = Image.open(io.BytesIO(made.preview))
     assert preview.width == PREVIEW_PIXELS
     assert preview.height == pytest.approx(PREVIEW_PIXELS * 11.2 / (1728 / 204), abs=5)
-    assert preview.convert("L").getextrema()[0] < 100  # the words are there
+    assert min(preview.convert("L").tobytes()) < 100  # the words are there
 
 
 def test_a_page_that_is_cut_costs_no_page_before_it(tmp_path: Path) -> None:
