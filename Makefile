@@ -19,6 +19,7 @@ help:  ## Show this list
 	@echo 'Options are passed on with ARGS, for instance: make test ARGS="-k voicemail"'
 
 demo: venv asterisk phones  ## Start the whole help desk on this machine, with simulated callers
+	@setup/packages.sh $(DOVECOT)
 	.venv/bin/centralino demo $(ARGS)
 
 serve: venv  ## Start the service with your own settings and your own Asterisk

@@ -115,7 +115,7 @@ def demo(
 ) -> None:
     """Watch real calls: a private Asterisk, real SIP phones, the whole service."""
     try:
-        from centralino.demo import run_demo
+        from centralino.demo.run import run_demo
         from centralino.rig.errors import RigError
     except ImportError as error:
         fail(f"the demo needs the optional dependencies: pip install 'centralino[rig]' ({error.name} is missing)")

@@ -1,4 +1,4 @@
-"""`make demo` is a promise: it plays three real stories and says so only when they happened."""
+"""`make demo` is a promise: it plays six real stories and says so only when they happened."""
 
 import asyncio
 import contextlib
@@ -24,10 +24,11 @@ FIELDS = {
     "transcript",
     "hangup_to_transcript_ms",
     "mail_subject",
+    "maximo",
 }
 
 
-async def test_the_demo_plays_its_three_stories_and_reports_them(tmp_path: Path) -> None:
+async def test_the_demo_plays_its_stories_and_reports_them(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "centralino", "demo", "--report", str(report)),
@@ -39,9 +40,12 @@ async def test_the_demo_plays_its_three_stories_and_reports_them(tmp_path: Path)
     assert process.returncode == 0, told
     result = json.loads(report.read_text(encoding="utf-8"))
     assert result["ok"] is True
-    answered, after_hours, nobody = result["stories"]
+    answered, after_hours, nobody, *_ = result["stories"]
     assert all(story.keys() >= FIELDS for story in result["stories"])
-    assert [story["outcome"] for story in result["stories"]] == ["answered", "voicemail", "voicemail"]
+    assert [story["outcome"] for story in result["stories"]] == [
+        *("answered", "voicemail", "voicemail", "solved by e-mail", "fax", "solved at level 0"),
+    ]
+    assert all(story["maximo"].startswith("SR ") for story in result["stories"])
     assert answered["pop_before_ring_ms"] > 0
     assert "mastropasqua" in after_hours["transcript"].lower()
     assert "troilo" in nobody["transcript"].lower()
