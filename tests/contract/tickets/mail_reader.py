@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from centralino import log
 from centralino.rig.imap import PASSWORD, USERNAME
 from tickets.alarms import Alarms, AlarmSettings
 from tickets.attachments import AttachmentStore
@@ -52,6 +53,7 @@ async def read(url: str, port: int, folder: Path) -> None:
 
 def main() -> None:
     url, port, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    log.configure("ERROR")
     print("ready", flush=True)
     for line in sys.stdin:
         if line.strip() != "start":
