@@ -311,6 +311,8 @@ def what_is_broken(settings: Settings) -> list[str]:
     for field, file in _ca_files(settings):
         if not os.access(file, os.R_OK):
             broken.append(f"{field}: there is no file {file} that this user can read; the service does not start so")
+    if settings.mailbox is not None and (file := settings.mailbox.ca_file) is not None and not os.access(file, os.R_OK):
+        broken.append(f"mailbox.ca_file: there is no file {file} that this user can read; the mailbox is not read")
     broken += [f"the sound {sound}: there is no such file" for sound in _own_sounds(settings) if _is_missing(sound)]
     return broken
 

@@ -28,6 +28,8 @@ from tickets.files import write_safely
 from tickets.lifecycle import REOPEN_WITHIN
 from tickets.mail import Mail, MailAttachment, MailKind, Ours, read_mail
 from tickets.models import (
+    AREAS,
+    Area,
     Channel,
     Company,
     Contact,
@@ -108,8 +110,8 @@ def take_mail(
 ) -> MailIn:
     """Take one mail; a mail that was taken before changes nothing and gives its row.
 
-    `kept` are its files, safe on the disk. Raises what `open_request` raises where the settings name an area that is
-    no more; nothing is then stored.
+    `kept` are its files, safe on the disk. Raises `InvalidInput` and other errors for what cannot be stored; nothing
+    is then.
     """
     known = mail_taken(session, arrived.sha256)
     if known is not None:
@@ -264,7 +266,7 @@ def _open(
         session,
         NewRequest(
             kind=settings.kind,
-            area=settings.area,
+            area=_area(session, settings.area),
             channel=Channel.EMAIL,
             subject=mail.subject[:200].strip() or _NO_SUBJECT[mail.language],
             description=text,
@@ -282,6 +284,12 @@ def _open(
     )
     _attach(session, request, kept, now)
     return request
+
+
+def _area(session: Session, key: str) -> str:
+    """The area that the settings name, unless it is not used any more: no mail must be lost for that."""
+    area = session.get(Area, key)
+    return key if area is not None and area.active else AREAS[0]
 
 
 class _Quietly(Notices):

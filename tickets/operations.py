@@ -165,7 +165,8 @@ def open_request(session: Session, new: NewRequest, notices: Notices, *, now: da
     if new.message_id is not None:
         opened["message_id"] = new.message_id
     add_event(session, request, "opened", new.actor, opened, now)
-    session.flush()  # notices look at the history
+    if new.message_id is not None:
+        session.flush()  # the notice looks for it in the history
     if taken:
         add_event(session, request, "picked_up", agent or SYSTEM, {}, now)
     _finish(session, request, notices.opened(request, now=now))

@@ -18,6 +18,7 @@ from tickets.database import Database
 from tickets.intake import Intake, IntakeSettings, MailStore, filed_mails
 from tickets.lifecycle import Role
 from tickets.models import (
+    Area,
     Attachment,
     Channel,
     DeliveryState,
@@ -340,6 +341,18 @@ async def test_one_address_is_told_so_often_and_no_more(database: Database, inta
     time.now += timedelta(hours=1)
     await intake.take(written("dopo", message_id="<d@x>"), time.now)
     assert len(await notices_written(database)) == 7
+
+
+async def test_an_area_that_is_not_used_any_more_loses_no_mail(database: Database, intake: Intake) -> None:
+    intake.settings = IntakeSettings(area="use")
+
+    def retire(session: Session) -> None:
+        session.get_one(Area, "use").active = False
+
+    await intake.take(written(), NOW)
+    await database.run(retire)
+    await intake.take(written("dopo", message_id="<2@x>"), NOW)
+    assert [request.area for request in await requests(database)] == ["use", "application"]
 
 
 async def test_a_flood_is_held_back_and_kept(database: Database, intake: Intake) -> None:
