@@ -46,7 +46,7 @@ def show_mail(
     if row is None:
         fail(f"there is no mail with the id {mail_id}")
     store = MailStore(settings.storage.audio / "mail")
-    ours = settings.mailbox.ours(settings.notices.sender) if settings.mailbox else None
+    ours = settings.mailbox.ours(settings.notices) if settings.mailbox else None
     mail = read_mail(_bytes_of(store, row.path), ours) if ours else None
     console.print(f"{row.result}: {row.why}\nfile: {store.folder / row.path}", markup=False, soft_wrap=True)
     if mail is not None:

@@ -40,7 +40,7 @@ from tickets.models import (
     OutboxMail,
     Request,
 )
-from tickets.notices import Notices, check_email
+from tickets.notices import Notices, NoticeSettings, check_email
 from tickets.operations import (
     SYSTEM,
     NewRequest,
@@ -77,10 +77,13 @@ class IntakeSettings(BaseModel):
     requests_per_day: Annotated[int, Field(ge=1)] = 50
     replies_per_hour: Annotated[int, Field(ge=1)] = 30
 
-    def ours(self, sender: str) -> Ours:
-        """What tells our own mails, with the address that notices are sent from."""
-        addresses = frozenset(address.lower() for address in (sender, *self.addresses))
-        return Ours(addresses, frozenset(part.lower() for part in self.lists if part))
+    def ours(self, notices: NoticeSettings) -> Ours:
+        """What tells our own mails, with the addresses that notices are sent from and answered to."""
+        reply_to = (notices.reply_to or "").lower()
+        addresses = {address.lower() for address in (notices.sender, *self.addresses)}
+        if reply_to and "{ticket}" not in reply_to:
+            addresses.add(reply_to)
+        return Ours(frozenset(addresses), frozenset(part.lower() for part in self.lists if part), reply_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,7 +510,7 @@ class Intake:
         self.database, self.mails, self.attachments = database, mails, attachments
         self.settings, self.notices, self.promise, self.now = settings, notices, promise, now
         self.reopen_within = reopen_within
-        self._ours = settings.ours(notices.settings.sender)
+        self._ours = settings.ours(notices.settings)
         self._one_at_a_time = asyncio.Lock()
 
     async def take(

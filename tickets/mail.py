@@ -51,10 +51,14 @@ class MailKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What tells our own mails: the desk's addresses (lower case), and lists (their List-Id) that lead to the desk."""
+    """What tells our own mails: the desk's addresses (lower case), and lists (their List-Id) that lead to the desk.
+
+    `reply_to` is the address that notices ask replies to, with `{ticket}` for the ticket number.
+    """
 
     addresses: frozenset[str]
     lists: frozenset[str] = frozenset()
+    reply_to: str = ""
 
     @property
     def domains(self) -> frozenset[str]:
@@ -241,6 +245,11 @@ def _tickets_of_addresses(recipients: Sequence[str], ours: Ours) -> Iterator[str
     """From an address such as helpdesk+1000017@example.org."""
     for address in recipients:
         local, _, domain = address.rpartition("@")
+        before, marked, after = ours.reply_to.partition("{ticket}")
+        if marked and address.startswith(before) and address.endswith(after):
+            if ticket := read_ticket_number(address[len(before) : len(address) - len(after)]):
+                yield ticket
+            continue
         base, plus, number = local.partition("+")
         if plus and f"{base}@{domain}" in ours.addresses and (ticket := read_ticket_number(number)):
             yield ticket

@@ -100,3 +100,17 @@ def test_no_megabyte_takes_long_to_read(what: str) -> None:
     assert time.process_time() - begun < 6
     assert mail.sender == "anna.rossi@asl.example"
     assert len(mail.text) <= 100_000
+
+
+@pytest.mark.parametrize(
+    ("reply_to", "address"),
+    [
+        ("", "helpdesk+1000077@desk.example"),
+        ("risposte+{ticket}@desk.example", "risposte+1000077@desk.example"),
+        ("rds-{ticket}@altro.example", "RDS-1000077@altro.example"),
+    ],
+)
+def test_a_ticket_is_read_from_the_address_that_notices_ask_replies_to(reply_to: str, address: str) -> None:
+    ours = Ours(frozenset({"helpdesk@desk.example"}), reply_to=reply_to)
+    for to, tickets in ((address, ("1000077",)), (address.replace("77@", "78@"), ()), ("x+1000077@desk.example", ())):
+        assert read_mail(FROM + f"To: {to}\r\n\r\nx".encode(), ours).tickets == tickets
