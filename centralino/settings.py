@@ -310,7 +310,7 @@ def what_is_broken(settings: Settings) -> list[str]:
             broken.append(f"notices.templates: {name}: {problem}; the package's own is used")
     for field, file in _ca_files(settings):
         if not os.access(file, os.R_OK):
-            broken.append(f"{field}: there is no file {file} that this user can read; the service does not start so")
+            broken.append(f"{field}: there is no file {file} that this user can read; nothing is told so")
     if settings.mailbox is not None and (file := settings.mailbox.ca_file) is not None and not os.access(file, os.R_OK):
         broken.append(f"mailbox.ca_file: there is no file {file} that this user can read; the mailbox is not read")
     broken += [f"the sound {sound}: there is no such file" for sound in _own_sounds(settings) if _is_missing(sound)]

@@ -9,6 +9,7 @@ ConnectorError
 +-- Refused       this change is not taken; those of other requests may be
 """
 
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -128,6 +129,14 @@ class Heard:
 
     remotes: Sequence[Remote]
     mark: str | None
+
+
+def trusted(ca_file: Path | None) -> ssl.SSLContext:
+    """The certificates to trust: the system's, or those of a file. Raises `Unreachable` where it cannot be read."""
+    try:
+        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except OSError as error:  # also what is no certificate
+        raise Unreachable(f"ca_file {ca_file} cannot be used: {error.strerror or error}") from error
 
 
 class Connector(Protocol):

@@ -23,7 +23,7 @@ import httpx
 import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from tickets.connectors import Entry, File, Heard, Outgoing, Refused, Remote, RemoteEntry, Unreachable
+from tickets.connectors import Entry, File, Heard, Outgoing, Refused, Remote, RemoteEntry, Unreachable, trusted
 from tickets.models import Status
 from tickets.texts import clean_line, clean_text
 
@@ -233,10 +233,15 @@ class Maximo:
         self._prefix = settings.ticket_prefix
         self._collection = f"/os/{settings.object_structure}"
         self._logged_in = False
+        self._unusable: Unreachable | None = None
 
     async def __aenter__(self) -> Self:
         settings = self.settings
-        trust = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+        trust: ssl.SSLContext | bool = True
+        try:
+            trust = trusted(settings.ca_file)
+        except Unreachable as error:  # calls and requests go on without it
+            self._unusable = error
         auth = None
         if settings.auth == "basic" and settings.username and settings.password:
             auth = httpx.BasicAuth(settings.username, settings.password.get_secret_value())
@@ -439,6 +444,8 @@ class Maximo:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
+        if self._unusable is not None:
+            raise Unreachable(str(self._unusable))
         if self.settings.auth == "maxauth" and not self._logged_in:
             await self._log_in()
         for again in (True, False):

@@ -20,7 +20,7 @@ import httpx
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from tickets.connectors import Entry, File, Heard, Outgoing, Refused, Remote, Unreachable
+from tickets.connectors import Entry, File, Heard, Outgoing, Refused, Remote, Unreachable, trusted
 from tickets.models import Status
 
 PREFIX = "whsec_"
@@ -90,10 +90,15 @@ class Webhook:
 
     def __init__(self, settings: WebhookSettings, now: Callable[[], datetime]) -> None:
         self.name, self.settings, self._now = settings.connector, settings, now
+        self._unusable: Unreachable | None = None
         self._secret = signing_key(settings.secret.get_secret_value())
 
     async def __aenter__(self) -> Self:
-        trust = ssl.create_default_context(cafile=str(self.settings.ca_file) if self.settings.ca_file else None)
+        trust: ssl.SSLContext | bool = True
+        try:
+            trust = trusted(self.settings.ca_file)
+        except Unreachable as error:  # calls and requests go on without it
+            self._unusable = error
         self._http = httpx.AsyncClient(
             timeout=self.settings.timeout,
             verify=trust,
@@ -148,6 +153,8 @@ class Webhook:
     async def _tell(
         self, what: str, request: Outgoing, entry: Entry, more: Mapping[str, Any] | None = None, key: str = ""
     ) -> None:
+        if self._unusable is not None:
+            raise Unreachable(str(self._unusable))
         names = {"ticket", "kind", "area", "channel", "level", "status", "priority", "language"}
         names |= {"received_at", "opened_at", "closed_at"}
         if self.settings.content == "all":

@@ -421,6 +421,8 @@ async def test_who_saves_at_the_same_moment_is_not_overwritten_blindly(fake: Fak
         ({"base_path": "/maximo/oslc"}, "base_path"),
         ({"api_key": SecretStr("sbagliata")}, "look at the key"),
         ({"url": "http://127.0.0.1:9"}, "does not answer"),
+        ({"ca_file": "/nessuna/parte.pem"}, "ca_file /nessuna/parte.pem cannot be used: No such file"),
+        ({"ca_file": __file__}, "cannot be used"),
     ],
 )
 async def test_a_wrong_setting_is_said_in_words(fake: FakeMaximo, spoil: dict[str, Any], words: str) -> None:
