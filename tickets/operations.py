@@ -47,6 +47,11 @@ from tickets.ticket_numbers import ticket_number
 SYSTEM = "system"
 """The actor of what no person did."""
 
+UNTOLD = frozenset(
+    {"heard", "read_aloud", "transcribed", "audio_erased", "notice_sent", "notice_failed", "promise_missed"}
+)
+"""Events that other ticket systems do not hear of: how the desk works is its own business."""
+
 UNTAKEN = frozenset({Status.NEW, Status.QUEUED})
 """Requests that wait for somebody to take them in charge."""
 
@@ -435,7 +440,7 @@ def add_event(
     version = request.version + (1 if session.is_modified(request) else 0)
     event = RequestEvent(request_id=request.id, at=now, actor=actor, kind=kind, details=details, version=version)
     session.add(event)
-    if request.id > 0:  # a synthetic call's request is nobody's
+    if request.id > 0 and kind not in UNTOLD:  # a synthetic call's request is nobody's
         for connector in session.info.get(CONNECTORS, ()):
             change = ConnectorChange(connector=connector, request_id=request.id, event=event, status=request.status)
             change.created_at = change.next_attempt_at = now

@@ -48,8 +48,6 @@ COMPARED_DAYS = 30
 COMPARED_AT_ONCE = 200
 CLAIMED = timedelta(minutes=5)
 """Who tells a change has so long: longer than all answers together may take. Then it is taken to be dead."""
-SILENT = frozenset({"heard", "notice_sent", "notice_failed", "promise_missed", "transcribed", "audio_erased"})
-"""Lines of the history that are nobody's business outside."""
 TEXTS = ("text", "solution", "reason", "note")
 """Where a line of the history has what a person wrote."""
 MOVES = frozenset({"escalated", "handed_back", "referred", "recalled", "merged", "linked", "put_back"})
@@ -108,6 +106,8 @@ class _Job:
     whole: bool
     """No single change: the request is to be brought in step."""
     status: Status
+    moved: bool
+    """Whether this change is one of the status."""
     told_status: Status | None
     link: Remote | None
     repeated: bool
@@ -254,7 +254,7 @@ class Sync:
             remote = _later(remote, there)
         if not made and (job.whole or entry.kind == "edited"):
             remote = _later(remote, await connector.update(known, request, entry))
-        if job.status != told_status:
+        if (made or job.moved) and job.status != told_status:
             remote = _later(remote, await connector.status(known, request, job.status, entry))
         return remote
 
@@ -490,6 +490,7 @@ def _claim(session: Session, name: str, due: _Due, files: AttachmentStore | None
         entry=_entry(change),
         whole=change.event is None,
         status=change.status,
+        moved=_has_moved(change),
         told_status=link.told_status if link else None,
         link=_remote(request, link) if link else None,
         repeated=due.attempts > 0,
@@ -532,16 +533,23 @@ def outgoing(request: Request) -> Outgoing:
     )
 
 
+def _has_moved(change: ConnectorChange) -> bool:
+    """Whether a change is one of the status.
+
+    Whoever moves a request has it locked. Others write into its history without, and may have seen an older status.
+    """
+    event = change.event
+    return event is None or event.kind in ("opened", "picked_up") or "to" in event.details
+
+
 def _entry(change: ConnectorChange) -> Entry:
     event = change.event
     if event is None:
         key = f"r{change.request_id}.{int(change.created_at.timestamp())}"
         return Entry(key=key, kind="whole", at=change.created_at, actor=SYSTEM)
-    text = ""
-    if event.kind not in SILENT:
-        text = next((str(event.details[name]) for name in TEXTS if event.details.get(name)), "")
-        if not text and event.kind in MOVES:
-            text = ", ".join(f"{name}: {value}" for name, value in event.details.items() if value) or event.kind
+    text = next((str(event.details[name]) for name in TEXTS if event.details.get(name)), "")
+    if not text and event.kind in MOVES:
+        text = ", ".join(f"{name}: {value}" for name, value in event.details.items() if value) or event.kind
     return Entry(key=f"e{event.id}", kind=event.kind, at=event.at, actor=event.actor, text=text, details=event.details)
 
 
@@ -563,7 +571,9 @@ def _note_taken(session: Session, name: str, job: _Job, remote: Remote, now: dat
     link = session.get_one(ConnectorLink, (name, job.request.id))
     if remote.status is not None:
         link.remote_status = remote.status
-    link.told_status, link.told_at = job.status, now
+    link.told_at = now
+    if job.moved or job.link is None:
+        link.told_status = job.status
     link.told_file = max([link.told_file, *(number for number, _ in job.files)])
     if job.whole:
         link.differences = []

@@ -590,6 +590,38 @@ async def test_what_changed_there_while_we_had_something_to_tell_is_taken_over_a
     assert not (await sync.listen(now=clock.passes(hours=3)) and len(await followed.read(history, ticket)) != 3)
 
 
+async def test_who_wrote_without_a_lock_and_saw_an_older_status_does_not_take_it_back(
+    followed: Database, sync: Sync, fake: FakeMaximo, notices: Notices, clock: Time
+) -> None:
+    request = await followed.run(opened, notices, clock())
+    done: dict[str, Any] = {"actor": "anna", "role": Role.AGENT, "text": "Riavviato"}
+    await followed.run(operations.move_request, request.id, Status.RESOLVED, notices, now=clock(), **done)
+
+    def called(session: Session) -> None:
+        request = session.get_one(Request, 1)
+        with session.no_autoflush:
+            status, request.status = request.status, Status.QUEUED
+            operations.add_event(session, request, "called", "anna", {"text": "Nessuna risposta"}, clock())
+            request.status = status
+
+    await followed.run(called)
+    await sync.deliver(now=clock())
+    assert await followed.read(waiting) == 0
+    there = [detail for what, detail in told(fake, request.ticket or "") if what == "status"]
+    assert there == ["QUEUED", "INPROG", "RESOLVED"]
+    assert await sync.compare(now=clock()) == []
+
+
+async def test_what_only_the_desk_cares_for_is_not_told(followed: Database, notices: Notices, clock: Time) -> None:
+    request = await followed.run(opened, notices, clock())
+
+    def heard(session: Session) -> None:
+        operations.add_event(session, session.get_one(Request, request.id), "heard", "anna", {}, clock())
+
+    await followed.run(heard)
+    assert await followed.read(waiting) == 1
+
+
 async def test_attachments_are_handed_over_once(
     followed: Database, fake: FakeMaximo, notices: Notices, clock: Time, tmp_path: Path
 ) -> None:
