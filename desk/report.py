@@ -115,7 +115,7 @@ def service_report(
                 requests.get(name) or RequestFigures(),
                 None if groups is None else groups.get(name) or CallFigures(),
             )
-            for name in sorted(names)
+            for name in sorted(names, key=lambda name: (name == "", name))
         ]
     return Report(month, now, settings, tuple(rows))
 

@@ -43,6 +43,12 @@ _ROWS = (
     " '+39080' || (1000000 + 1 + i % :contacts), 'c' || i, {at}, {at}, {at},"
     " CASE WHEN i > :rows - :open THEN NULL ELSE {at} END, CASE WHEN i > :rows - :open THEN NULL ELSE 'agente1' END,"
     " CASE WHEN i > :rows - :open THEN NULL ELSE {at} END, 2, 'Fatto.' FROM n",
+    "INSERT INTO promise_calendar (id, definition)"
+    ' SELECT \'then\', \'{{"weekly": {{"monday": ["08:00-18:00"]}}}}\' FROM n WHERE i = 1',
+    "INSERT INTO promise (request_id, clock, working_seconds, warn_seconds, calendar_id, received_at, counted_from,"
+    " told_due_at, due_at, warn_at, pauses, paused_seconds, met_at) SELECT i, clock, 3600, 2700, 'then', {at}, {at},"
+    " {at}, {at}, {at}, '[]', 0, CASE WHEN i > :rows - :open THEN NULL ELSE {at} END"
+    " FROM n CROSS JOIN (SELECT 'pickup' AS clock UNION ALL SELECT 'solution') AS clocks",
     "INSERT INTO request_event (request_id, at, actor, kind, details, version)"
     " SELECT i, {at}, 'system', 'opened', '{{}}', 1 FROM n",
     "INSERT INTO request_event (request_id, at, actor, kind, details, version)"

@@ -22,12 +22,14 @@ from desk.views import NewRequestForm
 from ivr import leases, operations, queries, steering
 from ivr.config import Queue
 from ivr.models import Call, Offer, OfferResult, Outcome, PauseReason, Phase
-from tickets import directory, outbox
+from schedules.promises import Clock
+from tickets import directory, outbox, promise_watch
 from tickets import operations as ticket_operations
 from tickets import queries as ticket_queries
 from tickets.database import create_engine
 from tickets.models import Alarm, Channel, Kind, OutboxMail
 from tickets.notices import Notices, NoticeSettings
+from tickets.promise_rules import PromiseSettings, Terms
 from tickets.ticket_numbers import ticket_number
 from voicemail import operations as voicemail_operations
 from voicemail import queries as voicemail_queries
@@ -43,8 +45,19 @@ TOUCHED = 500
 """Rows that a statement may look at: whoever reads a list of all agents or open requests looks at dozens."""
 STEPS = 40_000
 """Instructions of SQLite's machine for one statement; it takes five to look at a row, and a sort takes many more."""
-GROWING = ("call", "offer", "request", "request_event", "message", "outbox_mail", "contact", "phone", "dismissed_pop")
-OF_OPEN_ONES = ("ix_call_open",)
+GROWING = (
+    "call",
+    "offer",
+    "request",
+    "promise",
+    "request_event",
+    "message",
+    "outbox_mail",
+    "contact",
+    "phone",
+    "dismissed_pop",
+)
+OF_OPEN_ONES = ("ix_call_open", "ix_promise_running")
 """Indexes that hold only what is under way: they may be read from end to end."""
 
 NOTICES = Notices(NoticeSettings(desk_name="Help Desk", sender="helpdesk@desk.example"))
@@ -140,6 +153,7 @@ FORM = NewRequestForm(kind=Kind.PROBLEM, area="use", subject="Stampa", contact_i
 NEW = ticket_operations.NewRequest(
     kind=Kind.PROBLEM, area="use", channel=Channel.PHONE, subject="Stampa", received_at=NOW, contact_id=5
 )
+WATCHER = promise_watch.Watcher(PromiseSettings(), CALLS.calendar_of(LINE), NOTICES)
 CLOSED, OPEN = 500, ROWS
 """The ids of a closed request and of an open one."""
 
@@ -179,6 +193,11 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "a message with its request": lambda s: desk_queries.message_page(s, CALLS, "m11", "it"),
     # requests
     "a request is opened": lambda s: ticket_operations.open_request(s, NEW, NOTICES, now=NOW),
+    "a request is opened with its promises": lambda s: ticket_operations.open_request(
+        s, replace(NEW, terms=Terms(PromiseSettings(), CALLS.calendar_of(LINE))), NOTICES, now=NOW
+    ),
+    "promises to look after": lambda s: promise_watch.promises_to_look_after(s, WATCHER, NOW),
+    "a promise is looked after": lambda s: promise_watch.look_after(s, OPEN, Clock.SOLUTION, WATCHER, now=NOW),
     "a request is taken in charge": lambda s: ticket_operations.take_in_charge(
         s, OPEN, actor="anna", now=NOW + timedelta(hours=1)
     ),
