@@ -26,6 +26,7 @@ from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
+from ivr.terms import default_calendar
 from schedules.clock import Clock, utc_now
 from schedules.errors import NeverOpens
 from schedules.promises import pickup_promise
@@ -37,6 +38,7 @@ from tickets.imap import MailboxSettings
 from tickets.intake import Intake, MailStore
 from tickets.mailbox import Mailbox
 from tickets.notices import Notices
+from tickets.promise_rules import Terms
 from voicemail.audio import AudioStore
 from voicemail.room import Room
 from voicemail.transcription import Transcriber
@@ -155,7 +157,7 @@ def _mailbox(
 def mail_intake(settings: Settings, chosen: MailboxSettings, database: Database, notices: Notices) -> Intake:
     """What takes mails in, with the site's rules."""
     calls = settings.calls
-    calendar = calls.calendars[chosen.calendar] if chosen.calendar else calls.calendar_of(calls.lines[0].number)
+    calendar = calls.calendars[chosen.calendar] if chosen.calendar else default_calendar(settings.promises, calls)
 
     def promise(received_at: datetime) -> datetime | None:
         with contextlib.suppress(NeverOpens):
@@ -164,7 +166,14 @@ def mail_intake(settings: Settings, chosen: MailboxSettings, database: Database,
 
     folder = settings.storage.audio
     return Intake(
-        database, MailStore(folder / "mail"), AttachmentStore(folder / "attachments"), chosen, notices, promise, utc_now
+        database,
+        MailStore(folder / "mail"),
+        AttachmentStore(folder / "attachments"),
+        chosen,
+        notices,
+        promise,
+        utc_now,
+        terms=Terms(settings.promises, calendar),
     )
 
 

@@ -21,6 +21,7 @@ from tickets.models import Channel, Contact, Kind, Phone, Request
 from tickets.notices import Notices
 from tickets.operations import SYSTEM, UNTAKEN, NewRequest, add_event, open_request, take_in_charge
 from tickets.phone_numbers import parse_phone_number, shown_number
+from tickets.promise_rules import Terms
 from voicemail.models import Message
 
 CALL_BACK_ASKED = "call_back_asked"
@@ -166,7 +167,7 @@ def keep_place(
     number: str,
     notices: Notices,
     *,
-    pickup_due_at: datetime | None,
+    terms: Terms,
     now: datetime,
 ) -> Request:
     """A waiting caller is to be called back in the same place of the line; their request is there from now on.
@@ -192,7 +193,7 @@ def keep_place(
             phone=number,
             call_id=call.id,
             received_at=call.started_at,
-            pickup_due_at=pickup_due_at,
+            terms=terms,
         ),
         notices,
         now=now,

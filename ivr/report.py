@@ -53,7 +53,7 @@ class CallFigures:
     gave_up_short: int = 0
     left_a_message: int = 0
     other: int = 0
-    """Turned away, failed, lost, or still under way."""
+    """Told how a request stands, sent a fax, turned away, failed, lost, or still under way."""
     waits: list[float] = field(default_factory=list)
     """Seconds that the callers waited who were answered."""
 
@@ -80,7 +80,7 @@ class CallFigures:
 
 
 def call_facts(session: Session, begin: datetime, end: datetime) -> list[CallFact]:
-    """The calls that began from `begin` on and before `end`; synthetic ones are left out."""
+    """The calls that began from `begin` on and before `end`; synthetic ones and our own are left out."""
     rows = session.execute(
         select(
             Call.line,
@@ -93,7 +93,7 @@ def call_facts(session: Session, begin: datetime, end: datetime) -> list[CallFac
         )
         .outerjoin(Contact, Contact.id == Call.contact_id)
         .outerjoin(Company, Company.id == Contact.company_id)
-        .where(Call.started_at >= begin, Call.started_at < end, Call.id < SYNTHETIC)
+        .where(Call.started_at >= begin, Call.started_at < end, Call.id < SYNTHETIC, Call.outbound.is_(False))
         .order_by(Call.started_at)
     )
     facts = []

@@ -48,6 +48,7 @@ from tickets.operations import (
     open_request,
     user_replied,
 )
+from tickets.promise_rules import Terms
 from tickets.texts import clean_line, is_email
 
 log = structlog.get_logger()
@@ -110,6 +111,7 @@ def take_mail(
     pickup_due_at: datetime | None,
     now: datetime,
     reopen_within: timedelta = REOPEN_WITHIN,
+    terms: Terms | None = None,
 ) -> MailIn:
     """Take one mail; a mail that was taken before changes nothing and gives its row.
 
@@ -147,7 +149,7 @@ def take_mail(
         answered = _answered_by(session, mail)
         row.request_id = answered.id if answered else None
     else:
-        _take_written(session, row, mail, kept, settings, notices, pickup_due_at, now, reopen_within)
+        _take_written(session, row, mail, kept, settings, notices, pickup_due_at, now, reopen_within, terms)
     session.add(row)
     session.flush()
     announce(session, "mail", row.id)
@@ -183,6 +185,7 @@ def open_filed(
     pickup_due_at: datetime | None,
     actor: str,
     now: datetime,
+    terms: Terms | None = None,
 ) -> MailIn | None:
     """Make a request of a mail that was filed only, as a person has decided; no notice is sent. None where it is gone.
 
@@ -191,7 +194,7 @@ def open_filed(
     row = session.scalar(select(MailIn).where(MailIn.id == mail_id).with_for_update())
     if row is None or row.result in (MailResult.OPENED, MailResult.REPLIED, MailResult.FOLLOW_UP):
         return row
-    request = _open(session, mail, kept, settings, _Quietly(notices), row.received_at, pickup_due_at, now)
+    request = _open(session, mail, kept, settings, _Quietly(notices), row.received_at, pickup_due_at, now, terms)
     add_event(session, request, "note", actor, {"text": f"{row.result}: {row.why}"}, now)
     row.result, row.request_id = MailResult.OPENED, request.id
     session.flush()
@@ -212,6 +215,7 @@ def _take_written(
     pickup_due_at: datetime | None,
     now: datetime,
     reopen_within: timedelta,
+    terms: Terms | None,
 ) -> None:
     """Add what a person wrote to the request it belongs to, or open one; writes how it went into the row."""
     answered = _answered_by(session, mail)
@@ -242,7 +246,9 @@ def _take_written(
     may_answer = mail.may_answer and _may_answer_more(asked, settings, now)
     writer = notices if may_answer else _Quietly(notices)
     follows = answered.id if answered else None
-    request = _open(session, mail, kept, settings, writer, row.received_at, pickup_due_at, now, follow_up_of_id=follows)
+    request = _open(
+        session, mail, kept, settings, writer, row.received_at, pickup_due_at, now, terms, follow_up_of_id=follows
+    )
     row.result = MailResult.OPENED if follows is None else MailResult.FOLLOW_UP
     row.request_id, row.answered = request.id, may_answer and request.email is not None
 
@@ -256,6 +262,7 @@ def _open(
     received_at: datetime,
     pickup_due_at: datetime | None,
     now: datetime,
+    terms: Terms | None,
     follow_up_of_id: int | None = None,
 ) -> Request:
     contact = _contact(session, mail)
@@ -279,6 +286,7 @@ def _open(
             email=mail.sender,
             received_at=received_at,
             pickup_due_at=pickup_due_at,
+            terms=terms,
             message_id=mail.message_id,
             follow_up_of_id=follow_up_of_id,
         ),
@@ -506,10 +514,11 @@ class Intake:
         promise: Promise,
         now: Callable[[], datetime],
         reopen_within: timedelta = REOPEN_WITHIN,
+        terms: Terms | None = None,
     ) -> None:
         self.database, self.mails, self.attachments = database, mails, attachments
         self.settings, self.notices, self.promise, self.now = settings, notices, promise, now
-        self.reopen_within = reopen_within
+        self.reopen_within, self.terms = reopen_within, terms
         self._ours = settings.ours(notices.settings)
         self._one_at_a_time = asyncio.Lock()
 
@@ -577,6 +586,7 @@ class Intake:
             pickup_due_at=self.promise(now),
             actor=actor,
             now=now,
+            terms=self.terms,
         )
 
     async def _store(self, arrived: Arrived, mail: Mail, now: datetime) -> MailIn:
@@ -593,6 +603,7 @@ class Intake:
                 pickup_due_at=self.promise(arrived.received_at),
                 now=now,
                 reopen_within=self.reopen_within,
+                terms=self.terms,
             )
         except IntegrityError:
             # another worker that believes itself alone was faster

@@ -47,10 +47,9 @@ class Rule(BaseModel):
         }[clock]
 
 
-CUSTOMERS_RULE = Rule(
-    channels=(Channel.VOICEMAIL, Channel.EMAIL, Channel.FAX), pickup_minutes=int(PICKUP.total_seconds() // 60)
-)
-"""Stands after a site's own rules: by voicemail, e-mail or fax, taken in charge within the next working hour."""
+CUSTOMERS_RULE = Rule(pickup_minutes=int(PICKUP.total_seconds() // 60))
+"""Stands after a site's own rules: what nobody has in charge at once (voicemail, e-mail, fax and the like) is taken in
+charge within the next working hour."""
 
 
 class PromiseSettings(BaseModel):

@@ -31,11 +31,11 @@ PROMISE_MISSED = "promise_missed"
 
 _MOVES = frozenset(
     {"opened", "picked_up", "put_back", "asked", "reply", "waiting", "resumed", "resolved", "closed", "reopened"}
-    | {"cancelled", "merged", "called", "escalated", "handed_back", "referred", "recalled"}
+    | {"cancelled", "merged", "called", "called_back", "escalated", "handed_back", "referred", "recalled"}
 )
 """The events after which a clock may stop, stand still or go on."""
-_ANSWERS = frozenset({"asked", "resolved", "closed", "called"})
-"""The events in which a person at the desk writes or speaks to the user."""
+_ANSWERS = frozenset({"asked", "resolved", "closed", "called", "called_back"})
+"""The events in which a person at the desk writes or speaks to the user, if it is not the system that acts."""
 
 
 def promise_opened(session: Session, request: Request, terms: Terms) -> None:
@@ -47,7 +47,8 @@ def promise_opened(session: Session, request: Request, terms: Terms) -> None:
     calendar_id = None
     for clock in Clock:
         target = terms.rules.target(clock, request.kind, request.priority, request.channel)
-        if target is None:
+        # Who speaks to somebody at once is not told by when somebody will: it would be kept always, and say nothing.
+        if target is None or (clock is Clock.PICKUP and request.picked_up_at is not None):
             continue
         warn = warn_after(target, share=terms.rules.warn_share, lead=terms.rules.warn_lead)
         try:
@@ -213,7 +214,8 @@ def _met(clock: Clock, request: Request, event: RequestEvent) -> datetime | None
         case Clock.FIRST_ANSWER:
             # By phone and in person the user hears somebody as soon as somebody has it in charge.
             spoken_to = request.channel in (Channel.PHONE, Channel.IN_PERSON) and request.picked_up_at is not None
-            answered = event.kind in _ANSWERS and event.details.get("answered") is not False
+            reached = event.kind != "called_back" or event.details.get("result") == "answered"
+            answered = event.kind in _ANSWERS and event.actor != "system" and reached
             return event.at if solved or answered or (spoken_to and event.kind in ("opened", "picked_up")) else None
         case Clock.SOLUTION:
             return event.at if solved else None

@@ -25,8 +25,7 @@ from desk.api.views import (
     NewReply,
     RequestsAsked,
 )
-from schedules.errors import NeverOpens
-from schedules.promises import pickup_promise
+from ivr.terms import terms_of_line
 from tickets import operations
 from tickets.models import Channel, Contact, RequestEvent
 from tickets.operations import NewRequest
@@ -46,7 +45,7 @@ async def open_request(
 ) -> ApiRequest:
     """Open a request; the user gets the notice with the ticket number."""
     now = api.desk.now()
-    due = _pickup_due(api, now)
+    terms = terms_of_line(api.desk.promises, api.desk.calls, None)
 
     def work(session: Session) -> dict[str, Any]:
         new = NewRequest(
@@ -60,7 +59,7 @@ async def open_request(
             email=form.email,
             phone=form.phone,
             received_at=now,
-            pickup_due_at=due,
+            terms=terms,
             impact=form.impact,
             urgency=form.urgency,
             follow_up_of_id=_followed(session, form.follow_up_of),
@@ -163,15 +162,6 @@ async def _once(
     if replayed:
         response.headers[REPLAYED] = "true"
     return answer
-
-
-def _pickup_due(api: Api, now: datetime) -> datetime | None:
-    """The promise of the first line's calendar: a site's own hours."""
-    calls = api.desk.calls
-    try:
-        return pickup_promise(calls.calendars[calls.lines[0].calendar], now).due_at
-    except NeverOpens:
-        return None
 
 
 def _contact_id(session: Session, form: NewApiRequest) -> int | None:

@@ -14,11 +14,11 @@ from ivr.flow.call import ActiveCall, Services
 from ivr.flow.message import id_of_fallback
 from ivr.models import Call, Fax, Outcome
 from ivr.settings import node_of
-from schedules.promises import pickup_promise
 from tickets.attachments import Kept, add_attachment
 from tickets.models import Channel, Kind, Request
 from tickets.operations import SYSTEM, NewRequest, add_note, open_request
 from tickets.phone_numbers import parse_phone_number, shown_number
+from tickets.promise_rules import Terms
 from tickets.queries import CallerMatch, identify_caller
 
 log = structlog.get_logger()
@@ -197,7 +197,7 @@ def _open_request(
             phone=number,
             call_id=call.id,
             received_at=fax.received_at,
-            pickup_due_at=pickup_promise(services.config.calendars[line.calendar], fax.received_at).due_at,
+            terms=Terms(services.promises, services.config.calendars[line.calendar]),
         ),
         services.notices,
         now=services.now(),

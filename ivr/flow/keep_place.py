@@ -7,8 +7,8 @@ import structlog
 from ivr import call_backs, operations, phrases
 from ivr.flow.call import ActiveCall, spoken
 from ivr.models import Outcome, Phase
-from schedules.promises import pickup_promise
 from tickets.phone_numbers import parse_phone_number
+from tickets.promise_rules import Terms
 
 log = structlog.get_logger()
 
@@ -42,7 +42,6 @@ async def keep_place(call: ActiveCall) -> Outcome | None:
     number = await _confirmed_number(call)
     if number is None:
         return None
-    promise = pickup_promise(call.calendar, call.now())
     # what the caller was told must land
     request = await asyncio.shield(
         call.services.database.run(
@@ -50,7 +49,7 @@ async def keep_place(call: ActiveCall) -> Outcome | None:
             call.id,
             number,
             call.services.notices,
-            pickup_due_at=promise.due_at,
+            terms=Terms(call.services.promises, call.calendar),
             now=call.now(),
         )
     )

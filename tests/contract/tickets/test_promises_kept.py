@@ -70,7 +70,8 @@ async def move(database: Database, notices: Notices, request: Request, to: Statu
 
 async def called(database: Database, request: Request, at: datetime, **details: Any) -> None:
     def write(session: Session) -> None:
-        add_event(session, session.get_one(Request, request.id), "called", "bruno", details, at)
+        kind = "called_back" if "result" in details else "called"
+        add_event(session, session.get_one(Request, request.id), kind, "bruno", details, at)
 
     await database.run(write)
 
@@ -175,9 +176,9 @@ async def test_clocks_stop_one_after_the_other(database: Database, notices: Noti
     request = await opened(database, notices)
     at = [rome(f"2026-11-23T{time}") for time in ("08:30", "09:30", "16:00")]
     await database.run(operations.take_in_charge, request.id, actor="bruno", now=at[0])
-    await called(database, request, at[0], answered=False)
+    await called(database, request, at[0], result="no_answer")
     assert (await clocks(database, request.id))[Clock.FIRST_ANSWER].met_at is None
-    await called(database, request, at[1])
+    await called(database, request, at[1], result="answered")
     await database.run(operations.close_request, request.id, notices, solution="Riavviato", actor="bruno", now=at[2])
     found = await clocks(database, request.id)
     assert [found[clock].met_at for clock in Clock] == at

@@ -15,16 +15,11 @@ pytestmark = pytest.mark.unit
 HOUR = timedelta(hours=1)
 
 
-@pytest.mark.parametrize("channel", [Channel.VOICEMAIL, Channel.EMAIL, Channel.FAX])
-def test_without_rules_the_customers_holds_one_working_hour_by_voicemail_mail_and_fax(channel: Channel) -> None:
+@pytest.mark.parametrize("channel", [Channel.VOICEMAIL, Channel.EMAIL, Channel.FAX, Channel.API, Channel.PHONE])
+def test_without_rules_the_customers_holds_one_working_hour(channel: Channel) -> None:
     rules = PromiseSettings()
     assert rules.target(Clock.PICKUP, Kind.PROBLEM, 3, channel) == HOUR
     assert rules.target(Clock.SOLUTION, Kind.PROBLEM, 3, channel) is None
-
-
-@pytest.mark.parametrize("channel", [Channel.PHONE, Channel.IN_PERSON])
-def test_nobody_waits_for_pickup_who_speaks_to_somebody(channel: Channel) -> None:
-    assert PromiseSettings().target(Clock.PICKUP, Kind.PROBLEM, 3, channel) is None
 
 
 def test_the_first_rule_that_fits_and_speaks_of_the_clock_counts() -> None:
