@@ -58,10 +58,11 @@ async def begin(call: ActiveCall, call_back_id: str) -> Outcome:
 
 async def go_on_keeping(call: ActiveCall) -> Outcome:
     """A place in line that was kept when the service died is kept on."""
+    call.absent = True
+    _take_leg(call)  # nobody is on the line: of the one before nothing is to be heard any more
     row = await call.services.database.read(call_backs.of_call, call.id)
     if row is None or row.ended_at is not None:
         return Outcome.NOT_REACHED
-    call.absent = True
     await inbound.join(call, row.queue, row.priority)
     return await _keep_place(call, row)
 
@@ -165,8 +166,7 @@ async def _dial_contact(call: ActiveCall, agent: Leg | None = None) -> CallBackR
     number = config.dialled(call.caller.best() or "")
     if number is None or config.outbound_endpoint is None:
         return CallBackResult.WRONG_NUMBER
-    services.drop_leg(call.leg)
-    call.leg = services.new_leg(outside_channel(services.ari.app))
+    _take_leg(call)
     await call.enter(Phase.RINGING, channel_id=call.leg.id)
     try:
         await services.ari.channels.originate(
@@ -196,6 +196,13 @@ async def _dial_contact(call: ActiveCall, agent: Leg | None = None) -> CallBackR
         call.absent = False
         return CallBackResult.ANSWERED
     return _why(call.leg)
+
+
+def _take_leg(call: ActiveCall) -> None:
+    """A new leg for whom we call, in place of the one before, which was no channel or is none any more."""
+    services = call.services
+    services.drop_leg(call.leg)
+    call.leg = services.new_leg(outside_channel(services.ari.app))
 
 
 async def _decided(contact: Leg, agent: Leg | None) -> None:
