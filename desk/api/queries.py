@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, selectinload
 from desk.api.errors import BadField, NotThere
 from desk.api.views import ApiCompany, ApiContact, ApiEvent, ApiRequest, ApiRequestDetail, ApiRequests
 from tickets import queries
-from tickets.models import Contact, Phone, Request, RequestEvent, Status
+from tickets.models import Contact, EmailAddress, Phone, Request, RequestEvent, Status
 from tickets.phone_numbers import parse_phone_number
 from tickets.queries import request_by_ticket
 from tickets.texts import clean_line
@@ -122,7 +122,7 @@ def found_contacts(
     if user_code is not None:
         query = query.where(Contact.user_code == clean_line(user_code))
     if email is not None:
-        query = query.where(func.lower(Contact.email) == clean_line(email).lower())
+        query = query.where(Contact.emails.any(EmailAddress.address == clean_line(email).lower()))
     if phone is not None:
         number = parse_phone_number(phone).best()
         if number is None:

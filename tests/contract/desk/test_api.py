@@ -18,7 +18,9 @@ from desk.api.errors import KeyReused
 from desk.api.once import done_once, forget_answers
 from desk.models import ApiAnswer, ApiToken, Scope
 from tickets.database import Database
-from tickets.models import OutboxMail, Request, RequestEvent
+from tickets.lifecycle import Role
+from tickets.models import OutboxMail, Request, RequestEvent, Status
+from tickets.operations import move_request
 
 pytestmark = pytest.mark.contract
 
@@ -156,6 +158,48 @@ async def test_a_program_adds_notes(served: DeskServer) -> None:
         is_problem(await client.post("/requests/1000173/notes", json={"text": "x"}, headers=key("4")), 404, "not_there")
     notes = [event for event in await served.database.read(everything, RequestEvent) if event.kind == "note"]
     assert len(notes) == 1
+
+
+async def test_a_user_answers_through_a_program(served: DeskServer) -> None:
+    request = await served.request("Non stampa", channel="voicemail", email="u@asl.example.org")
+    at = {"actor": "giulia", "role": Role.AGENT}
+    path = f"/requests/{request.ticket}/replies"
+
+    async def status() -> str:
+        return str((await client.get(f"/requests/{request.ticket}")).json()["status"])
+
+    async def move(to: Status, text: str) -> None:
+        await served.database.run(
+            move_request,
+            request.id,
+            to,
+            served.notices,
+            text=text,
+            now=served.now(),
+            **at,  # type: ignore[arg-type]
+        )
+
+    async with program(served) as client:
+        await move(Status.IN_PROGRESS, "")
+        await move(Status.PENDING_USER, "Da quale PC?")
+        assert await status() == "pending_user"
+        answer = await client.post(path, json={"text": "Dal mio"}, headers=key("1"))
+        assert (answer.status_code, answer.json()["kind"], answer.json()["text"]) == (201, "reply", "Dal mio")
+        assert (await client.post(path, json={"text": "Dal mio"}, headers=key("1"))).json() == answer.json()
+        assert await status() == "in_progress"
+        await move(Status.RESOLVED, "Riavviato")
+        assert (await client.post(path, json={"text": "Non va"}, headers=key("2"))).status_code == 201
+        assert await status() == "in_progress"
+        await move(Status.CLOSED, "Sostituita")
+        served.now.ahead += timedelta(days=365)
+        is_problem(await client.post(path, json={"text": "Di nuovo"}, headers=key("3")), 409, "request_closed")
+        new = NEW | {"follow_up_of": request.ticket}
+        follow_up = await client.post("/requests", json=new, headers=key("4"))
+        assert follow_up.status_code == 201
+        wrong = await client.post("/requests", json=NEW | {"follow_up_of": "1000173"}, headers=key("5"))
+        assert list(is_problem(wrong, 422, "invalid_input")["fields"]) == ["follow_up_of"]
+    rows = await served.database.read(everything, Request)
+    assert [row.follow_up_of_id for row in rows] == [None, request.id]
 
 
 async def test_a_program_follows_what_changes_and_misses_nothing(served: DeskServer) -> None:
