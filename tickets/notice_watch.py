@@ -1,5 +1,7 @@
 """Looks after the notices: those that are held, and the site's templates that fail, are told by alarms."""
 
+import asyncio
+
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -41,7 +43,7 @@ class NoticeWatch:
         await self._look_at_templates({subject for kind, subject in open_ones if kind == TEMPLATE})
 
     async def _look_at_templates(self, open_ones: set[str]) -> None:
-        failing = self.notices.check()
+        failing = await asyncio.to_thread(self.notices.check)  # calls must not wait for it
         for name, problem in failing.items():
             if name not in open_ones:
                 await self.alarms.sound(
