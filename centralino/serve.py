@@ -79,7 +79,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         notices = Notices(settings.notices)
         alarms = Alarms(database, settings.alarms, notices, utc_now)
         audio = AudioStore(settings.storage.audio)
-        attachments = AttachmentStore(settings.storage.audio / "attachments")
+        attachments = AttachmentStore(settings.storage.attachments)
         storage = settings.storage
         recordings = {node.recordings for node in settings.asterisk.served.values()}
         room = Room({*recordings, storage.audio}, storage.least_free_mb, alarms, settings.asterisk.worker)
@@ -121,9 +121,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await stack.enter_async_context(switchboard)
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
-        others = await stack.enter_async_context(
-            in_step(settings, database, notices, alarms, AttachmentStore(settings.storage.audio / "attachments"))
-        )
+        others = await stack.enter_async_context(in_step(settings, database, notices, alarms, attachments))
         if settings.mailbox is not None:
             await stack.enter_async_context(_mailbox(settings, settings.mailbox, database, notices, alarms))
         clock = await stack.enter_async_context(Clock())
@@ -218,6 +216,9 @@ def _app(
         now=utc_now,
         promises=settings.promises,
         report=settings.report,
+        attachments=AttachmentStore(settings.storage.attachments),
+        attachment_limits=settings.attachments,
+        request_rules=settings.requests,
     )
 
 

@@ -24,9 +24,11 @@ from ivr.prompts import Prompts, is_own_sound, own_sound
 from ivr.report import ReportSettings
 from ivr.settings import AsteriskOfPages, AsteriskSettings
 from tickets.alarms import AlarmSettings
+from tickets.attachments import AttachmentSettings
 from tickets.connectors.maximo import MaximoSettings
 from tickets.connectors.webhooks import WebhookSettings
 from tickets.imap import MailboxSettings
+from tickets.lifecycle import RequestSettings
 from tickets.notices import Notices, NoticeSettings
 from tickets.outbox import SmtpSettings
 from tickets.promise_rules import PromiseSettings
@@ -69,6 +71,10 @@ class StorageSettings(BaseModel):
     """Folder of the messages' audio."""
     keep_audio_days: int = Field(default=180, ge=1)
     """Audio and transcripts of closed requests are deleted after this many days."""
+    attachments: Folder = Path("/var/lib/centralino/attachments")
+    """Folder of the files that belong to requests."""
+    keep_attachments_days: int = Field(default=365, ge=1)
+    """Attachments of closed requests are deleted after this many days."""
     least_free_mb: int = Field(default=300, ge=0)
     """With less free disk space no message is recorded: enough for 100 callers who speak for 3 minutes (16 kB/s)."""
 
@@ -113,6 +119,8 @@ class Settings(BaseSettings):
     desk: DeskSettings = DeskSettings()
     listen: ListenSettings = ListenSettings()
     alarms: AlarmSettings = AlarmSettings()
+    requests: RequestSettings = RequestSettings()
+    attachments: AttachmentSettings = AttachmentSettings()
     promises: PromiseSettings = PromiseSettings()
     report: ReportSettings = ReportSettings()
     maximo: MaximoSettings | None = None
@@ -289,7 +297,9 @@ def what_is_broken(settings: Settings) -> list[str]:
     folders = {
         **_folders_of_asterisk(settings),
         "storage.audio": settings.storage.audio,
+        "storage.attachments": settings.storage.attachments,
     }
+    made_by_us = ("storage.audio", "storage.attachments")
     url = make_url(settings.storage.database)
     if url.get_backend_name() == "sqlite" and url.database:
         folders["storage.database"] = Path(url.database).parent
@@ -297,7 +307,7 @@ def what_is_broken(settings: Settings) -> list[str]:
         if os.path.isdir(folder):
             if not os.access(folder, os.W_OK | os.X_OK):
                 broken.append(f"{field}: this user may not write in {folder}")
-        elif field != "storage.audio" or not _can_be_made(folder):  # the service makes that one
+        elif field not in made_by_us or not _can_be_made(folder):
             broken.append(f"{field}: there is no folder {folder} that this user can see")
     if (records := settings.asterisk.records) is not None and not os.access(records, os.R_OK):
         broken.append(

@@ -17,8 +17,10 @@ from ivr.switchboard import Switchboard
 from ivr.terms import default_calendar
 from schedules.clock import Clock, Job, utc_now
 from schedules.pulse import Pulse
-from tickets import outbox
+from tickets import operations, outbox
+from tickets import retention as retention_of_requests
 from tickets.alarms import Alarms
+from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.notice_watch import NoticeWatch
 from tickets.notices import Notices
@@ -30,6 +32,9 @@ from voicemail.audio import AudioStore
 from voicemail.room import Room
 
 log = structlog.get_logger()
+
+CLOSED_AT_ONCE = 100
+"""So many resolved requests are closed in one transaction."""
 
 
 def set_timetable(
@@ -57,6 +62,20 @@ def set_timetable(
 
     async def forget_api_answers() -> None:
         await database.run(forget_answers, now=utc_now())
+
+    async def erase_attachments() -> None:
+        keep = timedelta(days=settings.storage.keep_attachments_days)
+        await retention_of_requests.erase_attachments(
+            database, AttachmentStore(settings.storage.attachments), keep, now=utc_now()
+        )
+
+    async def close_resolved() -> None:
+        within = settings.requests.reopen_within
+        closed = CLOSED_AT_ONCE
+        while closed == CLOSED_AT_ONCE:
+            closed = await database.run(
+                operations.close_resolved, alarms.notices, now=utc_now(), reopen_within=within, limit=CLOSED_AT_ONCE
+            )
 
     async def watch_promises() -> None:
         watcher = Watcher(settings.promises, default_calendar(settings.promises, settings.calls), alarms.notices)
@@ -112,7 +131,9 @@ def set_timetable(
         every(DELIVER_SECONDS, other.work, f"in step: {other.name}")
         every(ENROL_SECONDS, other.enrol, f"new to {other.name}")
         clock.daily(4, 10, settings.notices.timezone, by_one(other.compare, f"compare: {other.name}"), other.name)
+    every(3600, close_resolved, "resolved requests")
     look_after_pages(clock, live)
+    clock.daily(3, 40, settings.notices.timezone, by_one(erase_attachments, "attachments"), "attachments")
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
 
 

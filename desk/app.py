@@ -1,9 +1,8 @@
 """The web application of the desk: the JSON API, the live websocket, and the pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -23,22 +22,24 @@ from desk.context import CallControl, Desk
 from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
 from desk.live import Live, Now
-from desk.routes import calls, directory, health, messages, presence, requests, session
+from desk.routes import calls, directory, files, health, messages, moves, presence, requests, session
 from desk.routes import live as live_route
 from desk.routes import notices as notice_route
 from desk.routes import report as report_route
 from desk.settings import DeskSettings
 from desk.throttle import Throttle
-from desk.views import Problem
-from desk.words import language_of, say
+from desk.views import ChangeView, Problem
+from desk.words import language_of, say, say_why
 from ivr.config import CallsConfig
 from ivr.errors import CommandRefused, IvrError, PresenceRefused
 from ivr.report import ReportSettings
 from schedules.pulse import Pulse
+from tickets.attachments import AttachmentSettings, AttachmentStore
 from tickets.database import Database
 from tickets.errors import (
     CredentialsRefused,
     DuplicateEntry,
+    Edit,
     EntryInUse,
     InvalidInput,
     MoveRefused,
@@ -49,6 +50,7 @@ from tickets.errors import (
     RequestTaken,
     TicketsError,
 )
+from tickets.lifecycle import RequestSettings
 from tickets.notices import Notices
 from tickets.promise_rules import PromiseSettings
 from voicemail.errors import MessageNotFound, VoicemailError
@@ -105,6 +107,9 @@ def create_app(
     now: Now,
     promises: PromiseSettings | None = None,
     report: ReportSettings | None = None,
+    attachments: AttachmentStore,
+    attachment_limits: AttachmentSettings | None = None,
+    request_rules: RequestSettings | None = None,
 ) -> FastAPI:
     """The application, ready to be served. `live` must be entered by the caller for as long as it is served.
 
@@ -134,8 +139,12 @@ def create_app(
         vital=vital,
         promises=promises or PromiseSettings(),
         report=report or ReportSettings(),
+        attachments=attachments,
+        attachment_limits=attachment_limits or AttachmentSettings(),
+        request_rules=request_rules or RequestSettings(),
     )
-    for part in (session, presence, calls, requests, messages, notice_route, directory, health, live_route):
+    parts = (session, presence, calls, requests, moves, files, messages, notice_route, directory, health, live_route)
+    for part in parts:
         app.include_router(part.router, prefix="/api")
     app.include_router(report_route.router)
     app.include_router(report_route.page)
@@ -180,8 +189,11 @@ def _answer_errors(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         status, code = next((found for kind, found in _REFUSALS.items() if isinstance(error, kind)), (409, "refused"))
         log.info("refused", code=code)
-        fields = {error.field: str(error)} if isinstance(error, InvalidInput) else None
-        return _problem(status, code, _language(request), fields=fields)
+        language = _language(request)
+        fields = {error.field: say_why(error, language)} if isinstance(error, InvalidInput) else None
+        changes = error.edits if isinstance(error, RequestChanged) else ()
+        reason = error.reason if isinstance(error, MoveRefused) else ""
+        return _problem(status, code, language, fields=fields, changes=changes, reason=reason)
 
     async def internal(request: Request, _error: Exception) -> Response:
         return _problem(500, "internal", _language(request))
@@ -205,9 +217,16 @@ def _problem(
     *,
     fields: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
+    changes: Sequence[Edit] = (),
+    reason: str = "",
 ) -> JSONResponse:
-    content: dict[str, Any] = {"error": code, "message": say(code, language), "fields": fields or {}}
-    return JSONResponse(content, status_code=status, headers=headers)
+    problem = Problem(
+        error=code,
+        message=say(reason or code, language),
+        fields=fields or {},
+        changes=[ChangeView.model_validate(change) for change in changes],
+    )
+    return JSONResponse(problem.model_dump(mode="json"), status_code=status, headers=headers)
 
 
 def _headers(error: DeskError) -> dict[str, str] | None:

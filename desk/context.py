@@ -12,6 +12,7 @@ from desk import queries
 from desk.errors import NoAgent, NotLoggedIn, NotYourCall
 from desk.live import Live, Now
 from desk.queries import Who
+from desk.request_queries import Reader
 from desk.settings import DeskSettings
 from desk.throttle import Throttle
 from ivr.config import CallsConfig
@@ -19,7 +20,10 @@ from ivr.flow.call import CommandName
 from ivr.models import Call
 from ivr.report import ReportSettings
 from schedules.pulse import Pulse
+from tickets import lifecycle
+from tickets.attachments import AttachmentSettings, AttachmentStore
 from tickets.database import Database
+from tickets.lifecycle import RequestSettings
 from tickets.notices import Notices
 from tickets.promise_rules import PromiseSettings
 
@@ -57,6 +61,9 @@ class Desk:
     """The tasks that must never stand still, by name."""
     promises: PromiseSettings = field(kw_only=True)
     report: ReportSettings = field(kw_only=True)
+    attachments: AttachmentStore = field(kw_only=True)
+    attachment_limits: AttachmentSettings = field(kw_only=True)
+    request_rules: RequestSettings = field(kw_only=True)
 
     @property
     def cookie(self) -> str:
@@ -91,6 +98,17 @@ def _agent_id(who: Person) -> int:
         raise NoAgent
     return who.me.agent_id
 
+
+def _reader(who: Person, desk: DeskParts) -> Reader:
+    return Reader(
+        role=lifecycle.Role(who.me.role.value),
+        now=desk.now(),
+        rules=desk.request_rules,
+        largest_attachment=desk.attachment_limits.largest_bytes,
+    )
+
+
+RequestReader = Annotated[Reader, Depends(_reader)]
 
 AgentId = Annotated[int, Depends(_agent_id)]
 

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from desk.errors import DeskError, ForeignOrigin, NotJson
 
+_NO_FORM_SENDS = ("application/json", "application/octet-stream")
+"""Content types that a page of another site cannot send without asking; plain bytes are an attachment's."""
 _INLINE_IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 
 
@@ -31,8 +33,8 @@ class Guard:
     """Refuses requests of other sites' pages and adds the security headers.
 
     Against forged requests three things hold together: the cookie is SameSite=Strict, changing requests need a JSON
-    content type (a form of another site cannot send one), and `Origin` must be this server when it is there. The API
-    for other programs (`open_to_programs`) knows no cookie, and so nothing to forge.
+    content type, or that of plain bytes (a form of another site cannot send them), and `Origin` must be this server
+    when it is there. The API for other programs (`open_to_programs`) knows no cookie, and so nothing to forge.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Guard:
         if changes and not scope["path"].startswith(self.open_to_programs):
             if not self._same_origin(headers):
                 app = self.refuse(scope, ForeignOrigin())
-            elif headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+            elif headers.get("content-type", "").split(";")[0].strip().lower() not in _NO_FORM_SENDS:
                 app = self.refuse(scope, NotJson())
         await app(scope, receive, send_with_headers)
 

@@ -10,7 +10,7 @@ from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword, Wro
 from desk.models import Account, DeskSession, DismissedPop, DismissReason, Role
 from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
 from desk.queries import account_by_username
-from desk.views import NewContact, NewRequestForm
+from desk.views import CounterForm, NewContact, NewRequestForm
 from ivr.models import Call
 from ivr.operations import bind_request
 from tickets.database import announce
@@ -165,6 +165,66 @@ def request_from_call(
         call.contact_id = contact.id
     bind_request(session, call_id, request.id)
     return request
+
+
+def register(
+    session: Session,
+    form: CounterForm,
+    notices: Notices,
+    *,
+    actor: str,
+    now: datetime,
+    terms: Terms | None = None,
+) -> Request:
+    """Register what somebody asks at the counter or by phone; with a solution it is opened and closed in one.
+
+    A new contact is added with it; `terms` are what is promised. Raises NotThere, `InvalidInput` and `DuplicateEntry`;
+    nothing is then stored.
+    """
+    contact = _contact_of(session, form)
+    phone = form.phone
+    if not phone and contact is not None and contact.phones:
+        phone = contact.phones[0].e164
+    new = NewRequest(
+        kind=form.kind,
+        area=form.area,
+        channel=form.channel,
+        subject=form.subject,
+        description=form.description,
+        language=form.language,
+        contact_id=contact.id if contact else None,
+        company_id=contact.company_id if contact else None,
+        email=form.email,
+        phone=phone,
+        received_at=now,
+        terms=terms,
+        holder=actor,
+        actor=actor,
+        impact=form.impact,
+        urgency=form.urgency,
+    )
+    request = open_request(session, new, notices, now=now)
+    if form.solution:
+        request = close_request(session, request.id, notices, solution=form.solution, actor=actor, now=now)
+    return request
+
+
+def _contact_of(session: Session, form: CounterForm) -> Contact | None:
+    if form.new_contact is not None:
+        person = form.new_contact
+        return add_contact(
+            session,
+            person.name,
+            user_code=person.user_code or None,
+            email=person.email or form.email,
+            language=form.language,
+            company_id=person.company_id,
+            phones=[person.phone] if person.phone else [],
+        )
+    contact = session.get(Contact, form.contact_id) if form.contact_id is not None else None
+    if form.contact_id is not None and contact is None:
+        raise NotThere("the contact is not in the directory any more")
+    return contact
 
 
 def attach_call(session: Session, call_id: str, request_id: int, note: str, *, actor: str, now: datetime) -> Request:

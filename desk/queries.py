@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from desk.models import Account, DeskSession, DismissedPop, Role
 from desk.passwords import token_hash
+from desk.request_queries import Reader, around_request
 from desk.views import (
     AgentView,
     AlarmView,
@@ -346,9 +347,12 @@ def call_of_agent(session: Session, call_id: str, agent_id: int) -> Call | None:
 
 
 def request_page(
-    session: Session, calls: CallsConfig, request_id: int, language: str, rules: PromiseSettings | None = None
+    session: Session, calls: CallsConfig, request_id: int, language: str, reader: Reader, rules: PromiseSettings
 ) -> RequestDetail | None:
-    """A request with history, notices and messages; `rules` name the hours of requests that came by no line."""
+    """A request with history, notices and messages, what was promised, and what its reader may do with it.
+
+    `rules` name the hours of requests that came by no line.
+    """
     request = session.get(Request, request_id)
     if request is None:
         return None
@@ -361,7 +365,7 @@ def request_page(
     ).all()
     call = session.get(Call, request.call_id) if request.call_id is not None else None
     line = messages[0].line if messages else call.line if call is not None else None
-    now_hours = terms_of_line(rules or PromiseSettings(), calls, line).calendar
+    now_hours = terms_of_line(rules, calls, line).calendar
     promises = promises_of(session, request_id, now_hours, "en" if language == "en" else "it")
     pickup = next((one.explanation for one in promises if one.clock is Clock.PICKUP), None)
     return RequestDetail(
@@ -376,6 +380,7 @@ def request_page(
         message_ids=[row.id for row in messages],
         promise=pickup or (_promise(request, calls, messages[0].line, language) if messages else None),
         promises=[PromiseView.model_validate(promise) for promise in promises],
+        **around_request(session, request, reader),
     )
 
 
@@ -443,7 +448,11 @@ def request_view(request: Request) -> RequestView:
         kind=request.kind,
         area=request.area,
         channel=request.channel,
+        impact=request.impact,
+        urgency=request.urgency,
+        priority=request.priority,
         level=request.level,
+        group_name=request.group.name if request.group else None,
         status=request.status,
         subject=request.subject,
         contact_name=request.contact.name if request.contact else None,
@@ -451,6 +460,7 @@ def request_view(request: Request) -> RequestView:
         phone=request.phone,
         phone_shown=_shown(request.phone),
         holder=request.holder,
+        held_since=request.held_since,
         received_at=request.received_at,
         opened_at=request.opened_at,
         pickup_due_at=request.pickup_due_at,

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from desk.models import DismissReason, Role
 from ivr.models import CallBackResult, CallBackWay, Outcome, PauseReason, Phase, Presence
@@ -19,7 +19,13 @@ from voicemail.models import MessageState, TranscriptState
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20_000)]
 Language = Literal["it", "en"]
-Area = Literal["application", "use", "training", "credentials", "change", "network"]
+Area = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+"""A key of the table `area`; one that is not there, or not used any more, is refused with its field."""
+OneOfThree = Annotated[int, Field(ge=1, le=3)]
+"""1 high, 2, 3 low."""
+NeededText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+PhoneText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
+TicketText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
 Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 
 
@@ -31,6 +37,15 @@ class _Input(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ChangeView(_View):
+    """One change that somebody made meanwhile; `fields` names what was edited."""
+
+    at: datetime
+    actor: str
+    kind: str
+    fields: list[str]
+
+
 class Problem(_View):
     """An answer that is not what was asked for."""
 
@@ -40,6 +55,8 @@ class Problem(_View):
     """Words for the person, in the person's language."""
     fields: dict[str, str] = {}
     """What is wrong with which field."""
+    changes: list[ChangeView] = []
+    """What others changed meanwhile, where that is why."""
 
 
 class Health(_View):
@@ -128,7 +145,13 @@ class RequestView(_View):
     kind: Kind
     area: str
     channel: Channel
+    impact: int
+    urgency: int
+    priority: int
+    """1 (highest) to 5."""
     level: int
+    group_name: str | None
+    """The group of level 2 or 3 that has it."""
     status: Status
     subject: str
     contact_name: str | None
@@ -136,6 +159,8 @@ class RequestView(_View):
     phone: str | None
     phone_shown: str | None
     holder: str | None
+    held_since: datetime | None
+    """Since when this agent, or this level or group without one, has it."""
     received_at: datetime
     opened_at: datetime
     pickup_due_at: datetime | None
@@ -211,6 +236,52 @@ class PromiseView(_View):
     """What it would be in the opening hours of now, where that differs from what was told."""
 
 
+class RequestLink(_View):
+    """Another request that has to do with this one."""
+
+    id: int
+    ticket: str | None
+    subject: str
+    status: Status
+
+
+class MoveView(_View):
+    """A status to which the person may move the request now."""
+
+    to: Status
+    event: str
+    """The kind of the line that the history gets: picked_up, asked, waiting, resumed, reopened ..."""
+    text: Literal["question", "text", "solution"] | None
+    """The text that it needs; None where one is not needed."""
+
+
+LevelMove = Literal["escalate", "hand_back", "refer", "recall"]
+
+
+class CompanyDesk(_View):
+    """The own desk (level 0) of a company."""
+
+    name: str
+    email: str | None
+    phone: str | None
+    phone_shown: str | None
+    hours: str | None
+
+
+class AttachmentView(_View):
+    """A file that belongs to a request."""
+
+    id: int
+    name: str
+    media_type: str
+    size: int
+    """Bytes."""
+    added_by: str
+    created_at: datetime
+    preview: Literal["image", "pdf"] | None
+    """Whether it may be shown without being saved."""
+
+
 class RequestDetail(RequestView):
     """A service request with all that is known of it."""
 
@@ -225,6 +296,49 @@ class RequestDetail(RequestView):
     promise: str | None
     """How the promised time came about, in the reader's language."""
     promises: list[PromiseView]
+    group_id: int | None
+    company_id: int | None
+    company_desk: CompanyDesk | None
+    moves: list[MoveView]
+    """What the reader may do with it now."""
+    level_moves: list[LevelMove]
+    parent: RequestLink | None
+    children: list[RequestLink]
+    merged_into: RequestLink | None
+    merged: list[RequestLink]
+    """Those that were joined into this one."""
+    follow_up_of: RequestLink | None
+    follow_ups: list[RequestLink]
+    attachments: list[AttachmentView]
+    largest_attachment: int
+    """Bytes that an attachment may have."""
+
+
+class AreaView(_View):
+    """What a request may be about, in the reader's language."""
+
+    key: str
+    name: str
+    parent: str | None
+    active: bool
+    """Whether requests may be given it."""
+    back_to_level_0: bool
+
+
+class GroupView(_View):
+    """A group of specialists."""
+
+    id: int
+    name: str
+    level: int
+
+
+class FoundRequests(_View):
+    """Requests that fit what was asked for."""
+
+    requests: list[RequestView]
+    more: bool
+    """There are more than were given."""
 
 
 class NewRequestForm(_Input):
@@ -253,6 +367,28 @@ class Draft(_Input):
     language: Language | None = None
 
 
+class PersonForm(_Input):
+    """A person who is not in the directory yet, with a telephone."""
+
+    name: Words
+    user_code: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)] | None = None
+    email: Email | None = None
+    phone: PhoneText | None = None
+    company_id: int | None = None
+
+
+class CounterForm(NewRequestForm):
+    """A request that no call brought: in person at the counter, or by phone."""
+
+    channel: Literal[Channel.IN_PERSON, Channel.PHONE]
+    impact: OneOfThree = 2
+    urgency: OneOfThree = 2
+    phone: PhoneText | None = None
+    """Where to call back; the contact's first number where not given."""
+    new_contact: PersonForm | None = None
+    """In place of `contact_id`."""
+
+
 class Versioned(_Input):
     """A change of a request as it was read: refused when someone else changed it since."""
 
@@ -262,7 +398,7 @@ class Versioned(_Input):
 class CloseForm(Versioned):
     """Closing a request."""
 
-    solution: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+    solution: NeededText
 
 
 class CallBackForm(_Input):
@@ -292,7 +428,70 @@ class CallBackView(_View):
 class NoteForm(_Input):
     """A note in a request's history."""
 
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+    text: NeededText
+
+
+class MoveForm(Versioned):
+    """Moving a request to another status."""
+
+    to: Status
+    text: Text = ""
+    """The question to the user, for whom it waits, the solution, why it is cancelled."""
+
+
+class EditForm(Versioned):
+    """Changing fields of a request: only those that are given; null takes an address, a number or a person away."""
+
+    kind: Kind | None = None
+    area: Area | None = None
+    impact: OneOfThree | None = None
+    urgency: OneOfThree | None = None
+    subject: Words | None = None
+    description: Text | None = None
+    language: Language | None = None
+    holder: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None = None
+    email: Email | None = None
+    phone: PhoneText | None = None
+    contact_id: int | None = None
+    company_id: int | None = None
+
+    @field_validator("kind", "area", "impact", "urgency", "subject", "description", "language", "holder", mode="before")
+    @classmethod
+    def _stays(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("cannot be taken away")
+        return value
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that were given."""
+        return {name: getattr(self, name) for name in self.model_fields_set - {"version"}}
+
+
+class EscalateForm(Versioned):
+    """Giving a request to a group of specialists."""
+
+    group_id: int
+    reason: NeededText
+    handover: NeededText
+    """What is known and what was tried."""
+
+
+class ReferForm(Versioned):
+    """Sending a request back to the own desk of its company."""
+
+    reason: NeededText
+
+
+class BackForm(Versioned):
+    """Bringing a request back to level 1."""
+
+    note: NeededText
+
+
+class OtherRequestForm(Versioned):
+    """Another request, by its ticket number."""
+
+    ticket: TicketText
 
 
 # ------------------------------------------------------------------------------------------------------- messages

@@ -1,5 +1,7 @@
 """The words of the server's errors, for people, by code and language."""
 
+from tickets.errors import InvalidInput
+
 LANGUAGES = ("it", "en")
 
 WORDS: dict[str, dict[str, str]] = {
@@ -34,6 +36,13 @@ WORDS: dict[str, dict[str, str]] = {
         "command_refused": "Non è possibile con la chiamata in questo stato.",
         "refused": "Operazione non possibile nello stato attuale.",
         "audio_missing": "L'audio di questo messaggio non è disponibile.",
+        "no_such_move": "Da questo stato la richiesta non può passare a quello.",
+        "not_by_this_role": "Questo passaggio non spetta a te: chiedi a un supervisore.",
+        "too_late": "È stata risolta troppo tempo fa per riaprirla: aprine una nuova.",
+        "not_from_this_level": "Non è possibile dal livello in cui è la richiesta.",
+        "file_missing": "Il file di questo allegato non è disponibile.",
+        "not_shown": "Questo file si può solo salvare.",
+        "no_room": "Il file non si può salvare: il disco è pieno. Avvisa chi gestisce il sistema.",
         "internal": "Errore interno: riprova; se continua, avvisa chi gestisce il sistema.",
     },
     "en": {
@@ -67,9 +76,39 @@ WORDS: dict[str, dict[str, str]] = {
         "command_refused": "Not possible with the call as it is now.",
         "refused": "Not possible as things stand now.",
         "audio_missing": "The audio of this message is not available.",
+        "no_such_move": "The request cannot go there from the status it is in.",
+        "not_by_this_role": "That is not for you to do: ask a supervisor.",
+        "too_late": "It was solved too long ago to be reopened: open a new one.",
+        "not_from_this_level": "Not possible from the level the request is at.",
+        "file_missing": "The file of this attachment is not available.",
+        "not_shown": "This file can only be saved.",
+        "no_room": "The file cannot be kept: the disk is full. Tell those who run the system.",
         "internal": "Internal error: try again; if it goes on, tell those who run the system.",
     },
 }
+
+
+_WHY_IT = {
+    "missing": "Da compilare.",
+    "too_large": "Il file è troppo grande.",
+    "refused_kind": "Questo tipo di file non si accetta: mettilo in un archivio.",
+    "parent_is_below": "È a sua volta collegata sotto un'altra richiesta: indica quella.",
+    "has_children": "Questa richiesta ne ha altre sotto di sé: non può stare sotto un'altra.",
+    "same_request": "È la stessa richiesta: indicane un'altra.",
+    "no_such_ticket": "Nessuna richiesta ha questo numero: controlla le cifre.",
+    "group_unused": "Questo gruppo non si usa più.",
+    "not_for_level_0": "Quest'area non torna al livello 0: correggi prima l'area.",
+    "company_unknown": "L'azienda non è nota: indica di chi è l'utente.",
+    "no_level_0_desk": "L'azienda non ha un indirizzo e-mail dell'help desk di livello 0.",
+}
+"""Why a field is refused, by `InvalidInput.code`; in English the lower packages say it themselves."""
+
+
+def say_why(error: InvalidInput, language: str) -> str:
+    """What is wrong with a field, for the person who filled it in."""
+    if language == "it":
+        return _WHY_IT.get(error.code, WORDS["it"]["field_invalid"])
+    return f"{error.words[:1].upper()}{error.words[1:]}."
 
 
 def language_of(*wishes: str | None) -> str:

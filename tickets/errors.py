@@ -13,11 +13,14 @@ class NotFound(TicketsError):
 
 
 class InvalidInput(TicketsError):
-    """A field cannot be taken as it is; nothing was stored."""
+    """A field cannot be taken as it is; nothing was stored.
 
-    def __init__(self, field: str, message: str) -> None:
+    `words` say why; `code` is a word for it where a page has words of its own.
+    """
+
+    def __init__(self, field: str, message: str, code: str = "") -> None:
         super().__init__(f"{field}: {message}")
-        self.field = field
+        self.field, self.words, self.code = field, message, code
 
 
 class DuplicateEntry(TicketsError):

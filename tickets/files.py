@@ -2,6 +2,42 @@
 
 import os
 from pathlib import Path
+from typing import Self
+
+
+class SafeWriter:
+    """Writes a file piece by piece, beside its final place; use as a context manager. Each step blocks for a moment.
+
+    After `finish` it is whole, on the disk and in its place; left without, it is not there at all. Its folder is made.
+    Raises OSError when the disk is full or not writable.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self._partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+
+    def __enter__(self) -> Self:
+        make_folder(self.target.parent)
+        # Personal data: for the service's own user only.
+        self._file = open(os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        return self
+
+    def write(self, piece: bytes) -> None:
+        """Write one more piece."""
+        self._file.write(piece)
+
+    def finish(self) -> None:
+        """Flush it to the disk and put it in its place."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._partial.replace(self.target)
+        _sync_folder(self.target.parent)
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            self._file.close()
+        finally:
+            self._partial.unlink(missing_ok=True)
 
 
 def write_safely(target: Path, content: bytes) -> None:
@@ -10,18 +46,9 @@ def write_safely(target: Path, content: bytes) -> None:
     It is written beside its final place, flushed and renamed. Its folder is made. Raises OSError when the disk is full
     or not writable.
     """
-    make_folder(target.parent)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        # Personal data: for the service's own user only.
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    with SafeWriter(target) as writer:
+        writer.write(content)
+        writer.finish()
 
 
 def make_folder(folder: Path) -> None:

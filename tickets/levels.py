@@ -56,7 +56,7 @@ def escalate(
     if group is None:
         raise NotFound(f"there is no support group with the id {group_id}")
     if not group.active:
-        raise InvalidInput("group", f"{group.name} is not used any more")
+        raise InvalidInput("group", f"{group.name} is not used any more", "group_unused")
     _refuse("escalated", request, role, _DESK)
     request.level, request.group, request.group_id = group.level, group, group.id
     details = {"level": [1, group.level], "group": group.name, "text": why, "handover": known}
@@ -117,11 +117,13 @@ def refer_to_level_0(
         )
     area = session.get(Area, request.area)
     if area is None or not area.back_to_level_0:
-        raise InvalidInput("area", "does not go back to level 0: give the request the right area first")
+        words = "does not go back to level 0: give the request the right area first"
+        raise InvalidInput("area", words, "not_for_level_0")
     if request.company is None:
-        raise InvalidInput("company", "is not known: say whose user this is")
+        raise InvalidInput("company", "is not known: say whose user this is", "company_unknown")
     if request.company.level_0_email is None:
-        raise InvalidInput("company", f"there is no mail address of the level-0 desk of {request.company.name}")
+        words = f"there is no mail address of the level-0 desk of {request.company.name}"
+        raise InvalidInput("company", words, "no_level_0_desk")
     _refuse("referred to level 0", request, role, _DESK)
     request.level = 0
     details = {"level": [1, 0], "company": request.company.name, "text": why}

@@ -117,6 +117,25 @@ def check_move(
         )
 
 
+def moves_from(
+    before: Status,
+    role: Role,
+    *,
+    closed_at: datetime | None,
+    now: datetime,
+    reopen_within: timedelta = REOPEN_WITHIN,
+) -> list[Status]:
+    """Where somebody of this role may move a request now, in the order of the statuses."""
+    allowed = []
+    for after in Status:
+        try:
+            check_move(before, after, role, closed_at=closed_at, now=now, reopen_within=reopen_within)
+        except MoveRefused:
+            continue
+        allowed.append(after)
+    return allowed
+
+
 def reopens(before: Status, after: Status) -> bool:
     """Whether this move makes a finished request an open one."""
     return before in CLOSED_STATUSES and after not in CLOSED_STATUSES

@@ -209,6 +209,24 @@ def move_request(
     return request
 
 
+def event_of_move(before: Status, to: Status) -> str:
+    """The kind of the event that tells of a move."""
+    if reopens(before, to):
+        return "reopened"
+    if before in _PENDING and to not in CLOSED_STATUSES | _PENDING:
+        return "resumed"
+    if before == Status.NEW and to == Status.QUEUED:
+        return "queued"
+    return MOVED[to]
+
+
+def text_of_move(before: Status, to: Status) -> str | None:
+    """The text without which a move is refused: `question`, `text` or `solution`; None where it needs none."""
+    if before == Status.RESOLVED and to == Status.CLOSED:
+        return None
+    return _NEEDS_TEXT[to][0] if to in _NEEDS_TEXT else None
+
+
 def take_in_charge(
     session: Session,
     request_id: int,
@@ -364,9 +382,10 @@ def link_child(
     _refuse_closed(child)
     _refuse_closed(parent)
     if parent.parent_id is not None:
-        raise InvalidInput("parent", "is itself below another request: take that one")
+        raise InvalidInput("parent", "is itself below another request: take that one", "parent_is_below")
     if _children(session, child):
-        raise InvalidInput("parent", "this request has others below it: it cannot go below another one")
+        words = "this request has others below it: it cannot go below another one"
+        raise InvalidInput("parent", words, "has_children")
     if child.parent_id == parent.id:
         return child
     child.parent_id = parent.id
@@ -482,7 +501,7 @@ def load_request(session: Session, request_id: int, version: int | None = None) 
 def _load_two(session: Session, first_id: int, second_id: int, version: int | None) -> tuple[Request, Request]:
     """Two requests, locked in the order of their ids, so that two people at once do not lock each other out."""
     if first_id == second_id:
-        raise InvalidInput("request", "is the same one: name another")
+        raise InvalidInput("request", "is the same one: name another", "same_request")
     for id_ in sorted((first_id, second_id)):
         load_request(session, id_, version if id_ == first_id else None)
     return session.get_one(Request, first_id), session.get_one(Request, second_id)
@@ -502,16 +521,16 @@ def needed_text(field: str, value: str, missing: str) -> str:
     """A text that may not be empty. Raises `InvalidInput`, which says what is `missing`."""
     text = read_text(field, value)
     if not text:
-        raise InvalidInput(field, missing)
+        raise InvalidInput(field, missing, "missing")
     return text
 
 
 def _told(request: Request, to: Status, text: str) -> str:
     """The text that goes with a move, where it needs one."""
-    if to == Status.CLOSED and request.status == Status.RESOLVED and not text:
-        return ""
-    field, missing = _NEEDS_TEXT.get(to, ("text", ""))
-    return needed_text(field, text, missing) if missing else read_text(field, text)
+    if text_of_move(request.status, to) is None:
+        return read_text("solution" if to == Status.CLOSED else "text", text)
+    field, missing = _NEEDS_TEXT[to]
+    return needed_text(field, text, missing)
 
 
 def _move(
@@ -536,7 +555,7 @@ def _move(
         # who takes what waits has it; who only goes on leaves it with its holder
         taker = _holder(holder) or (acting or request.holder if before in UNTAKEN else request.holder or acting)
         if taker is None:
-            raise InvalidInput("holder", "say who has it in charge")
+            raise InvalidInput("holder", "say who has it in charge", "missing")
         if request.picked_up_at is None:
             _note_missed_promise(session, request, now)
             request.picked_up_at = now
@@ -550,13 +569,7 @@ def _move(
         request.closed_at = request.merged_into_id = None
     if solved and told:
         request.solution = told
-    kind = MOVED[to]
-    if reopens(before, to):
-        kind = "reopened"
-    elif before in _PENDING and to not in CLOSED_STATUSES | _PENDING:
-        kind = "resumed"
-    elif before == Status.NEW and to == Status.QUEUED:
-        kind = "queued"
+    kind = event_of_move(before, to)
     details: dict[str, Any] = {"from": before, "to": to}
     if told:
         details["solution" if solved else "text"] = told

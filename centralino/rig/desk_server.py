@@ -27,6 +27,7 @@ from ivr.models import Agent, Call, Offer, OfferResult, Outcome, Phase, Presence
 from ivr.operations import add_agent, answer_offer, begin_call, end_call, join_queue
 from schedules.hours import Calendar
 from schedules.pulse import Pulse
+from tickets.attachments import AttachmentSettings, AttachmentStore
 from tickets.database import Base, Database, announce
 from tickets.directory import add_contact, company_named
 from tickets.models import Channel, Contact, Kind, Request
@@ -89,6 +90,7 @@ class DeskServer:
         """Seconds for which the vital task has given no sign of life."""
         self.pulse = Pulse(60.0, clock=lambda: self.stood_still)
         self.notices = Notices(NoticeSettings(desk_name="Help Desk", sender="desk@example.org"))
+        self.attachment_limits = AttachmentSettings(largest_mb=1)
         self.settings = DeskSettings(**({"secure_cookie": False, "grace_seconds": 0.0} | settings))
         self.database = Database(f"sqlite:///{folder / 'desk.db'}")
         self._stack = contextlib.AsyncExitStack()
@@ -117,6 +119,8 @@ class DeskServer:
             self.settings,
             vital={"decisions": self.pulse},
             now=self.now,
+            attachments=AttachmentStore(self.folder / "attachments"),
+            attachment_limits=self.attachment_limits,
         )
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
@@ -153,6 +157,10 @@ class DeskServer:
     ) -> int:
         """An agent with an account."""
         return await self.database.run(_agent, username, name or username.title(), presence, language, now=self.now())
+
+    async def supervisor(self, username: str) -> None:
+        """A supervisor, who takes no calls."""
+        await self.database.run(create_account, username, PASSWORD, role=Role.SUPERVISOR)
 
     async def contact(
         self, name: str, *, phone: str = "+390805551234", company: str | None = None, email: str | None = None

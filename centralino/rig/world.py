@@ -151,6 +151,7 @@ class World:
             "storage": {
                 "database": f"sqlite:///{self.folder / 'centralino.db'}",
                 "audio": str(self.folder / "audio"),
+                "attachments": str(self.folder / "attachments"),
             },
             "desk": {"secure_cookie": False},
             "listen": {"host": "127.0.0.1", "port": port},

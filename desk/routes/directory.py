@@ -1,12 +1,12 @@
-"""Contacts and companies, for saying who is calling."""
+"""Contacts and companies, for saying who is calling; areas and groups of specialists."""
 
 from fastapi import APIRouter, Query
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from desk import queries
+from desk import queries, request_queries
 from desk.context import DeskParts, Person
-from desk.views import CompanyView, ContactView
+from desk.views import AreaView, CompanyView, ContactView, GroupView
 from tickets.models import Company
 from tickets.queries import contacts as find_contacts
 
@@ -25,6 +25,18 @@ async def contacts(_who: Person, desk: DeskParts, q: str = Query("", max_length=
 async def companies(_who: Person, desk: DeskParts) -> list[CompanyView]:
     """All companies by name."""
     return await desk.database.read(_companies)
+
+
+@router.get("/areas")
+async def areas(who: Person, desk: DeskParts) -> list[AreaView]:
+    """What requests may be about, in the reader's language: each area followed by those below it."""
+    return await desk.database.read(request_queries.areas, who.me.language)
+
+
+@router.get("/support-groups")
+async def groups(_who: Person, desk: DeskParts) -> list[GroupView]:
+    """The groups of specialists that requests can be escalated to."""
+    return await desk.database.read(request_queries.groups)
 
 
 def _contacts(session: Session, text: str) -> list[ContactView]:

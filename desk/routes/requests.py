@@ -1,18 +1,65 @@
-"""Service requests: one with its history, taking in charge, notes, closing."""
+"""Service requests: lists, one with its history, a new one at the counter, taking in charge, notes, closing."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 
+from desk import operations as desk_operations
 from desk import queries
-from desk.context import AgentId, DeskParts, Person
+from desk.context import AgentId, DeskParts, Person, RequestReader
 from desk.errors import NotThere
-from desk.views import CallBackForm, CallBackView, CloseForm, NoteForm, RequestDetail, RequestView, Versioned
+from desk.request_queries import FOUND, Which, found_requests
+from desk.views import (
+    CallBackForm,
+    CallBackView,
+    CloseForm,
+    CounterForm,
+    FoundRequests,
+    NoteForm,
+    RequestDetail,
+    RequestView,
+    SavedRequest,
+    Versioned,
+)
 from ivr.call_backs import ask_for_request, of_request
 from ivr.models import CallBackWay
+from ivr.terms import terms_of_line
 from tickets import operations
 from tickets.queries import request_by_ticket
 
 router = APIRouter(prefix="/requests", tags=["requests"])
+
+
+@router.get("")
+async def found(
+    who: Person,
+    desk: DeskParts,
+    which: Which = Which.OPEN,
+    q: Annotated[str, Query(max_length=200, description="Words in ticket number, subject, contact or company")] = "",
+    level: Annotated[int | None, Query(ge=0, le=3)] = None,
+    days: Annotated[int, Query(ge=1, le=366, description="How far back `closed` looks")] = 14,
+) -> FoundRequests:
+    """Requests of a list: open ones by promise and priority, finished ones the latest first; at most 200."""
+    requests = await desk.database.read(
+        found_requests, which, reader=who.me.username, text=q, level=level, days=days, now=desk.now()
+    )
+    views = [queries.request_view(request) for request in requests[:FOUND]]
+    return FoundRequests(requests=views, more=len(requests) > FOUND)
+
+
+@router.post("", status_code=201)
+async def register(form: CounterForm, who: Person, desk: DeskParts) -> SavedRequest:
+    """Register what somebody asks at the counter or by phone; with a solution it is opened and closed in one."""
+    request = await desk.database.run(
+        desk_operations.register,
+        form,
+        desk.notices,
+        actor=who.me.username,
+        now=desk.now(),
+        terms=terms_of_line(desk.promises, desk.calls, None),
+    )
+    return SavedRequest(request=queries.request_view(request))
 
 
 @router.get("/by-ticket/{ticket}")
@@ -22,21 +69,23 @@ async def by_ticket(ticket: str, _who: Person, desk: DeskParts) -> RequestView:
 
 
 @router.get("/{request_id}")
-async def one(request_id: int, who: Person, desk: DeskParts) -> RequestDetail:
-    """A request with history, notices to the user and messages."""
-    page = await desk.database.read(queries.request_page, desk.calls, request_id, who.me.language, desk.promises)
+async def one(request_id: int, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
+    """A request with history, notices to the user and messages, and what the reader may do with it."""
+    page = await desk.database.read(
+        queries.request_page, desk.calls, request_id, who.me.language, reader, desk.promises
+    )
     if page is None:
         raise NotThere
     return page
 
 
 @router.post("/{request_id}/take")
-async def take(request_id: int, form: Versioned, who: Person, desk: DeskParts) -> RequestDetail:
+async def take(request_id: int, form: Versioned, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
     """Take a request in charge."""
     await desk.database.run(
         operations.take_in_charge, request_id, desk.notices, actor=who.me.username, now=desk.now(), version=form.version
     )
-    return await one(request_id, who, desk)
+    return await one(request_id, who, desk, reader)
 
 
 @router.post("/{request_id}/call-back", status_code=202)
@@ -64,14 +113,16 @@ async def call_backs(request_id: int, _who: Person, desk: DeskParts) -> list[Cal
 
 
 @router.post("/{request_id}/notes")
-async def add_note(request_id: int, form: NoteForm, who: Person, desk: DeskParts) -> RequestDetail:
+async def add_note(
+    request_id: int, form: NoteForm, who: Person, desk: DeskParts, reader: RequestReader
+) -> RequestDetail:
     """Add a note to the history."""
     await desk.database.run(operations.add_note, request_id, form.text, actor=who.me.username, now=desk.now())
-    return await one(request_id, who, desk)
+    return await one(request_id, who, desk, reader)
 
 
 @router.post("/{request_id}/close")
-async def close(request_id: int, form: CloseForm, who: Person, desk: DeskParts) -> RequestDetail:
+async def close(request_id: int, form: CloseForm, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
     """Close a request with its solution; the user gets a notice."""
     await desk.database.run(
         operations.close_request,
@@ -82,7 +133,7 @@ async def close(request_id: int, form: CloseForm, who: Person, desk: DeskParts) 
         now=desk.now(),
         version=form.version,
     )
-    return await one(request_id, who, desk)
+    return await one(request_id, who, desk, reader)
 
 
 def _by_ticket(session: Session, ticket: str) -> RequestView:

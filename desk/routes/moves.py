@@ -1,0 +1,158 @@
+"""What changes a request: its status, its fields, its level, and what it is linked with."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy.orm import Session
+
+from desk.context import DeskParts, Person, RequestReader
+from desk.routes.requests import one
+from desk.views import BackForm, EditForm, EscalateForm, MoveForm, OtherRequestForm, ReferForm, RequestDetail
+from tickets import levels, operations
+from tickets.errors import InvalidInput
+from tickets.models import Request
+from tickets.queries import request_by_ticket
+
+router = APIRouter(prefix="/requests/{request_id}", tags=["requests"])
+
+
+@router.patch("")
+async def edit(request_id: int, form: EditForm, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
+    """Change fields of an open request; a new contact brings company and mail address along."""
+    await desk.database.run(
+        operations.edit_request,
+        request_id,
+        form.changes(),
+        actor=who.me.username,
+        now=reader.now,
+        version=form.version,
+        rules=desk.promises,
+    )
+    return await one(request_id, who, desk, reader)
+
+
+@router.post("/move")
+async def move(request_id: int, form: MoveForm, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
+    """Move a request to another status; which ones there are is told with the request (`moves`)."""
+    await desk.database.run(
+        operations.move_request,
+        request_id,
+        form.to,
+        desk.notices,
+        actor=who.me.username,
+        role=reader.role,
+        now=reader.now,
+        text=form.text,
+        version=form.version,
+        reopen_within=reader.rules.reopen_within,
+    )
+    return await one(request_id, who, desk, reader)
+
+
+@router.post("/escalate")
+async def escalate(
+    request_id: int, form: EscalateForm, who: Person, desk: DeskParts, reader: RequestReader
+) -> RequestDetail:
+    """Give a request of level 1 to a group of level 2 or 3."""
+    await desk.database.run(
+        levels.escalate,
+        request_id,
+        form.group_id,
+        desk.notices,
+        reason=form.reason,
+        handover=form.handover,
+        actor=who.me.username,
+        role=reader.role,
+        now=reader.now,
+        version=form.version,
+    )
+    return await one(request_id, who, desk, reader)
+
+
+@router.post("/hand-back")
+async def hand_back(
+    request_id: int, form: BackForm, who: Person, desk: DeskParts, reader: RequestReader
+) -> RequestDetail:
+    """Give a request back from level 2 or 3 to this desk."""
+    return await _to_level_1(levels.hand_back, request_id, form, who, desk, reader)
+
+
+@router.post("/recall")
+async def recall(request_id: int, form: BackForm, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
+    """Bring a request back from level 0 to this desk."""
+    return await _to_level_1(levels.recall, request_id, form, who, desk, reader)
+
+
+@router.post("/refer")
+async def refer(request_id: int, form: ReferForm, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
+    """Send a request back to the own desk of its company, which is told by mail, as the user is."""
+    await desk.database.run(
+        levels.refer_to_level_0,
+        request_id,
+        desk.notices,
+        reason=form.reason,
+        actor=who.me.username,
+        role=reader.role,
+        now=reader.now,
+        version=form.version,
+    )
+    return await one(request_id, who, desk, reader)
+
+
+@router.post("/parent")
+async def link(
+    request_id: int, form: OtherRequestForm, who: Person, desk: DeskParts, reader: RequestReader
+) -> RequestDetail:
+    """Put a request below the one that tells of the fault behind it: it is solved and closed with that one."""
+    parent = await desk.database.read(_named, form.ticket)
+    await desk.database.run(
+        operations.link_child, request_id, parent.id, actor=who.me.username, now=reader.now, version=form.version
+    )
+    return await one(request_id, who, desk, reader)
+
+
+@router.post("/merge")
+async def merge(
+    request_id: int, form: OtherRequestForm, who: Person, desk: DeskParts, reader: RequestReader
+) -> RequestDetail:
+    """Close a request that tells the same as another one; what its user still writes goes to that one."""
+    kept = await desk.database.read(_named, form.ticket)
+    await desk.database.run(
+        operations.merge_into,
+        request_id,
+        kept.id,
+        desk.notices,
+        actor=who.me.username,
+        now=reader.now,
+        version=form.version,
+    )
+    return await one(request_id, who, desk, reader)
+
+
+async def _to_level_1(
+    back: Callable[..., Any],
+    request_id: int,
+    form: BackForm,
+    who: Person,
+    desk: DeskParts,
+    reader: RequestReader,
+) -> RequestDetail:
+    await desk.database.run(
+        back,
+        request_id,
+        desk.notices,
+        note=form.note,
+        actor=who.me.username,
+        role=reader.role,
+        now=reader.now,
+        version=form.version,
+    )
+    return await one(request_id, who, desk, reader)
+
+
+def _named(session: Session, ticket: str) -> Request:
+    request = request_by_ticket(session, ticket)
+    if request is None:
+        raise InvalidInput("ticket", "no request has this number: check the digits", "no_such_ticket")
+    return request
