@@ -26,6 +26,7 @@ from ivr.call_backs import ask_for_request, of_request
 from ivr.models import CallBackWay
 from ivr.terms import terms_of_line
 from tickets import operations
+from tickets.models import Request
 from tickets.queries import request_by_ticket
 
 router = APIRouter(prefix="/requests", tags=["requests"])
@@ -59,7 +60,7 @@ async def register(form: CounterForm, who: Person, desk: DeskParts) -> SavedRequ
         now=desk.now(),
         terms=terms_of_line(desk.promises, desk.calls, None),
     )
-    return SavedRequest(request=queries.request_view(request))
+    return SavedRequest(request=await desk.database.read(_view, request.id))
 
 
 @router.get("/by-ticket/{ticket}")
@@ -134,6 +135,10 @@ async def close(request_id: int, form: CloseForm, who: Person, desk: DeskParts, 
         version=form.version,
     )
     return await one(request_id, who, desk, reader)
+
+
+def _view(session: Session, request_id: int) -> RequestView:
+    return queries.request_view(session.get_one(Request, request_id))
 
 
 def _by_ticket(session: Session, ticket: str) -> RequestView:
