@@ -10,7 +10,7 @@ from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword, Wro
 from desk.models import Account, DeskSession, DismissedPop, DismissReason, Role
 from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
 from desk.queries import account_by_username
-from desk.views import CounterForm, NewContact, NewRequestForm
+from desk.views import CounterForm, NewContact, NewRequestForm, PersonForm
 from ivr.models import Call
 from ivr.operations import bind_request
 from tickets.database import announce
@@ -181,6 +181,8 @@ def register(
     A new contact is added with it; `terms` are what is promised. Raises NotThere, `InvalidInput` and `DuplicateEntry`;
     nothing is then stored.
     """
+    if form.follow_up_of_id is not None and session.get(Request, form.follow_up_of_id) is None:
+        raise NotThere("the request that this one follows is not there any more")
     contact = _contact_of(session, form)
     phone = form.phone
     if not phone and contact is not None and contact.phones:
@@ -202,6 +204,7 @@ def register(
         actor=actor,
         impact=form.impact,
         urgency=form.urgency,
+        follow_up_of_id=form.follow_up_of_id,
     )
     request = open_request(session, new, notices, now=now)
     if form.solution:
@@ -209,18 +212,22 @@ def register(
     return request
 
 
+def add_person(session: Session, person: PersonForm, *, language: str) -> Contact:
+    """Add somebody to the directory. Raises `InvalidInput`, `DuplicateEntry` and `NotFound`."""
+    return add_contact(
+        session,
+        person.name,
+        user_code=person.user_code or None,
+        email=person.email,
+        language=language,
+        company_id=person.company_id,
+        phones=[person.phone] if person.phone else [],
+    )
+
+
 def _contact_of(session: Session, form: CounterForm) -> Contact | None:
     if form.new_contact is not None:
-        person = form.new_contact
-        return add_contact(
-            session,
-            person.name,
-            user_code=person.user_code or None,
-            email=person.email or form.email,
-            language=form.language,
-            company_id=person.company_id,
-            phones=[person.phone] if person.phone else [],
-        )
+        return add_person(session, form.new_contact, language=form.language)
     contact = session.get(Contact, form.contact_id) if form.contact_id is not None else None
     if form.contact_id is not None and contact is None:
         raise NotThere("the contact is not in the directory any more")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
 from desk.views import (
@@ -16,11 +16,14 @@ from desk.views import (
     LevelMove,
     MoveView,
     RequestLink,
+    SyncView,
 )
 from tickets.attachments import preview_of
+from tickets.connectors.sync import sync_state
+from tickets.database import UTCDateTime
 from tickets.levels import support_groups
 from tickets.lifecycle import RequestSettings, Role, moves_from
-from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Area, Company, Contact, Request, Status
+from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Area, Company, Contact, Request, RequestPromise, Status
 from tickets.operations import UNTAKEN, event_of_move, text_of_move
 from tickets.phone_numbers import shown_number
 from tickets.texts import clean_line
@@ -85,6 +88,7 @@ def around_request(session: Session, request: Request, reader: Reader) -> dict[s
             for one in request.attachments
         ],
         "largest_attachment": reader.largest_attachment,
+        "connectors": [SyncView.model_validate(state) for state in sync_state(session, request.id)],
     }
 
 
@@ -152,26 +156,39 @@ def found_requests(
     level: int | None = None,
     days: int,
     now: datetime,
-) -> list[Request]:
-    """Requests of a list, open ones by promise and priority, finished ones the latest first; one above `FOUND`."""
-    query = select(Request).outerjoin(Request.contact).where(Request.id > 0)
+) -> list[tuple[Request, datetime | None]]:
+    """Requests of a list with what is due next, open ones by that and by priority, finished ones the latest first.
+
+    One more than `FOUND` where there are more.
+    """
+    due = func.coalesce(_NEXT_DUE, case((Request.status.in_(UNTAKEN), Request.pickup_due_at)))
+    query = select(Request, type_coerce(due, UTCDateTime)).outerjoin(Request.contact).where(Request.id > 0)
     if which is Which.CLOSED:
         query = query.where(Request.closed_at >= now - timedelta(days=days)).order_by(Request.closed_at.desc())
     else:
-        untaken = Request.status.in_(UNTAKEN)
-        late = case((and_(untaken, Request.pickup_due_at.is_not(None)), 0), else_=1)
         query = query.where(_of_list(which, reader)).order_by(
-            late,
-            case((untaken, Request.pickup_due_at), else_=None),
-            case((untaken, 0), else_=1),
-            Request.impact + Request.urgency,
-            Request.opened_at,
+            case((due.is_(None), 1), else_=0), due, Request.impact + Request.urgency, Request.opened_at
         )
     if level is not None:
         query = query.where(Request.level == level)
     for word in clean_line(text)[:200].split():
         query = query.where(_holds(word))
-    return list(session.scalars(query.order_by(Request.id).limit(FOUND + 1)))
+    rows = session.execute(query.order_by(Request.id).limit(FOUND + 1))
+    return [(request, at if request.status in OPEN_STATUSES else None) for request, at in rows]
+
+
+_NEXT_DUE = (
+    select(func.min(RequestPromise.due_at))
+    .where(
+        RequestPromise.request_id == Request.id,
+        RequestPromise.met_at.is_(None),
+        RequestPromise.dropped_at.is_(None),
+        RequestPromise.paused_since.is_(None),
+    )
+    .correlate(Request)
+    .scalar_subquery()
+)
+"""What is promised next for a request; nothing while its clocks stand still."""
 
 
 def _of_list(which: Which, reader: str) -> Any:

@@ -282,6 +282,22 @@ class AttachmentView(_View):
     """Whether it may be shown without being saved."""
 
 
+class SyncView(_View):
+    """How a request stands with another ticket system, such as Maximo."""
+
+    connector: str
+    standing: Literal["in_step", "waiting", "refused", "dead", "differs"]
+    remote_id: str | None
+    """Its number there, once it is known there."""
+    waiting: int
+    """Changes that are still to be told."""
+    since: datetime | None
+    error: str | None
+    told_at: datetime | None
+    differences: list[dict[str, str]]
+    """Each has `field`, `here` and `there`."""
+
+
 class RequestDetail(RequestView):
     """A service request with all that is known of it."""
 
@@ -312,6 +328,7 @@ class RequestDetail(RequestView):
     attachments: list[AttachmentView]
     largest_attachment: int
     """Bytes that an attachment may have."""
+    connectors: list[SyncView]
 
 
 class AreaView(_View):
@@ -333,10 +350,16 @@ class GroupView(_View):
     level: int
 
 
+class ListedRequest(RequestView):
+    """A request of a list, with what is promised next."""
+
+    due_at: datetime | None
+
+
 class FoundRequests(_View):
     """Requests that fit what was asked for."""
 
-    requests: list[RequestView]
+    requests: list[ListedRequest]
     more: bool
     """There are more than were given."""
 
@@ -387,6 +410,8 @@ class CounterForm(NewRequestForm):
     """Where to call back; the contact's first number where not given."""
     new_contact: PersonForm | None = None
     """In place of `contact_id`."""
+    follow_up_of_id: int | None = None
+    """The request, closed for too long to be reopened, that this one follows."""
 
 
 class Versioned(_Input):

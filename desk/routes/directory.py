@@ -4,10 +4,10 @@ from fastapi import APIRouter, Query
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from desk import queries, request_queries
+from desk import operations, queries, request_queries
 from desk.context import DeskParts, Person
-from desk.views import AreaView, CompanyView, ContactView, GroupView
-from tickets.models import Company
+from desk.views import AreaView, CompanyView, ContactView, GroupView, PersonForm
+from tickets.models import Company, Contact
 from tickets.queries import contacts as find_contacts
 
 router = APIRouter(tags=["directory"])
@@ -19,6 +19,13 @@ FOUND = 20
 async def contacts(_who: Person, desk: DeskParts, q: str = Query("", max_length=200)) -> list[ContactView]:
     """Contacts by part of name, user code, e-mail or phone; at most 20."""
     return await desk.database.read(_contacts, q)
+
+
+@router.post("/contacts", status_code=201)
+async def add_contact(form: PersonForm, who: Person, desk: DeskParts) -> ContactView:
+    """Add somebody to the directory; 409 where the user code, or the name with this number, is there already."""
+    contact = await desk.database.run(operations.add_person, form, language=who.me.language)
+    return (await desk.database.read(_contact, contact.id))[0]
 
 
 @router.get("/companies")
@@ -37,6 +44,10 @@ async def areas(who: Person, desk: DeskParts) -> list[AreaView]:
 async def groups(_who: Person, desk: DeskParts) -> list[GroupView]:
     """The groups of specialists that requests can be escalated to."""
     return await desk.database.read(request_queries.groups)
+
+
+def _contact(session: Session, contact_id: int) -> list[ContactView]:
+    return queries.contact_views(session, [session.get_one(Contact, contact_id)])
 
 
 def _contacts(session: Session, text: str) -> list[ContactView]:

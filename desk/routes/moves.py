@@ -10,6 +10,7 @@ from desk.context import DeskParts, Person, RequestReader
 from desk.routes.requests import one
 from desk.views import BackForm, EditForm, EscalateForm, MoveForm, OtherRequestForm, ReferForm, RequestDetail
 from tickets import levels, operations
+from tickets.connectors import sync
 from tickets.errors import InvalidInput
 from tickets.models import Request
 from tickets.queries import request_by_ticket
@@ -127,6 +128,15 @@ async def merge(
         now=reader.now,
         version=form.version,
     )
+    return await one(request_id, who, desk, reader)
+
+
+@router.post("/connectors/{connector}/retry")
+async def tell_again(
+    request_id: int, connector: str, who: Person, desk: DeskParts, reader: RequestReader
+) -> RequestDetail:
+    """Have what another ticket system refused of this request told again at once."""
+    await desk.database.run(sync.retry, connector, request_id=request_id, now=reader.now)
     return await one(request_id, who, desk, reader)
 
 

@@ -16,6 +16,7 @@ from desk.views import (
     CloseForm,
     CounterForm,
     FoundRequests,
+    ListedRequest,
     NoteForm,
     RequestDetail,
     RequestView,
@@ -42,11 +43,11 @@ async def found(
     days: Annotated[int, Query(ge=1, le=366, description="How far back `closed` looks")] = 14,
 ) -> FoundRequests:
     """Requests of a list: open ones by promise and priority, finished ones the latest first; at most 200."""
-    requests = await desk.database.read(
+    rows = await desk.database.read(
         found_requests, which, reader=who.me.username, text=q, level=level, days=days, now=desk.now()
     )
-    views = [queries.request_view(request) for request in requests[:FOUND]]
-    return FoundRequests(requests=views, more=len(requests) > FOUND)
+    listed = [ListedRequest(**queries.request_view(request).model_dump(), due_at=due) for request, due in rows[:FOUND]]
+    return FoundRequests(requests=listed, more=len(rows) > FOUND)
 
 
 @router.post("", status_code=201)

@@ -90,7 +90,7 @@ async def test_a_person_who_is_new_is_added_with_the_request_or_neither_is(
 ) -> None:
     company = await served.database.run(_company)
     person = {"name": "Vito Amoruso", "user_code": "VAMO1", "phone": "080 555 4321", "company_id": company}
-    request = await new(giulia, new_contact=person, email="vito@example.org")
+    request = await new(giulia, new_contact=person | {"email": "vito@example.org"})
     assert (request["contact_name"], request["company_name"]) == ("Vito Amoruso", "ASL Bari")
     assert (request["email"], request["phone"]) == ("vito@example.org", "+390805554321")
 
