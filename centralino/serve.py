@@ -166,11 +166,12 @@ def mail_intake(settings: Settings, chosen: MailboxSettings, database: Database,
     return Intake(
         database,
         MailStore(folder / "mail"),
-        AttachmentStore(folder / "attachments"),
+        AttachmentStore(settings.storage.attachments),
         chosen,
         notices,
         promise,
         utc_now,
+        settings.requests.reopen_within,
         terms=Terms(settings.promises, calendar),
     )
 

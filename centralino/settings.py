@@ -321,8 +321,9 @@ def what_is_broken(settings: Settings) -> list[str]:
     for field, file in _ca_files(settings):
         if not os.access(file, os.R_OK):
             broken.append(f"{field}: there is no file {file} that this user can read; nothing is told so")
-    if settings.mailbox is not None and (file := settings.mailbox.ca_file) is not None and not os.access(file, os.R_OK):
-        broken.append(f"mailbox.ca_file: there is no file {file} that this user can read; the mailbox is not read")
+    trusted = settings.mailbox.ca_file if settings.mailbox is not None else None
+    if trusted is not None and not os.access(trusted, os.R_OK):
+        broken.append(f"mailbox.ca_file: there is no file {trusted} that this user can read; the mailbox is not read")
     broken += [f"the sound {sound}: there is no such file" for sound in _own_sounds(settings) if _is_missing(sound)]
     return broken
 

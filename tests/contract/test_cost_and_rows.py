@@ -18,6 +18,7 @@ from centralino.rig.history import NOW, fill_directory, fill_history
 from desk import operations as desk_operations
 from desk import queries as desk_queries
 from desk.models import DismissReason
+from desk.request_queries import Reader
 from desk.views import NewRequestForm
 from ivr import leases, operations, queries, steering
 from ivr.config import Queue
@@ -27,6 +28,7 @@ from tickets import directory, outbox, promise_watch
 from tickets import operations as ticket_operations
 from tickets import queries as ticket_queries
 from tickets.database import create_engine
+from tickets.lifecycle import RequestSettings, Role
 from tickets.models import Alarm, Channel, Kind, OutboxMail
 from tickets.notices import Notices, NoticeSettings
 from tickets.promise_rules import PromiseSettings, Terms
@@ -153,6 +155,7 @@ FORM = NewRequestForm(kind=Kind.PROBLEM, area="use", subject="Stampa", contact_i
 NEW = ticket_operations.NewRequest(
     kind=Kind.PROBLEM, area="use", channel=Channel.PHONE, subject="Stampa", received_at=NOW, contact_id=5
 )
+READER = Reader(Role.AGENT, NOW, RequestSettings(), 1_000_000)
 WATCHER = promise_watch.Watcher(PromiseSettings(), CALLS.calendar_of(LINE), NOTICES)
 CLOSED, OPEN = 500, ROWS
 """The ids of a closed request and of an open one."""
@@ -207,7 +210,9 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     ),
     "a note": lambda s: ticket_operations.add_note(s, CLOSED, "nota", actor="anna", now=NOW),
     "a request by its ticket": lambda s: ticket_queries.request_by_ticket(s, ticket_number(OPEN)),
-    "a request with its history": lambda s: desk_queries.request_page(s, CALLS, CLOSED, "it"),
+    "a request with its history": lambda s: desk_queries.request_page(
+        s, CALLS, CLOSED, "it", READER, PromiseSettings()
+    ),
     "open requests": ticket_queries.open_requests,
     "open requests of an agent": lambda s: ticket_queries.open_requests(s, holder="agente1", level=1),
     "a contact gets a number": lambda s: directory.assign_phone(s, 5, "0805551234"),

@@ -86,7 +86,7 @@ async def events_of(world: World, request: Request) -> list[RequestEvent]:
 
 
 def kept(world: World, attachment: Attachment) -> bytes:
-    return (world.settings.storage.audio / "attachments" / attachment.path).read_bytes()
+    return (world.settings.storage.attachments / attachment.path).read_bytes()
 
 
 async def is_whole(world: World, sent: Path) -> None:

@@ -11,16 +11,19 @@ from ivr import call_backs, operations
 from ivr.config import CallsConfig, Queue
 from ivr.errors import CommandRefused
 from ivr.models import Agent, Call, CallBack, CallBackResult, CallBackWay, Outcome, PauseReason, Phase, Presence
+from schedules.hours import Calendar
 from tickets.database import Database
 from tickets.errors import NotFound
 from tickets.models import Channel, Kind, Request, RequestEvent, Status
 from tickets.notices import Notices, NoticeSettings
 from tickets.operations import NewRequest, open_request
+from tickets.promise_rules import PromiseSettings, Terms
 
 pytestmark = pytest.mark.contract
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 NOTICES = Notices(NoticeSettings())
+TERMS = Terms(PromiseSettings(), Calendar(weekly={}))
 CONFIG = CallsConfig.model_validate(
     {
         "calendars": {"sempre": {"weekly": {"tuesday": ["00:00-24:00"]}}},
@@ -185,7 +188,7 @@ async def waiting(database: Database, call_id: str, caller: str) -> None:
 
 
 async def keep(database: Database, call_id: str, number: str) -> Request:
-    return await database.run(call_backs.keep_place, call_id, number, NOTICES, pickup_due_at=NOW, now=NOW)
+    return await database.run(call_backs.keep_place, call_id, number, NOTICES, terms=TERMS, now=NOW)
 
 
 async def test_a_kept_place_is_that_of_the_caller_and_is_kept_once(database: Database) -> None:
