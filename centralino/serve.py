@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 import uvicorn
@@ -26,10 +25,8 @@ from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
 from ivr.prompts import Prompts
 from ivr.switchboard import Switchboard
-from ivr.terms import default_calendar
+from ivr.terms import terms_of_line
 from schedules.clock import Clock, utc_now
-from schedules.errors import NeverOpens
-from schedules.promises import pickup_promise
 from schedules.pulse import Pulse, standing_still
 from tickets.alarms import Alarms
 from tickets.attachments import AttachmentStore
@@ -38,7 +35,6 @@ from tickets.imap import MailboxSettings
 from tickets.intake import Intake, MailStore
 from tickets.mailbox import Mailbox
 from tickets.notices import Notices
-from tickets.promise_rules import Terms
 from voicemail.audio import AudioStore
 from voicemail.room import Room
 from voicemail.transcription import Transcriber
@@ -154,14 +150,6 @@ def _mailbox(
 
 def mail_intake(settings: Settings, chosen: MailboxSettings, database: Database, notices: Notices) -> Intake:
     """What takes mails in, with the site's rules."""
-    calls = settings.calls
-    calendar = calls.calendars[chosen.calendar] if chosen.calendar else default_calendar(settings.promises, calls)
-
-    def promise(received_at: datetime) -> datetime | None:
-        with contextlib.suppress(NeverOpens):
-            return pickup_promise(calendar, received_at).due_at
-        return None
-
     folder = settings.storage.audio
     return Intake(
         database,
@@ -169,10 +157,9 @@ def mail_intake(settings: Settings, chosen: MailboxSettings, database: Database,
         AttachmentStore(settings.storage.attachments),
         chosen,
         notices,
-        promise,
+        terms_of_line(settings.promises, settings.calls, None),
         utc_now,
         settings.requests.reopen_within,
-        terms=Terms(settings.promises, calendar),
     )
 
 

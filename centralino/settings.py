@@ -146,15 +146,6 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @model_validator(mode="after")
-    def _mailbox_has_its_hours(self) -> Self:
-        wanted = self.mailbox.calendar if self.mailbox is not None else None
-        if wanted is not None and wanted not in self.calls.calendars:
-            known = ", ".join(self.calls.calendars)
-            words = f"there is no calendar {wanted!r}; the settings describe {known}"
-            raise wrong_fields([(("mailbox", "calendar"), words)])
-        return self
-
-    @model_validator(mode="after")
     def _workers_share_a_server(self) -> Self:
         if self.asterisk.worker and not self.storage.database.startswith("postgresql"):
             raise wrong_fields(
@@ -321,9 +312,9 @@ def what_is_broken(settings: Settings) -> list[str]:
     for field, file in _ca_files(settings):
         if not os.access(file, os.R_OK):
             broken.append(f"{field}: there is no file {file} that this user can read; nothing is told so")
-    trusted = settings.mailbox.ca_file if settings.mailbox is not None else None
-    if trusted is not None and not os.access(trusted, os.R_OK):
-        broken.append(f"mailbox.ca_file: there is no file {trusted} that this user can read; the mailbox is not read")
+    certificates = settings.mailbox.ca_file if settings.mailbox is not None else None
+    if certificates is not None and not os.access(certificates, os.R_OK):
+        broken.append(f"mailbox.ca_file: there is no file {certificates} that this user can read; no mail comes in")
     broken += [f"the sound {sound}: there is no such file" for sound in _own_sounds(settings) if _is_missing(sound)]
     return broken
 

@@ -46,8 +46,6 @@ class MailboxSettings(IntakeSettings):
     poll_seconds: float = Field(default=60.0, ge=1, le=LONGEST_IDLE_SECONDS)
     timeout: float = Field(default=60.0, gt=0, le=600)
     largest_mb: int = Field(default=50, ge=1, le=500)
-    calendar: str | None = None
-    """The opening hours that promises go by: a name in `calls.calendars`, else those of the first line."""
 
     @model_validator(mode="after")
     def _not_into_itself(self) -> "MailboxSettings":

@@ -58,9 +58,6 @@ _NO_TEXT = {"it": "(senza testo)", "en": "(no text)"}
 _WRITTEN_BY = {"it": "Mittente: {who}", "en": "From: {who}"}
 ANSWERED = (MailResult.OPENED, MailResult.FOLLOW_UP)
 
-Promise = Callable[[datetime], datetime | None]
-"""When a request received at a time will be taken in charge (UTC), or None where nothing can be promised."""
-
 
 class IntakeSettings(BaseModel):
     """How mails become requests."""
@@ -108,15 +105,14 @@ def take_mail(
     settings: IntakeSettings,
     notices: Notices,
     *,
-    pickup_due_at: datetime | None,
+    terms: Terms | None,
     now: datetime,
     reopen_within: timedelta = REOPEN_WITHIN,
-    terms: Terms | None = None,
 ) -> MailIn:
     """Take one mail; a mail that was taken before changes nothing and gives its row.
 
-    `kept` are its files, safe on the disk. Raises `InvalidInput` and other errors for what cannot be stored; nothing
-    is then.
+    `kept` are its files, safe on the disk; `terms` what is promised, counted from when the server got it. Raises
+    `InvalidInput` and other errors for what cannot be stored; nothing is then.
     """
     known = mail_taken(session, arrived.sha256)
     if known is not None:
@@ -149,7 +145,7 @@ def take_mail(
         answered = _answered_by(session, mail)
         row.request_id = answered.id if answered else None
     else:
-        _take_written(session, row, mail, kept, settings, notices, pickup_due_at, now, reopen_within, terms)
+        _take_written(session, row, mail, kept, settings, notices, terms, now, reopen_within)
     session.add(row)
     session.flush()
     announce(session, "mail", row.id)
@@ -182,10 +178,9 @@ def open_filed(
     settings: IntakeSettings,
     notices: Notices,
     *,
-    pickup_due_at: datetime | None,
+    terms: Terms | None,
     actor: str,
     now: datetime,
-    terms: Terms | None = None,
 ) -> MailIn | None:
     """Make a request of a mail that was filed only, as a person has decided; no notice is sent. None where it is gone.
 
@@ -194,7 +189,7 @@ def open_filed(
     row = session.scalar(select(MailIn).where(MailIn.id == mail_id).with_for_update())
     if row is None or row.result in (MailResult.OPENED, MailResult.REPLIED, MailResult.FOLLOW_UP):
         return row
-    request = _open(session, mail, kept, settings, _Quietly(notices), row.received_at, pickup_due_at, now, terms)
+    request = _open(session, mail, kept, settings, _Quietly(notices), row.received_at, terms, now)
     add_event(session, request, "note", actor, {"text": f"{row.result}: {row.why}"}, now)
     row.result, row.request_id = MailResult.OPENED, request.id
     session.flush()
@@ -212,10 +207,9 @@ def _take_written(
     kept: Sequence[tuple[MailAttachment, Kept]],
     settings: IntakeSettings,
     notices: Notices,
-    pickup_due_at: datetime | None,
+    terms: Terms | None,
     now: datetime,
     reopen_within: timedelta,
-    terms: Terms | None,
 ) -> None:
     """Add what a person wrote to the request it belongs to, or open one; writes how it went into the row."""
     answered = _answered_by(session, mail)
@@ -246,9 +240,7 @@ def _take_written(
     may_answer = mail.may_answer and _may_answer_more(asked, settings, now)
     writer = notices if may_answer else _Quietly(notices)
     follows = answered.id if answered else None
-    request = _open(
-        session, mail, kept, settings, writer, row.received_at, pickup_due_at, now, terms, follow_up_of_id=follows
-    )
+    request = _open(session, mail, kept, settings, writer, row.received_at, terms, now, follow_up_of_id=follows)
     row.result = MailResult.OPENED if follows is None else MailResult.FOLLOW_UP
     row.request_id, row.answered = request.id, may_answer and request.email is not None
 
@@ -260,9 +252,8 @@ def _open(
     settings: IntakeSettings,
     notices: Notices,
     received_at: datetime,
-    pickup_due_at: datetime | None,
-    now: datetime,
     terms: Terms | None,
+    now: datetime,
     follow_up_of_id: int | None = None,
 ) -> Request:
     contact = _contact(session, mail)
@@ -285,7 +276,6 @@ def _open(
             company_id=company.id if company else None,
             email=mail.sender,
             received_at=received_at,
-            pickup_due_at=pickup_due_at,
             terms=terms,
             message_id=mail.message_id,
             follow_up_of_id=follow_up_of_id,
@@ -511,14 +501,13 @@ class Intake:
         attachments: AttachmentStore,
         settings: IntakeSettings,
         notices: Notices,
-        promise: Promise,
+        terms: Terms | None,
         now: Callable[[], datetime],
         reopen_within: timedelta = REOPEN_WITHIN,
-        terms: Terms | None = None,
     ) -> None:
         self.database, self.mails, self.attachments = database, mails, attachments
-        self.settings, self.notices, self.promise, self.now = settings, notices, promise, now
-        self.reopen_within, self.terms = reopen_within, terms
+        self.settings, self.notices, self.terms, self.now = settings, notices, terms, now
+        self.reopen_within = reopen_within
         self._ours = settings.ours(notices.settings)
         self._one_at_a_time = asyncio.Lock()
 
@@ -583,10 +572,9 @@ class Intake:
             kept,
             self.settings,
             self.notices,
-            pickup_due_at=self.promise(now),
+            terms=self.terms,
             actor=actor,
             now=now,
-            terms=self.terms,
         )
 
     async def _store(self, arrived: Arrived, mail: Mail, now: datetime) -> MailIn:
@@ -600,10 +588,9 @@ class Intake:
                 kept,
                 self.settings,
                 self.notices,
-                pickup_due_at=self.promise(arrived.received_at),
+                terms=self.terms,
                 now=now,
                 reopen_within=self.reopen_within,
-                terms=self.terms,
             )
         except IntegrityError:
             # another worker that believes itself alone was faster

@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,8 +69,8 @@ def test_mails_are_listed_shown_and_opened_after_all(site: Path) -> None:
     assert "automatic" not in centralino(site, "mail", "list").output
 
 
-def test_a_promise_by_mail_goes_by_the_hours_of_the_line(site: Path) -> None:
-    settings = load(site)
-    assert settings.mailbox is not None
-    intake = mail_intake(settings, settings.mailbox, None, Notices(settings.notices))  # type: ignore[arg-type]
-    assert intake.promise(RECEIVED) == datetime(2026, 11, 24, 8, tzinfo=UTC)
+def test_a_promise_by_mail_goes_by_the_hours_of_the_first_line(site: Path) -> None:
+    url = load(site).storage.database
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        due = connection.execute("SELECT pickup_due_at FROM request WHERE id = 1").fetchone()
+    assert due == ("2026-11-24 08:00:00.000000",)

@@ -312,11 +312,3 @@ def test_an_address_that_is_taken_is_said_plainly_and_nothing_is_touched(
     assert f"the desk cannot listen on 127.0.0.1, port {port} ([listen]): Address already in use" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "x.db").exists()
-
-
-def test_a_mailbox_goes_by_opening_hours_that_there_are(tmp_path: Path, settings: dict[str, Any]) -> None:
-    settings["mailbox"] = {"host": "imap.example.org", "username": "helpdesk", "password": "x", "calendar": "natale"}
-    assert refused(tmp_path, settings) == [
-        "mailbox.calendar: there is no calendar 'natale'; the settings describe "
-        + ", ".join(settings["calls"]["calendars"])
-    ]

@@ -6,13 +6,15 @@ Reads lines: `start` forks a reader and writes its process id; anything else, or
 import asyncio
 import os
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from pydantic import SecretStr
 
 from centralino import log
 from centralino.rig.imap import PASSWORD, USERNAME
+from schedules.hours import Calendar, Weekday
 from tickets.alarms import Alarms, AlarmSettings
 from tickets.attachments import AttachmentStore
 from tickets.database import Database
@@ -20,6 +22,10 @@ from tickets.imap import MailboxSettings
 from tickets.intake import Intake, MailStore
 from tickets.mailbox import Mailbox
 from tickets.notices import Notices, NoticeSettings
+from tickets.promise_rules import PromiseSettings, Terms
+
+ALWAYS = Calendar(weekly=dict.fromkeys(get_args(Weekday), ("00:00-24:00",)), holidays=False)
+TERMS = Terms(PromiseSettings(), ALWAYS)
 
 
 def now() -> datetime:
@@ -44,7 +50,7 @@ async def read(url: str, port: int, folder: Path) -> None:
         AttachmentStore(folder / "attachments"),
         settings,
         notices,
-        lambda at: at + timedelta(hours=1),
+        TERMS,
         now,
     )
     async with Mailbox(database, settings, intake, Alarms(database, AlarmSettings(), notices, now), now):

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from schedules.hours import Calendar, Weekday
 from tickets import directory, operations
 from tickets import intake as intake_module
 from tickets.attachments import AttachmentStore
@@ -31,10 +32,13 @@ from tickets.models import (
     Status,
 )
 from tickets.notices import Notices
+from tickets.promise_rules import PromiseSettings, Terms
 
 pytestmark = pytest.mark.contract
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+ALWAYS = Calendar(weekly=dict.fromkeys(get_args(Weekday), ("00:00-24:00",)), holidays=False)
+TERMS = Terms(PromiseSettings(), ALWAYS)
 ANNA = "anna.rossi@asl.example"
 CORPUS = Path(__file__).parents[2] / "mail_corpus"
 MAILS = {file.stem: file.read_bytes() for file in sorted(CORPUS.glob("*.eml"))}
@@ -63,7 +67,7 @@ def intake(database: Database, notices: Notices, tmp_path: Path, time: Time) -> 
         AttachmentStore(tmp_path / "attachments"),
         IntakeSettings(),
         notices,
-        lambda at: at + timedelta(hours=1),
+        TERMS,
         time,
     )
 
@@ -155,7 +159,7 @@ async def test_two_workers_at_once_take_a_mail_once(
         intake.attachments,
         intake.settings,
         intake.notices,
-        intake.promise,
+        intake.terms,
         time,
     )
     rows = await asyncio.gather(*(one.take(written(), NOW) for one in (intake, other) * 3))

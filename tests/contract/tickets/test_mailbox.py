@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr
@@ -18,6 +18,7 @@ from centralino.migrate import migrate
 from centralino.rig.errors import DovecotMissing
 from centralino.rig.imap import PASSWORD, USERNAME, ImapServer
 from centralino.rig.postgres import PostgresServer
+from schedules.hours import Calendar, Weekday
 from tickets import mailbox as mailbox_module
 from tickets.alarms import Alarms, AlarmSettings, open_alarms
 from tickets.attachments import AttachmentStore
@@ -28,10 +29,13 @@ from tickets.intake import Intake, MailStore, filed_mails
 from tickets.mailbox import Mailbox
 from tickets.models import MailResult, Request
 from tickets.notices import Notices
+from tickets.promise_rules import PromiseSettings, Terms
 
 pytestmark = pytest.mark.contract
 
 START = datetime(2026, 11, 23, 9, tzinfo=UTC)
+ALWAYS = Calendar(weekly=dict.fromkeys(get_args(Weekday), ("00:00-24:00",)), holidays=False)
+TERMS = Terms(PromiseSettings(), ALWAYS)
 
 
 @pytest.fixture
@@ -88,7 +92,7 @@ def reading(database: Database, notices: Notices, tmp_path: Path, time: Time, im
             AttachmentStore(tmp_path / "attachments"),
             chosen,
             notices,
-            lambda at: at + timedelta(hours=1),
+            TERMS,
             time,
         )
         alarms = Alarms(database, AlarmSettings(), notices, time)
@@ -359,7 +363,7 @@ async def test_of_several_workers_one_reads_and_another_goes_on(
             AttachmentStore(tmp_path / "attachments"),
             chosen,
             notices,
-            lambda at: None,
+            TERMS,
             time,
         )
         alarms = Alarms(databases[number], AlarmSettings(), notices, time)
