@@ -269,7 +269,7 @@ class Request(Base):
     version: Mapped[int] = mapped_column(default=1)
     contact: Mapped[Contact | None] = relationship(lazy="joined")
     company: Mapped[Company | None] = relationship(lazy="joined")
-    group: Mapped[SupportGroup | None] = relationship(lazy="joined")
+    group: Mapped[SupportGroup | None] = relationship()
     events: Mapped[list["RequestEvent"]] = relationship(back_populates="request", order_by="RequestEvent.id")
     attachments: Mapped[list["Attachment"]] = relationship(order_by="Attachment.id")
 

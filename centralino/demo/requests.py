@@ -35,10 +35,9 @@ async def by_email(stage: Stage, number: int, story: Story, person: Person, stac
     question = {"to": Status.PENDING_USER, "text": "In quale reparto si trova la stampante?"}
     await desk.post(f"/api/requests/{request.id}/move", question)
     tell(f"{NERI.name} takes it in charge and asks back: {question['text']}")
-    asked = await mail_to(stage, number, story, person.email)
-    asked = await stage.world.mail.wait_for(person.email or "", "Servono", within=30)
+    asked = await mail_to(stage, number, story, person.email, "Servono")
     await _deliver(stage, _answer(asked, person.email, "In Radiologia, terzo piano.\n"))
-    tell("she answers with the mail program's reply button")
+    tell("he answers with his mail program's reply button")
     await _request_is(stage, request.id, Status.IN_PROGRESS)
     replies = await stage.world.read(_replies, request.id)
     require(replies == ["In Radiologia, terzo piano."], f"the answer on the request was {replies}")
