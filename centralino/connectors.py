@@ -70,6 +70,7 @@ async def in_step(
                 files,
                 connections=maximo.connections,
                 alarm_after=timedelta(minutes=maximo.alarm_minutes),
+                reopen_within=settings.requests.reopen_within,
             )
             ready.append(InStep(sync, maximo.poll_seconds))
         for webhook in settings.webhooks:

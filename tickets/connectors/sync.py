@@ -23,7 +23,7 @@ from tickets.attachments import AttachmentStore
 from tickets.connectors import Connector, Entry, File, Outgoing, Refused, Remote, Unreachable
 from tickets.database import CONNECTORS, Database, OutcomeUnknown, announce
 from tickets.errors import InvalidInput, MoveRefused, NotFound, TicketsError
-from tickets.lifecycle import Role
+from tickets.lifecycle import REOPEN_WITHIN, Role
 from tickets.models import (
     OPEN_STATUSES,
     Attachment,
@@ -128,10 +128,11 @@ class Sync:
         *,
         connections: int = 1,
         alarm_after: timedelta = timedelta(minutes=30),
+        reopen_within: timedelta = REOPEN_WITHIN,
     ) -> None:
         self.database, self.connector, self.notices, self.alarms = database, connector, notices, alarms
         self.files, self.connections, self.alarm_after = files, connections, alarm_after
-        self.name = connector.name
+        self.name, self.reopen_within = connector.name, reopen_within
         self._dead_before = True  # one of an earlier run may be open
 
     async def deliver(self, *, now: datetime) -> int:
@@ -188,7 +189,7 @@ class Sync:
             await self.database.run(_look_no_more, self.name, lost)  # the comparison shows that it is gone
         for remote in remotes:
             try:
-                await self.database.run(_take_over, self.name, remote, self.notices, now=now)
+                await self.database.run(_take_over, self.name, remote, self.notices, self.reopen_within, now=now)
             except TicketsError as error:  # the comparison shows it
                 log.warning("a change there is not taken over", connector=self.name, remote=remote.id, error=str(error))
         await self.database.run(_note_reached, self.name, heard.mark, now)
@@ -650,7 +651,9 @@ def _look_no_more(session: Session, name: str, tickets: Sequence[str]) -> None:
     )
 
 
-def _take_over(session: Session, name: str, remote: Remote, notices: Notices, *, now: datetime) -> None:
+def _take_over(
+    session: Session, name: str, remote: Remote, notices: Notices, reopen_within: timedelta, *, now: datetime
+) -> None:
     """Do here what was done there; what came from us is known again and does nothing."""
     # the one who told it need not hear it again; all others do
     session.info[CONNECTORS] = tuple(other for other in session.info.get(CONNECTORS, ()) if other != name)
@@ -675,7 +678,7 @@ def _take_over(session: Session, name: str, remote: Remote, notices: Notices, *,
     link.differences = [known for known in link.differences if known["field"] != "status"]
     if request.status in remote.means:
         return
-    why = _move(session, name, request, remote, notices, now=now)
+    why = _move(session, name, request, remote, notices, reopen_within, now=now)
     if why is not None:
         there = f"{remote.status} ({remote.changed_by}): {why}"
         _differ(link, {"field": "status", "here": request.status.value, "there": there})
@@ -705,7 +708,14 @@ def _take_over_entry(session: Session, name: str, request_id: int, by: str, text
 
 
 def _move(
-    session: Session, name: str, request: Request, remote: Remote, notices: Notices, *, now: datetime
+    session: Session,
+    name: str,
+    request: Request,
+    remote: Remote,
+    notices: Notices,
+    reopen_within: timedelta,
+    *,
+    now: datetime,
 ) -> str | None:
     """Move our request as theirs was; why not, where our lifecycle refuses."""
     if not remote.means:
@@ -723,6 +733,7 @@ def _move(
             actor=name,
             role=Role.SYSTEM,
             now=now,
+            reopen_within=reopen_within,
             text="" if to == Status.IN_PROGRESS else words,
             holder=(request.holder or name) if to == Status.IN_PROGRESS else None,
         )
