@@ -14,7 +14,7 @@ from ivr.flow import message, repair
 from ivr.flow.call import ActiveCall
 from ivr.flow.call_back import go_on_keeping
 from ivr.flow.talk import is_ours, quietly
-from ivr.models import Call, Outcome
+from ivr.models import OF_DIALPLAN, Call, Outcome
 
 log = structlog.get_logger()
 
@@ -123,6 +123,6 @@ class Reconciler:
                     channel = await self.services.ari.channels.get(channel_id)
                     self.calls.begin(channel.id, channel.extension, channel.caller_number, channel.caller_name)
                 elif row.ended_at is not None and row.id not in self.calls:
-                    if row.outcome is Outcome.FALLBACK and self.services.now() - row.ended_at < HANDED_ON:
-                        continue  # since Asterisk was asked it was handed to the dialplan: the caller speaks there
+                    if row.outcome in OF_DIALPLAN and self.services.now() - row.ended_at < HANDED_ON:
+                        continue  # since Asterisk was asked it was handed to the dialplan: the caller goes on there
                     await self.services.ari.channels.hangup(channel_id)  # its hangup was lost

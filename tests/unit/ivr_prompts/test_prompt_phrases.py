@@ -6,8 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivr.config import Language
-from ivr.phrases import clock_time, day_and_time, digits, number, position, promise, reopening, ticket
+from ivr.phrases import (
+    clock_time,
+    day_and_time,
+    digits,
+    key_for_ticket,
+    number,
+    position,
+    promise,
+    reopening,
+    state,
+    ticket,
+)
 from ivr.prompts import LANGUAGES, Prompts
+from tickets.models import CLOSED_STATUSES, Status
 
 pytestmark = pytest.mark.unit
 
@@ -144,3 +156,26 @@ def test_digits_says_every_digit_in_order_whatever_stands_between(text: str, lan
 def test_any_number_and_place_can_be_said(n: int, language: Language) -> None:
     assert set(number(n, language)) <= SOUNDS
     assert set(position(n, language)) <= SOUNDS
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("status", Status)
+def test_how_a_request_stands_has_a_sound_for_every_status_and_level(status: Status, language: Language) -> None:
+    for level in (0, 1, 2, 3):
+        said = state(status, level, None, now=NOW, timezone=ROME, language=language)
+        assert set(said) <= SOUNDS
+        assert len(said) == (1 if status in CLOSED_STATUSES else 2)
+
+
+def test_a_promise_that_has_passed_is_told_as_passed_and_another_with_its_time() -> None:
+    late, due = NOW - timedelta(minutes=1), NOW + timedelta(hours=1)
+    said = state(Status.QUEUED, 1, late, now=NOW, timezone=ROME, language="it")
+    assert said[-1] == "sound:centralino/it/promise-passed"
+    said = state(Status.QUEUED, 1, due, now=NOW, timezone=ROME, language="it")
+    assert said[2:] == promise(due, now=NOW, timezone=ROME, language="it")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_key_for_a_requests_state_is_said_where_it_is_a_digit(language: Language) -> None:
+    assert {*key_for_ticket("9", language)} <= SOUNDS
+    assert key_for_ticket("*", language) == []
