@@ -23,7 +23,6 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
     [
         (Outcome.FALLBACK, 0.5, False),  # it was given to the dialplan while the repair was under way
         (Outcome.FALLBACK, 2, True),
-        (Outcome.FAX_FAILED, 0.5, False),
         (Outcome.ANSWERED, 0.5, True),
     ],
 )
@@ -33,8 +32,8 @@ async def test_a_caller_who_was_given_to_the_dialplan_this_moment_is_not_cut_off
     ended = NOW - timedelta(minutes=minutes_ago)
     nothing, ari, database = cast("Any", None), Mock(channels=AsyncMock()), AsyncMock()
     database.read.return_value = Call(id="c1", channel_id="1.1", ended_at=ended, outcome=outcome)
-    unused = ("prompts", "screen", "audio", "attachments", "room", "recordings")
-    shared = dict.fromkeys(unused, nothing)
+    names = ("prompts", "screen", "audio", "attachments", "room", "recordings")
+    shared = dict.fromkeys(names, nothing)
     services = Services(
         ari=cast("Ari", ari),
         app="centralino",
