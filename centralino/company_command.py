@@ -13,7 +13,7 @@ from centralino.directory_csv import DryRunOption, FileArgument, run_import
 from centralino.settings import DEFAULT_FILE
 from centralino.terminal import fail, terminal
 from tickets import directory, queries
-from tickets.directory_import import COMPANY_COLUMNS, import_companies
+from tickets.directory_import import COMPANY_COLUMNS, import_companies, read_companies
 from tickets.phone_numbers import shown_number
 
 company_app = typer.Typer(no_args_is_help=True, help="Companies: whose staff calls, and their level-0 desks.")
@@ -99,7 +99,9 @@ def edit_company(
 @company_app.command("import")
 def import_table(file: FileArgument, dry_run: DryRunOption = False, config: ConfigOption = DEFAULT_FILE) -> None:
     """Add and change companies from a CSV file; all of it is taken, or nothing. Known again by `code`."""
-    run_import(read_settings(config), Path(file), COMPANY_COLUMNS, "code", import_companies, dry_run=dry_run)
+    run_import(
+        read_settings(config), Path(file), COMPANY_COLUMNS, "code", read_companies, import_companies, dry_run=dry_run
+    )
 
 
 def _texts(values: list[str] | None) -> list[str] | None:

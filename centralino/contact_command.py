@@ -17,7 +17,7 @@ from centralino.settings import DEFAULT_FILE
 from centralino.terminal import fail, terminal
 from schedules.clock import utc_now
 from tickets import credentials, directory, queries
-from tickets.directory_import import CONTACT_COLUMNS, import_contacts
+from tickets.directory_import import CONTACT_COLUMNS, import_contacts, read_contacts
 from tickets.models import Contact, ContactRole
 from tickets.operations import SYSTEM
 
@@ -145,7 +145,9 @@ def merge_contacts(
 @contact_app.command("import")
 def import_table(file: FileArgument, dry_run: DryRunOption = False, config: ConfigOption = DEFAULT_FILE) -> None:
     """Add and change contacts from a CSV file; all of it is taken, or nothing. Known again by `user_code`."""
-    run_import(read_settings(config), Path(file), CONTACT_COLUMNS, "user_code", import_contacts, dry_run=dry_run)
+    run_import(
+        read_settings(config), Path(file), CONTACT_COLUMNS, "user_code", read_contacts, import_contacts, dry_run=dry_run
+    )
 
 
 @contact_app.command("trained")

@@ -3,7 +3,7 @@
 import codecs
 import csv
 import io
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from centralino.command import run_operation, run_query
 from centralino.settings import Settings
 from centralino.terminal import fail, terminal
-from tickets.directory_import import ImportRefused, ImportResult, ImportRow
+from tickets.directory_import import ImportRefused, ImportResult, ImportRow, ImportTable
 
 FALLBACK = "Windows-1252"
 """How a file is read that is not UTF-8: what spreadsheets of western Europe write."""
@@ -100,6 +100,7 @@ def run_import(
     path: Path,
     columns: Collection[str],
     key: str,
+    read: Callable[[Iterable[ImportRow]], ImportTable],
     operation: Callable[..., ImportResult],
     *,
     dry_run: bool,
@@ -107,18 +108,19 @@ def run_import(
     """Bring a file into the directory and say what changed; with any line that cannot be taken nothing is stored."""
     console = terminal()
     try:
-        table = read_csv(path, columns, key)
+        file = read_csv(path, columns, key)
     except CsvRefused as error:
         fail(f"{path}: {error}")
-    if table.encoding != "UTF-8":
+    if file.encoding != "UTF-8":
         console.print(
-            f"{path} is no UTF-8; read as {table.encoding}: look at the accents.", markup=False, soft_wrap=True
+            f"{path} is no UTF-8; read as {file.encoding}: look at the accents.", markup=False, soft_wrap=True
         )
-    if table.errors or dry_run:
-        result = run_query(settings, lambda session: operation(session, table.rows, dry_run=True))
+    table = read(file.rows)
+    if file.errors or dry_run:
+        result = run_query(settings, lambda session: operation(session, table, dry_run=True))
     else:
-        result = run_operation(settings, _all_or_nothing, operation, table.rows)
-    errors = sorted([*table.errors, *result.errors])
+        result = run_operation(settings, _all_or_nothing, operation, table)
+    errors = sorted([*file.errors, *result.errors])
     for line, words in errors[:LINES_SHOWN]:
         console.print(f"line {line}: {words}", markup=False, soft_wrap=True)
     if dry_run:
@@ -135,12 +137,10 @@ def run_import(
     console.print(f"{would}added: {result.added}, {would}changed: {changed}, as they were: {result.unchanged}")
 
 
-def _all_or_nothing(
-    session: Session, operation: Callable[..., ImportResult], rows: Sequence[ImportRow]
-) -> ImportResult:
+def _all_or_nothing(session: Session, operation: Callable[..., ImportResult], table: ImportTable) -> ImportResult:
     """What was refused is told as a result, after all of it is undone."""
     try:
-        result: ImportResult = operation(session, rows)
+        result: ImportResult = operation(session, table)
     except ImportRefused as refused:
         session.rollback()
         return ImportResult(errors=list(refused.errors))

@@ -18,6 +18,7 @@ from tickets.directory import read_company, read_contact
 from tickets.errors import InvalidInput, TicketsError
 from tickets.fields import new_phone, read_email, read_line, read_number
 from tickets.models import Company, Contact, ContactRole, Credentials, EmailAddress, Phone
+from tickets.phone_numbers import PhoneNumber
 
 COMPANY_COLUMNS = ("code", "name", "level_0_email", "level_0_phone", "level_0_hours", "phones")
 CONTACT_COLUMNS = (
@@ -74,6 +75,14 @@ class ImportResult:
         return sum(change.fields is None for change in self.changes)
 
 
+@dataclass(frozen=True, slots=True)
+class ImportTable:
+    """A table whose rows make sense by themselves: line, code and fields of each; and those that do not."""
+
+    rows: Sequence[tuple[int, str, Mapping[str, Any]]]
+    errors: Sequence[tuple[int, str]]
+
+
 class ImportRefused(TicketsError):
     """Some rows cannot be taken, so none is: see `errors`, line and words."""
 
@@ -84,21 +93,31 @@ class ImportRefused(TicketsError):
         self.errors = errors
 
 
-def import_companies(session: Session, rows: Sequence[ImportRow], *, dry_run: bool = False) -> ImportResult:
+def read_companies(rows: Iterable[ImportRow]) -> ImportTable:
+    """Read rows of `COMPANY_COLUMNS`; it takes longer than storing them, and needs no database."""
+    return _read(rows, "code", _company_cells)
+
+
+def read_contacts(rows: Iterable[ImportRow]) -> ImportTable:
+    """Read rows of `CONTACT_COLUMNS`; it takes longer than storing them, and needs no database."""
+    return _read(rows, "user_code", _contact_cells)
+
+
+def import_companies(session: Session, table: ImportTable, *, dry_run: bool = False) -> ImportResult:
     """Add and change companies as the rows say, or only tell what they would do. Raises `ImportRefused`.
 
     One without a code that has the name of a row gets its code.
     """
-    result, read = _read(rows, "code", _company_cells)
-    codes = [code for _, code, _ in read]
-    names = [cells["name"] for *_, cells in read if "name" in cells]
+    result = ImportResult(errors=list(table.errors))
+    codes = [code for _, code, _ in table.rows]
+    names = [cells["name"] for *_, cells in table.rows if "name" in cells]
     by_code: dict[str | None, Company] = {}
     by_name: dict[str, Company] = {}
     for column, keys in ((Company.code, codes), (Company.name, names)):
         for company in _matching(session, Company, column, keys, [selectinload(Company.phones)], not dry_run):
             by_code[company.code] = by_name[company.name] = company
-    for line, code, cells in read:
-        known = by_code.get(code)
+    for line, code, read in table.rows:
+        known, cells = by_code.get(code), dict(read)
         named = by_name.get(cells.get("name", ""))
         if known is None and named is not None and named.code is None:
             known = named
@@ -114,29 +133,32 @@ def import_companies(session: Session, rows: Sequence[ImportRow], *, dry_run: bo
     return _end(session, result, "company", dry_run)
 
 
-def import_contacts(session: Session, rows: Sequence[ImportRow], *, dry_run: bool = False) -> ImportResult:
+def import_contacts(session: Session, table: ImportTable, *, dry_run: bool = False) -> ImportResult:
     """Add and change contacts as the rows say, or only tell what they would do. Raises `ImportRefused`.
 
     One without a user code (added during a call, say) that has the name and a number of a row gets its user code.
     Companies must be there before. Who goes to another company is a user there unless the row tells the role.
     """
-    result, read = _read(rows, "user_code", _contact_cells)
+    result = ImportResult(errors=list(table.errors))
     options = (selectinload(Contact.phones), selectinload(Contact.emails))
-    codes = [code for _, code, _ in read]
+    codes = [code for _, code, _ in table.rows]
     by_code = {
         contact.user_code: contact
         for contact in _matching(session, Contact, Contact.user_code, codes, options, not dry_run)
     }
     new = [
-        (cells["name"], phone.e164) for _, code, cells in read if code not in by_code for phone in _new_phones(cells)
+        (cells["name"], number.best() or "")
+        for _, code, cells in table.rows
+        if code not in by_code
+        for number in _new_numbers(cells)
     ]
     by_number = _without_code(session, new, options, not dry_run)
     taken: set[int] = set()
-    of_code, of_name = _companies(session, [cells for *_, cells in read])
-    for line, code, cells in read:
-        known = by_code.get(code)
-        for phone in _new_phones(cells) if known is None else ():
-            same = by_number.get((cells["name"], phone.e164))
+    of_code, of_name = _companies(session, [cells for *_, cells in table.rows])
+    for line, code, read in table.rows:
+        known, cells = by_code.get(code), dict(read)
+        for number in _new_numbers(cells) if known is None else ():
+            same = by_number.get((cells["name"], number.best() or ""))
             if known is None and same is not None and same.id not in taken:
                 known = same
                 taken.add(same.id)
@@ -158,31 +180,30 @@ def import_contacts(session: Session, rows: Sequence[ImportRow], *, dry_run: boo
     return _end(session, result, "contact", dry_run)
 
 
-def _read(
-    rows: Iterable[ImportRow], key: str, reader: Callable[[Mapping[str, str]], dict[str, Any]]
-) -> tuple[ImportResult, list[tuple[int, str, dict[str, Any]]]]:
-    """Line, key and fields of each row that makes sense by itself."""
-    result, read, seen = ImportResult(), [], dict[str, int]()
+def _read(rows: Iterable[ImportRow], key: str, reader: Callable[[Mapping[str, str]], dict[str, Any]]) -> ImportTable:
+    read: list[tuple[int, str, Mapping[str, Any]]] = []
+    errors: list[tuple[int, str]] = []
+    seen: dict[str, int] = {}
     for row in rows:
         try:
-            cells = reader({column: cell for column, cell in row.cells.items() if cell.strip()})
-            code = cells.pop(key, None)
+            fields = reader({column: cell for column, cell in row.cells.items() if cell.strip()})
+            code = fields.pop(key, None)
             if code is None:
                 raise InvalidInput(key, "is needed: by it the row is known again")
             if code in seen:
                 raise InvalidInput(key, f"{code} is in line {seen[code]} already")
         except InvalidInput as error:
-            result.errors.append((row.line, str(error)))
+            errors.append((row.line, str(error)))
             continue
         seen[code] = row.line
-        read.append((row.line, code, cells))
-    return result, read
+        read.append((row.line, code, fields))
+    return ImportTable(read, errors)
 
 
 def _company_cells(cells: Mapping[str, str]) -> dict[str, Any]:
     fields = read_company({column: cell for column, cell in cells.items() if column != "phones"})
     if "phones" in cells:
-        fields["phones"] = _several(cells["phones"], lambda cell: new_phone(read_number(cell)))
+        fields["phones"] = _several(cells["phones"], read_number)
     return {column: value for column, value in fields.items() if value}
 
 
@@ -190,7 +211,7 @@ def _contact_cells(cells: Mapping[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for column, cell in cells.items():
         if column == "phones":
-            fields[column] = _several(cell, lambda one: new_phone(read_number(one)))
+            fields[column] = _several(cell, read_number)
         elif column == "emails":
             fields[column] = _several(cell, lambda one: read_email(one, "emails"))
         elif column in ("company", "company_code"):
@@ -224,7 +245,7 @@ def _day(cell: str) -> date:
     raise InvalidInput("trained_on", "is a day such as 2026-11-30 or 30/11/2026")
 
 
-def _new_phones(cells: Mapping[str, Any]) -> Sequence[Phone]:
+def _new_numbers(cells: Mapping[str, Any]) -> Sequence[PhoneNumber]:
     return cells.get("phones", ()) if "name" in cells else ()
 
 
@@ -287,7 +308,7 @@ def _settle(
     dry_run: bool,
 ) -> None:
     """Note what a row does, and do it."""
-    phones: list[Phone] = fields.pop("phones", [])
+    phones = [new_phone(number) for number in fields.pop("phones", ())]
     numbers = {phone.e164 for phone in known.phones} if known is not None else set()
     missing = {phone.e164: phone for phone in phones if phone.e164 not in numbers}
     changed = [name for name, value in fields.items() if name != "emails" and getattr(known, name, None) != value]
