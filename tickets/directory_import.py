@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import or_, select
+from sqlalchemy import insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 
 from tickets.database import announce
@@ -41,6 +41,7 @@ _CHUNK = 500
 
 Owner = TypeVar("Owner", Company, Contact)
 Key = TypeVar("Key")
+_New = tuple[Mapping[str, Any], Sequence[Phone], Sequence[EmailAddress]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def import_companies(session: Session, table: ImportTable, *, dry_run: bool = Fa
     names = [cells["name"] for *_, cells in table.rows if "name" in cells]
     by_code: dict[str | None, Company] = {}
     by_name: dict[str, Company] = {}
+    new: list[_New] = []
     for column, keys in ((Company.code, codes), (Company.name, names)):
         for company in _matching(session, Company, column, keys, [selectinload(Company.phones)], not dry_run):
             by_code[company.code] = by_name[company.name] = company
@@ -127,10 +129,10 @@ def import_companies(session: Session, table: ImportTable, *, dry_run: bool = Fa
         elif known is None and "name" not in cells:
             result.errors.append((line, f"name: the company {code!r} is new and needs one"))
         else:
-            _settle(session, result, line, Company, known, {"code": code, **cells}, dry_run)
+            _settle(result, new, line, Company, known, {"code": code, **cells}, dry_run)
             if "name" in cells:
                 by_name[cells["name"]] = known or Company(code=code, name=cells["name"])
-    return _end(session, result, "company", dry_run)
+    return _end(session, result, Company, Company.code, new, dry_run)
 
 
 def import_contacts(session: Session, table: ImportTable, *, dry_run: bool = False) -> ImportResult:
@@ -146,14 +148,15 @@ def import_contacts(session: Session, table: ImportTable, *, dry_run: bool = Fal
         contact.user_code: contact
         for contact in _matching(session, Contact, Contact.user_code, codes, options, not dry_run)
     }
-    new = [
+    numbers = [
         (cells["name"], number.best() or "")
         for _, code, cells in table.rows
         if code not in by_code
         for number in _new_numbers(cells)
     ]
-    by_number = _without_code(session, new, options, not dry_run)
+    by_number = _without_code(session, numbers, options, not dry_run)
     taken: set[int] = set()
+    new: list[_New] = []
     of_code, of_name = _companies(session, [cells for *_, cells in table.rows])
     for line, code, read in table.rows:
         known, cells = by_code.get(code), dict(read)
@@ -176,8 +179,8 @@ def import_contacts(session: Session, table: ImportTable, *, dry_run: bool = Fal
                 cells["company"] = company
                 if known is not None and known.company_id not in (None, company.id):
                     cells.setdefault("role", ContactRole.USER)
-            _settle(session, result, line, Contact, known, {"user_code": code, **cells}, dry_run)
-    return _end(session, result, "contact", dry_run)
+            _settle(result, new, line, Contact, known, {"user_code": code, **cells}, dry_run)
+    return _end(session, result, Contact, Contact.user_code, new, dry_run)
 
 
 def _read(rows: Iterable[ImportRow], key: str, reader: Callable[[Mapping[str, str]], dict[str, Any]]) -> ImportTable:
@@ -299,15 +302,15 @@ def _companies(
 
 
 def _settle(
-    session: Session,
     result: ImportResult,
+    new: list[_New],
     line: int,
     kind: type[Owner],
     known: Owner | None,
     fields: dict[str, Any],
     dry_run: bool,
 ) -> None:
-    """Note what a row does, and do it."""
+    """Note what a row does, and do it; what is `new` is stored at the end, all at once."""
     phones = [new_phone(number) for number in fields.pop("phones", ())]
     numbers = {phone.e164 for phone in known.phones} if known is not None else set()
     missing = {phone.e164: phone for phone in phones if phone.e164 not in numbers}
@@ -328,23 +331,57 @@ def _settle(
     result.changes.append(ImportChange(line, name, None if known is None else tuple(sorted(changed))))
     if dry_run:
         return
-    entry = known if known is not None else kind()
-    for field_, value in fields.items():
-        setattr(entry, field_, value)
-    entry.phones.extend(missing.values())
-    if isinstance(entry, Contact):
-        entry.emails.extend(others.values())
     if known is None:
-        session.add(entry)
+        new.append((fields, list(missing.values()), list(others.values())))
+        return
+    for field_, value in fields.items():
+        setattr(known, field_, value)
+    known.phones.extend(missing.values())
+    if isinstance(known, Contact):
+        known.emails.extend(others.values())
 
 
-def _end(session: Session, result: ImportResult, kind: str, dry_run: bool) -> ImportResult:
+def _store_new(session: Session, kind: type[Owner], key: InstrumentedAttribute[Any], new: Sequence[_New]) -> None:
+    """Store new entries by few statements for any number of them, which the unit of work would not do on SQLite."""
+    empty = {"role": ContactRole.USER, "language": "it", "credentials": Credentials.NONE} if kind is Contact else {}
+    names = {name for fields, *_ in new for name in fields}
+    rows = [{name: fields.get(name, empty.get(name)) for name in names} for fields, *_ in new]
+    for row in rows:
+        if "company" in row:
+            company = row.pop("company")
+            row["company_id"] = None if company is None else company.id
+    session.execute(insert(kind), rows)
+    ids: dict[str, int] = {}
+    for chunk in _chunks(fields[key.key] for fields, *_ in new):
+        ids |= {row[0]: row[1] for row in session.execute(select(key, kind.id).where(key.in_(chunk)))}
+    owner = f"{kind.__tablename__}_id"
+    phones = [
+        {owner: ids[fields[key.key]], "e164": phone.e164, "tail": phone.tail, "raw": phone.raw}
+        for fields, theirs, _ in new
+        for phone in theirs
+    ]
+    emails = [{owner: ids[fields[key.key]], "address": email.address} for fields, _, theirs in new for email in theirs]
+    for table, parts in ((Phone, phones), (EmailAddress, emails)):
+        if parts:
+            session.execute(insert(table), parts)
+
+
+def _end(
+    session: Session,
+    result: ImportResult,
+    kind: type[Owner],
+    key: InstrumentedAttribute[Any],
+    new: Sequence[_New],
+    dry_run: bool,
+) -> ImportResult:
     result.errors.sort()
     if dry_run:
         return result
     if result.errors:
         raise ImportRefused(result.errors)
     session.flush()
+    if new:
+        _store_new(session, kind, key, new)
     if result.changes:
-        announce(session, kind, 0)
+        announce(session, kind.__tablename__, 0)
     return result

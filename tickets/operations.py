@@ -307,22 +307,23 @@ def edit_request(
     request = load_request(session, request_id, version)
     _refuse_closed(request)
     before = {field: getattr(request, field) for field in EDITABLE}
-    for field, value in changes.items():
-        if field == "area":
-            request.area = _area(session, value)
-        elif field in _READERS:
-            setattr(request, field, _READERS[field](value))
-    if "contact_id" in changes:
-        request.contact = find(session, Contact, changes["contact_id"])
-        request.contact_id = changes["contact_id"]
-        if request.contact is not None:
-            if "company_id" not in changes and request.contact.company is not None:
-                request.company, request.company_id = request.contact.company, request.contact.company_id
-            if "email" not in changes and request.email is None:
-                request.email = request.contact.email
-    if "company_id" in changes:
-        request.company = find(session, Company, changes["company_id"])
-        request.company_id = changes["company_id"]
+    with session.no_autoflush:  # all of it is one change
+        for field, value in changes.items():
+            if field == "area":
+                request.area = _area(session, value)
+            elif field in _READERS:
+                setattr(request, field, _READERS[field](value))
+        if "contact_id" in changes:
+            request.contact = find(session, Contact, changes["contact_id"])
+            request.contact_id = changes["contact_id"]
+            if request.contact is not None:
+                if "company_id" not in changes and request.contact.company is not None:
+                    request.company, request.company_id = request.contact.company, request.contact.company_id
+                if "email" not in changes and request.email is None:
+                    request.email = request.contact.email
+        if "company_id" in changes:
+            request.company = find(session, Company, changes["company_id"])
+            request.company_id = changes["company_id"]
     if request.holder != before["holder"]:
         request.held_since = now
     edited = {
@@ -641,7 +642,6 @@ def _kind(value: Any) -> Kind:
 
 
 def _area(session: Session, value: Any) -> str:
-    # by the connection, so that fields of a request half changed are not written on the way
     if session.connection().execute(_AREA, {"key": str(value)}).first() is None:
         keys = session.scalars(select(Area.key).where(Area.active).order_by(Area.key))
         raise InvalidInput("area", f"is one of {', '.join(keys)}")

@@ -122,7 +122,6 @@ _HELD = {
     "it": {
         "level_0": "help desk di livello 0",
         "level_0_of": "help desk di livello 0 di {company}",
-        "level_1": "livello 1",
         "group": "{group} (livello {level})",
         "level": "livello {level}",
         "holder": "{holder}, {where}",
@@ -131,7 +130,6 @@ _HELD = {
     "en": {
         "level_0": "level-0 desk",
         "level_0_of": "level-0 desk of {company}",
-        "level_1": "level 1",
         "group": "{group} (level {level})",
         "level": "level {level}",
         "holder": "{holder}, {where}",
@@ -149,17 +147,16 @@ def held_by(request: Request, language: str, *, holder_name: str | None = None) 
     words = _HELD["it" if language.startswith("it") else "en"]
     if request.status in CLOSED_STATUSES:
         return words["finished"]
-    if request.level == 0:
-        key = "level_0_of" if request.company is not None else "level_0"
-    elif request.level == 1:
-        key = "level_1"
+    if request.level == 1:
+        where = words["level"].format(level=1)
+    elif request.level == 0:
+        company = request.company
+        where = words["level_0"] if company is None else words["level_0_of"].format(company=company.name)
     else:
-        key = "group" if request.group is not None else "level"
-    where = words[key].format(
-        company=request.company.name if request.company is not None else "",
-        group=request.group.name if request.group is not None else "",
-        level=request.level,
-    )
+        group = request.group
+        where = words["level" if group is None else "group"].format(
+            level=request.level, group="" if group is None else group.name
+        )
     holder = holder_name or request.holder
     return words["holder"].format(holder=holder, where=where) if request.holder and holder else where
 

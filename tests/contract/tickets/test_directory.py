@@ -33,7 +33,7 @@ from tickets.models import (
     RequestEvent,
     Status,
 )
-from tickets.notices import Notices
+from tickets.notices import Notices, NoticeSettings
 from tickets.operations import NewRequest
 from tickets.queries import Confidence, held_by
 
@@ -41,6 +41,8 @@ pytestmark = pytest.mark.contract
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
 TODAY = date(2026, 11, 30)
+NOTICES = Notices(NoticeSettings())
+WHO: dict[str, Any] = {"actor": "operatore", "now": NOW}
 
 
 async def contact(database: Database, name: str, **more: Any) -> int:
@@ -50,7 +52,7 @@ async def contact(database: Database, name: str, **more: Any) -> int:
 async def request_of(database: Database, contact_id: int | None, **more: Any) -> Request:
     new = {"kind": Kind.REQUEST, "area": "credentials", "channel": Channel.EMAIL, "subject": "Accesso", **more}
     return await database.run(
-        operations.open_request, NewRequest(received_at=NOW, contact_id=contact_id, **new), Notices(), now=NOW
+        operations.open_request, NewRequest(received_at=NOW, contact_id=contact_id, **new), NOTICES, now=NOW
     )
 
 
@@ -200,7 +202,7 @@ async def test_two_entries_of_one_person_become_one_with_all_that_was_theirs(dat
     await database.run(credentials.record_training, other, TODAY, today=TODAY, actor="anna", now=NOW)
     opened = await request_of(database, other)
     closed = await request_of(database, other)
-    await database.run(operations.close_request, closed.id, Notices(), solution="Fatto.", actor="anna", now=NOW)
+    await database.run(operations.close_request, closed.id, NOTICES, solution="Fatto.", actor="anna", now=NOW)
     await database.run(_called_by, "c1", other)
     await database.run(directory.merge_contacts, anna, other, actor="anna", now=NOW)
 
@@ -277,8 +279,8 @@ async def people(database: Database) -> dict[str, int]:
 
 
 async def test_a_course_then_the_referents_word_then_a_log_in(database: Database, people: dict[str, int]) -> None:
-    anna, who = people["anna"], {"actor": "operatore", "now": NOW}
-    told = {**who, "request_id": (await request_of(database, anna)).id}
+    anna = people["anna"]
+    told: dict[str, Any] = {**WHO, "request_id": (await request_of(database, anna)).id}
     # nobody need ask: the course begins the way
     after = await database.run(credentials.record_training, anna, date(2026, 11, 27), today=TODAY, **told)
     assert (after.credentials, after.trained_on) == (Credentials.REQUESTED, date(2026, 11, 27))
@@ -314,40 +316,40 @@ async def test_a_course_then_the_referents_word_then_a_log_in(database: Database
 async def test_nobody_else_and_nothing_sooner_authorises(
     database: Database, people: dict[str, int], before: Sequence[str], by: str, reason: str
 ) -> None:
-    anna, who = people["anna"], {"actor": "operatore", "now": NOW}
+    anna = people["anna"]
     if "request" in before:
-        await database.run(credentials.request_credentials, anna, **who)
-        await database.run(credentials.request_credentials, anna, **who)
+        await database.run(credentials.request_credentials, anna, **WHO)
+        await database.run(credentials.request_credentials, anna, **WHO)
     if "train" in before:
-        await database.run(credentials.record_training, anna, TODAY, today=TODAY, **who)
+        await database.run(credentials.record_training, anna, TODAY, today=TODAY, **WHO)
     state = (await entry(database, anna)).credentials
     with pytest.raises(CredentialsRefused) as refused:
-        await database.run(credentials.authorise_credentials, anna, people[by], **who)
+        await database.run(credentials.authorise_credentials, anna, people[by], **WHO)
     assert refused.value.reason == reason
     assert (await entry(database, anna)).credentials == state
 
 
 async def test_other_steps_out_of_turn_are_refused(database: Database, people: dict[str, int]) -> None:
-    anna, who = people["anna"], {"actor": "operatore", "now": NOW}
+    anna = people["anna"]
     with pytest.raises(InvalidInput, match="still to come"):
-        await database.run(credentials.record_training, anna, date(2026, 12, 1), today=TODAY, **who)
+        await database.run(credentials.record_training, anna, date(2026, 12, 1), today=TODAY, **WHO)
     with pytest.raises(CredentialsRefused, match="only authorised"):
-        await database.run(credentials.activate_credentials, anna, "RSSNNA", **who)
+        await database.run(credentials.activate_credentials, anna, "RSSNNA", **WHO)
     with pytest.raises(CredentialsRefused, match="no credentials"):
-        await database.run(credentials.withdraw_credentials, anna, reason="No.", **who)
-    await database.run(credentials.record_training, anna, TODAY, today=TODAY, **who)
+        await database.run(credentials.withdraw_credentials, anna, reason="No.", **WHO)
+    await database.run(credentials.record_training, anna, TODAY, today=TODAY, **WHO)
     with pytest.raises(InvalidInput, match="reason"):
-        await database.run(credentials.withdraw_credentials, anna, reason=" ", **who)
-    await database.run(credentials.authorise_credentials, anna, people["referent"], **who)
+        await database.run(credentials.withdraw_credentials, anna, reason=" ", **WHO)
+    await database.run(credentials.authorise_credentials, anna, people["referent"], **WHO)
     with pytest.raises(CredentialsRefused, match="already"):
-        await database.run(credentials.request_credentials, anna, **who)
+        await database.run(credentials.request_credentials, anna, **WHO)
     await contact(database, "Bruno", user_code="TAKEN")
     with pytest.raises(DuplicateEntry):
-        await database.run(credentials.activate_credentials, anna, "TAKEN", **who)
+        await database.run(credentials.activate_credentials, anna, "TAKEN", **WHO)
     alone = people["alone"]
-    await database.run(credentials.record_training, alone, TODAY, today=TODAY, **who)
+    await database.run(credentials.record_training, alone, TODAY, today=TODAY, **WHO)
     with pytest.raises(CredentialsRefused, match="not the referent of the company"):
-        await database.run(credentials.authorise_credentials, alone, people["referent"], **who)
+        await database.run(credentials.authorise_credentials, alone, people["referent"], **WHO)
 
 
 async def test_a_step_is_told_only_in_a_request_about_it(database: Database, people: dict[str, int]) -> None:
@@ -376,10 +378,10 @@ async def test_a_site_has_areas_of_its_own_below_the_built_in_ones(database: Dat
     await database.run(areas.add_area, "cup", "Prenotazioni", "Bookings", parent="application")
     await database.run(areas.add_area, "anagrafe", "Anagrafe", "Registry", parent="application")
     await database.run(areas.add_area, "stampanti", "Stampanti", "Printers", back_to_level_0=True)
-    tree = await database.read(areas.area_tree, "it")
+    tree, english = [await database.read(areas.area_tree, language) for language in ("it", "en-GB")]
     assert [branch.key for branch in tree] == [*AREAS, "stampanti"]
     assert [below.name for below in tree[0].below] == ["Anagrafe", "Prenotazioni"]
-    assert [below.name for below in (await database.read(areas.area_tree, "en-GB"))[0].below] == [
+    assert [below.name for below in english[0].below] == [
         "Bookings",
         "Registry",
     ]
@@ -389,7 +391,7 @@ async def test_a_site_has_areas_of_its_own_below_the_built_in_ones(database: Dat
     await database.run(areas.edit_area, "anagrafe", {"active": False})
     tree = await database.read(areas.area_tree, "it")
     assert [[below.name for below in branch.below] for branch in tree[:2]] == [[], ["CUP"]]
-    with pytest.raises(InvalidInput, match="area: is one of application, .*cup"):
+    with pytest.raises(InvalidInput, match=r"area: is one of application, .*cup"):
         await request_of(database, None, area="anagrafe")
     assert len((await database.read(areas.area_tree, "it", retired=True))[0].below) == 1
     await database.run(areas.edit_area, "anagrafe", {"active": True, "parent": ""})
@@ -437,26 +439,27 @@ async def test_a_group_with_open_requests_stays(database: Database) -> None:
     other = await database.run(levels.add_group, "Basi dati", 3)
     request = await request_of(database, None)
     agent: dict[str, Any] = {"actor": "anna", "role": Role.AGENT, "now": NOW}
-    await database.run(levels.escalate, request.id, group.id, Notices(), reason="Serve", handover="Nulla", **agent)
-    for changes in ({"active": False}, {"level": 3}):
+    await database.run(levels.escalate, request.id, group.id, NOTICES, reason="Serve", handover="Nulla", **agent)
+    refused: dict[str, Any]
+    for refused in ({"active": False}, {"level": 3}):
         with pytest.raises(EntryInUse, match="1 open request"):
-            await database.run(levels.edit_group, group.id, changes)
+            await database.run(levels.edit_group, group.id, refused)
     changed = await database.run(levels.edit_group, group.id, {"name": "Sistemi", "email": "", "level": 2})
     assert (changed.name, changed.email) == ("Sistemi", None)
-    await database.run(levels.hand_back, request.id, Notices(), note="Fatto", **agent)
+    await database.run(levels.hand_back, request.id, NOTICES, note="Fatto", **agent)
     await database.run(levels.edit_group, group.id, {"active": False})
     assert [one.name for one in await database.read(levels.support_groups)] == ["Basi dati"]
     assert len(await database.read(levels.support_groups, retired=True)) == 2
     with pytest.raises(InvalidInput, match="not used any more"):
-        await database.run(levels.escalate, request.id, group.id, Notices(), reason="Serve", handover="Nulla", **agent)
-    for changes, error in (
+        await database.run(levels.escalate, request.id, group.id, NOTICES, reason="Serve", handover="Nulla", **agent)
+    for refused, error in (
         ({"name": "Sistemi"}, DuplicateEntry),
         ({"level": 1}, InvalidInput),
         ({"email": "x"}, InvalidInput),
         ({"id": 1}, InvalidInput),
     ):
         with pytest.raises(error):
-            await database.run(levels.edit_group, other.id, changes)
+            await database.run(levels.edit_group, other.id, refused)
 
 
 async def test_who_has_a_request_is_said_at_every_level(database: Database) -> None:
@@ -468,13 +471,13 @@ async def test_who_has_a_request_is_said_at_every_level(database: Database) -> N
     request = await database.run(operations.take_in_charge, request.id, actor="anna", now=NOW)
     assert held_by(request, "it") == "anna, livello 1"
     assert held_by(request, "it", holder_name="Anna Bianchi") == "Anna Bianchi, livello 1"
-    request = await database.run(levels.escalate, request.id, group.id, Notices(), reason="a", handover="b", **agent)
+    request = await database.run(levels.escalate, request.id, group.id, NOTICES, reason="a", handover="b", **agent)
     assert held_by(request, "it", holder_name="Anna Bianchi") == "Sistemisti (livello 2)"
-    await database.run(levels.hand_back, request.id, Notices(), note="a", **agent)
-    request = await database.run(levels.refer_to_level_0, request.id, Notices(), reason="a", **agent)
+    await database.run(levels.hand_back, request.id, NOTICES, note="a", **agent)
+    request = await database.run(levels.refer_to_level_0, request.id, NOTICES, reason="a", **agent)
     assert held_by(request, "en") == "level-0 desk of ASL Bari"
     move = {**agent, "text": "Fatto."}
-    request = await database.run(operations.move_request, request.id, Status.RESOLVED, Notices(), **move)
+    request = await database.run(operations.move_request, request.id, Status.RESOLVED, NOTICES, **move)
     assert held_by(request, "it") == "nessuno: è conclusa"
 
 
