@@ -144,3 +144,114 @@ def test_a_file_that_is_no_database_is_said_so_plainly(centralino: Command, tmp_
     result = centralino("agent", "list")
     assert (result.exit_code, "file is not a database" in result.output) == (1, True)
     assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def cells(output: str) -> list[list[str]]:
+    """The rows of a table that a command shows."""
+    lines = [line for line in output.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+
+
+def test_a_company_and_its_level_0_desk_are_kept_by_command(centralino: Command) -> None:
+    assert "There are no companies yet" in centralino("company", "list").output
+    desk = ("--level-0-email", "help@asl.example", "--level-0-phone", "080 1", "--level-0-hours", "8-14")
+    assert centralino("company", "add", "ASL Bari", "--code", "160114", "--phone", "080 5842111", *desk).exit_code == 0
+    assert cells(centralino("company", "list").output) == [
+        ["160114", "ASL Bari", "+39 080 584 2111", "help@asl.example", "080 1", "8-14"]
+    ]
+    edited = centralino("company", "edit", "160114", "--name", "ASL di Bari", "--level-0-hours", "", "--phone", "")
+    assert edited.output == "ASL di Bari is changed.\n"
+    assert cells(centralino("company", "list").output)[0][1:] == ["ASL di Bari", "-", "help@asl.example", "080 1", "-"]
+    for words, reason in (
+        (("edit", "160114"), "nothing to change"),
+        (("edit", "160115", "--name", "X"), "no company with the code or name '160115'"),
+        (("add", "ASL di Bari"), "in the directory already"),
+        (("add", "ASL Lecce", "--level-0-email", "x"), "level_0_email: is not a mail address"),
+    ):
+        result = centralino("company", *words)
+        assert (result.exit_code, reason in result.output) == (1, True), result.output
+
+
+def test_a_contact_is_changed_merged_and_removed_by_command(centralino: Command) -> None:
+    centralino("company", "add", "ASL Bari", "--code", "160114")
+    centralino("contact", "add", "Anna Rossi", "--phone", "080 5551234")
+    centralino("contact", "add", "A. Rossi", "--phone", "3331234567", "--user-code", "RSSNNA", "--role", "referent")
+    edited = centralino(
+        "contact", "edit", "RSSNNA", "--company", "160114", "--role", "referent", "--email", "a@b.example"
+    )
+    assert edited.output == "A. Rossi is changed.\n"
+    assert centralino("contact", "merge", "1", "RSSNNA").output == "All of A. Rossi is Anna Rossi's now.\n"
+    (found,) = cells(centralino("contact", "find", "rssnna").output)
+    assert found == [
+        "1", "RSSNNA", "Anna Rossi", "ASL Bari", "referent", "none", "+390805551234, +393331234567", "a@b.example",
+    ]  # fmt: skip
+    assert "nothing to change" in centralino("contact", "edit", "RSSNNA").output
+    assert centralino("contact", "remove", "RSSNNA").output == "Anna Rossi is removed.\n"
+    assert "no contact with the user code or id 'RSSNNA'" in centralino("contact", "remove", "RSSNNA").output
+
+
+def test_credentials_go_their_way_by_command(centralino: Command) -> None:
+    for name, code, role in (("Anna Rossi", "A", "user"), ("Rita Capo", "R", "referent")):
+        more = ("--user-code", code, "--company", "ASL Bari", "--role", role)
+        assert centralino("contact", "add", name, "--phone", "0805551234", *more).exit_code == 0
+    for words, said in (
+        (("authorise", "A", "--by", "R"), "nobody asked for credentials of Anna Rossi: ask for them first"),
+        (("request-credentials", "A"), "Anna Rossi: credentials requested."),
+        (("authorise", "A", "--by", "R"), "Anna Rossi has taken no course: record its day first"),
+        (("trained", "A", "ieri"), "'ieri' is no day"),
+        (("trained", "A", "2026-11-02"), "Anna Rossi: credentials requested."),
+        (("trained", "A", "2126-11-02"), "still to come"),
+        (("authorise", "A", "--by", "A"), "Anna Rossi is no referent"),
+        (("authorise", "A", "--by", "R", "--request", "123456"), "no request with the ticket number"),
+        (("authorise", "A", "--by", "R"), "Anna Rossi: credentials authorised."),
+        (("activate", "A"), "Anna Rossi: credentials active."),
+        (("withdraw", "A", "--reason", "Trasferita"), "Anna Rossi: credentials none."),
+    ):
+        assert said in centralino("contact", *words).output
+
+
+def test_groups_and_areas_are_kept_by_command(centralino: Command) -> None:
+    assert "There are no groups yet" in centralino("group", "list").output
+    centralino("group", "add", "Sistemisti", "--level", "2", "--email", "s@desk.example")
+    assert centralino("group", "edit", "Sistemisti", "--level", "3", "--retired").exit_code == 0
+    assert cells(centralino("group", "list").output) == [["3", "Sistemisti", "s@desk.example", "no"]]
+    assert "nothing to change" in centralino("group", "edit", "Sistemisti").output
+    assert "no support group 'Altri'" in centralino("group", "edit", "Altri", "--level", "2").output
+
+    assert len(cells(centralino("area", "list").output)) == 6
+    centralino("area", "add", "cup", "--italian", "Prenotazioni", "--english", "Bookings", "--below", "application")
+    assert cells(centralino("area", "list").output)[1] == ["cup", "Prenotazioni", "Bookings", "no", "yes"]
+    assert centralino("area", "edit", "cup", "--below", "", "--level-0", "--retired").exit_code == 0
+    assert cells(centralino("area", "list").output)[-1] == ["cup", "Prenotazioni", "Bookings", "yes", "no"]
+    assert "built in" in centralino("area", "edit", "network", "--retired").output
+    assert "nothing to change" in centralino("area", "edit", "network").output
+
+
+def test_a_directory_is_imported_whole_or_not_at_all(centralino: Command, tmp_path: Path) -> None:
+    companies, people = tmp_path / "companies.csv", tmp_path / "people.csv"
+    companies.write_bytes("code;name;level_0_email\r\n160114;ASL Città;h@asl.example\r\n".encode("cp1252"))
+    head = "user_code;name;company_code;phones\n"
+    people.write_text(head + "A;Anna Rossi;160114;080 5551234|3331234567\nB;Bruno Neri;160114;\n", encoding="utf-8")
+    preview = centralino("company", "import", str(companies), "--dry-run").output
+    assert "is no UTF-8; read as Windows-1252: look at the accents" in preview
+    assert preview.endswith("line 2: ASL Città: new\nwould be added: 1, would be changed: 0, as they were: 0\n")
+    assert "There are no companies yet" in centralino("company", "list").output
+    assert "line 2: company: there is no company '160114'" in centralino("contact", "import", str(people)).output
+    assert centralino("company", "import", str(companies)).exit_code == 0
+    for expected in ("added: 2, changed: 0, as they were: 0\n", "added: 0, changed: 0, as they were: 2\n"):
+        assert centralino("contact", "import", str(people)).output == expected
+    people.write_text(head + "A;Anna Bianchi;160114;\nC;Carla;160199;\nD;Dora;160114\n", encoding="utf-8")
+    for more in ((), ("--dry-run",)):
+        bad = centralino("contact", "import", str(people), *more)
+        assert bad.exit_code == 1
+        assert "line 3: company: there is no company '160199': add it first\n" in bad.output
+        assert "line 4: has 3 cells, the first line has 4\n" in bad.output
+        assert "2 lines cannot be taken, so nothing is changed" in bad.output
+    assert "Anna Rossi" in centralino("contact", "find", "A").output
+    assert "quotation marks" in centralino("contact", "import", str(_with(tmp_path, 'user_code\n"A'))).output
+
+
+def _with(folder: Path, text: str) -> Path:
+    file = folder / "bad.csv"
+    file.write_text(text, encoding="utf-8")
+    return file
