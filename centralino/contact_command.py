@@ -15,6 +15,7 @@ from centralino.command import ConfigOption, read_settings, run_operation, run_q
 from centralino.directory_csv import DryRunOption, FileArgument, run_import
 from centralino.settings import DEFAULT_FILE
 from centralino.terminal import fail, terminal
+from desk import operations
 from schedules.clock import utc_now
 from tickets import credentials, directory, queries
 from tickets.directory_import import CONTACT_COLUMNS, import_contacts, read_contacts
@@ -119,7 +120,7 @@ def remove_contact(contact: Who, config: ConfigOption = DEFAULT_FILE) -> None:
 
     def remove(session: Session) -> str:
         found = directory.find_contact(session, contact)
-        directory.remove_contact(session, found.id)
+        operations.remove_contact(session, found.id)
         return found.name
 
     console.print(f"{run_operation(read_settings(config), remove)} is removed.", markup=False)
@@ -136,7 +137,7 @@ def merge_contacts(
     def merge(session: Session, now: datetime) -> tuple[str, str]:
         kept, gone = (directory.find_contact(session, text) for text in (contact, other))
         name = gone.name
-        return directory.merge_contacts(session, kept.id, gone.id, actor=SYSTEM, now=now).name, name
+        return operations.merge_contacts(session, kept.id, gone.id, actor=SYSTEM, now=now).name, name
 
     kept, gone = run_operation(read_settings(config), merge, utc_now())
     console.print(f"All of {gone} is {kept}'s now.", markup=False)

@@ -13,8 +13,10 @@ from desk.queries import account_by_username
 from desk.views import CounterForm, NewContact, NewRequestForm, PersonForm
 from ivr.models import Call
 from ivr.operations import bind_request
+from tickets import directory
 from tickets.database import announce
 from tickets.directory import add_contact, assign_phone
+from tickets.errors import EntryInUse
 from tickets.models import Channel, Contact, Request, Status
 from tickets.notices import Notices
 from tickets.operations import (
@@ -283,6 +285,32 @@ def identify_call(
     call.contact_id = contact.id
     announce(session, "call", call_id)
     return contact
+
+
+# ------------------------------------------------------------------------------------------------------ directory
+
+
+def merge_contacts(session: Session, contact_id: int, other_id: int, *, actor: str, now: datetime) -> Contact:
+    """Make two entries of one person one (`tickets.directory.merge_contacts`), unless the other one is in a call.
+
+    Raises what that does, and `EntryInUse`.
+    """
+    _refuse_in_call(session, other_id)
+    return directory.merge_contacts(session, contact_id, other_id, actor=actor, now=now)
+
+
+def remove_contact(session: Session, contact_id: int) -> None:
+    """Remove a contact of nothing (`tickets.directory.remove_contact`). Raises `EntryInUse`, `NotFound`."""
+    _refuse_in_call(session, contact_id)
+    directory.remove_contact(session, contact_id)
+
+
+def _refuse_in_call(session: Session, contact_id: int) -> None:
+    """A call under way knows its contact by heart, and leaves a message or a request in that name at its end."""
+    contact = directory.load_contact(session, contact_id)
+    calling = select(Call.id).where(Call.ended_at.is_(None), Call.contact_id == contact_id).limit(1)
+    if session.scalar(calling) is not None:
+        raise EntryInUse(f"{contact.name} is in a call just now: try again when it is over")
 
 
 def _unbound_call(session: Session, call_id: str) -> Call:

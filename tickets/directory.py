@@ -199,7 +199,10 @@ def edit_contact(session: Session, contact_id: int, changes: Mapping[str, Any]) 
 
 
 def remove_contact(session: Session, contact_id: int) -> None:
-    """Remove a contact to whom nothing refers. Raises `EntryInUse`, which says what to do instead, and `NotFound`."""
+    """Remove a contact to whom nothing refers; `desk.operations.remove_contact` looks at calls under way too.
+
+    Raises `EntryInUse`, which says what to do instead, and `NotFound`.
+    """
     contact = load_contact(session, contact_id)
     used = [
         column.table.name.replace("_", " ")
@@ -221,7 +224,7 @@ def merge_contacts(session: Session, contact_id: int, other_id: int, *, actor: s
 
     Numbers and addresses come along. Of single fields the one that stays keeps its own, and gets what it lacks. Open
     requests tell of it in their history. Raises `InvalidInput` where both have a user code (these are two log-ins), or
-    where it is the same entry; `NotFound`.
+    where it is the same entry; `NotFound`. See `desk.operations.merge_contacts`, which looks at calls under way too.
     """
     if contact_id == other_id:
         raise InvalidInput("contact", "is the same one: name another")
@@ -316,7 +319,12 @@ def refuse_second_user_code(session: Session, code: str | None, *, but: int = 0)
 
 def load_contact(session: Session, contact_id: int) -> Contact:
     """The contact, locked until the transaction ends. Raises `NotFound`."""
-    contact = session.scalar(select(Contact).where(Contact.id == contact_id).with_for_update(of=Contact))
+    contact = session.scalar(
+        select(Contact)
+        .where(Contact.id == contact_id)
+        .with_for_update(of=Contact)
+        .execution_options(populate_existing=True)
+    )
     if contact is None:
         raise NotFound(f"there is no contact with the id {contact_id}")
     return contact

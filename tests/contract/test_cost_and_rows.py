@@ -24,10 +24,11 @@ from ivr import leases, operations, queries, steering
 from ivr.config import Queue
 from ivr.models import Call, Offer, OfferResult, Outcome, PauseReason, Phase
 from schedules.promises import Clock
-from tickets import directory, outbox, promise_watch
+from tickets import areas, credentials, directory, outbox, promise_watch
 from tickets import operations as ticket_operations
 from tickets import queries as ticket_queries
 from tickets.database import create_engine
+from tickets.directory_import import ImportRow, import_contacts, read_contacts
 from tickets.lifecycle import RequestSettings, Role
 from tickets.models import Alarm, Channel, Kind, OutboxMail
 from tickets.notices import Notices, NoticeSettings
@@ -64,6 +65,7 @@ OF_OPEN_ONES = ("ix_call_open", "ix_promise_running")
 
 NOTICES = Notices(NoticeSettings(desk_name="Help Desk", sender="helpdesk@desk.example"))
 KEPT = KeptAudio(path="x.wav", sha256="0" * 64, seconds=9.0, speech_seconds=5.0)
+NEW_CONTACT = {"user_code": "x", "name": "Utente 7", "phones": "0805551234"}
 CALLER, OF_COMPANY = "+390801000777", "+390991000007"
 """One who has called ten times, and the number of a company with a twentieth of all requests."""
 
@@ -217,6 +219,16 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "open requests of an agent": lambda s: ticket_queries.open_requests(s, holder="agente1", level=1),
     "a contact gets a number": lambda s: directory.assign_phone(s, 5, "0805551234"),
     "a new contact": lambda s: directory.add_contact(s, "Utente 7", user_code="new", phones=["0805551234"]),
+    "a contact is changed": lambda s: directory.edit_contact(
+        s, 5, {"user_code": "other", "email": "a@b.example", "phones": ["0805551234"]}
+    ),
+    "a contact by the user code": lambda s: directory.find_contact(s, "u5"),
+    "who sent a mail": lambda s: ticket_queries.identify_sender(s, "nobody@asl.example"),
+    "a course": lambda s: credentials.record_training(s, 5, NOW.date(), today=NOW.date(), actor="anna", now=NOW),
+    "areas": lambda s: areas.area_tree(s, "it"),
+    "contacts from a table": lambda s: import_contacts(
+        s, read_contacts([ImportRow(2, {"user_code": "u5", "name": "Anna"}), ImportRow(3, NEW_CONTACT)])
+    ),
     # the desk's pages
     "who a log-in is": lambda s: desk_queries.who_has(s, "token", now=NOW),
     "log-ins that there are": lambda s: desk_queries.sessions_among(s, ["token"]),

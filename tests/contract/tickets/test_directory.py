@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session, selectinload
 
+from desk import operations as desk_operations
 from ivr.models import Call, Phase
 from tickets import areas, credentials, directory, levels, operations, queries
 from tickets.database import Database
@@ -247,7 +248,19 @@ async def test_who_sent_a_mail_is_known_by_the_address(database: Database) -> No
     assert (await database.read(queries.identify_sender, "x@y.example")).confidence == Confidence.UNKNOWN
 
 
-def _called_by(session: Session, call_id: str, contact_id: int) -> None:
+async def test_nobody_in_a_call_is_merged_away_or_removed(database: Database) -> None:
+    anna, other = await contact(database, "Anna Rossi"), await contact(database, "A. Rossi")
+    await database.run(_called_by, "c1", other, ended=None)
+    for step in (
+        database.run(desk_operations.merge_contacts, anna, other, actor="anna", now=NOW),
+        database.run(desk_operations.remove_contact, other),
+    ):
+        with pytest.raises(EntryInUse, match="is in a call just now"):
+            await step
+    await database.run(desk_operations.merge_contacts, other, anna, actor="anna", now=NOW)  # the one who calls stays
+
+
+def _called_by(session: Session, call_id: str, contact_id: int, ended: datetime | None = NOW) -> None:
     session.add(
         Call(
             id=call_id,
@@ -258,6 +271,7 @@ def _called_by(session: Session, call_id: str, contact_id: int) -> None:
             language="it",
             phase=Phase.ENDED,
             started_at=NOW,
+            ended_at=ended,
         )
     )
 
