@@ -63,11 +63,11 @@ _ROWS = (
     " CASE WHEN i > :rows - 1000 THEN 'm' || i || '.wav' END, 20, 15, 'done', 'Non stampa.', '[]', '[]', 1,"
     " CASE WHEN i % 200 = 0 THEN NULL ELSE {at} END, 'agente1' FROM n",
     "INSERT INTO call (id, channel_id, app, line, caller, contact_id, language, phase, outcome, queue, priority,"
-    " started_at, queued_at, answered_at, ended_at, agent_id, agent_channel_id, on_hold, consulting, request_id,"
-    " message_id) SELECT 'c' || i, 'channel-' || i, 'centralino', '0805551000',"
+    " started_at, queued_at, answered_at, ended_at, agent_id, agent_channel_id, on_hold, consulting, outbound,"
+    " tickets_keyed, request_id, message_id) SELECT 'c' || i, 'channel-' || i, 'centralino', '0805551000',"
     " '+39080' || (1000000 + 1 + i % :contacts), 1 + i % :contacts, 'it', 'ended',"
     " CASE WHEN i % 2 = 0 THEN 'answered' ELSE 'voicemail' END, 'desk', 0, {at}, {at}, {at}, {at}, 1 + i % :agents,"
-    " 'o' || i, {false}, {false}, i, 'm' || i FROM n",
+    " 'o' || i, {false}, {false}, {false}, 0, i, 'm' || i FROM n",
     "INSERT INTO offer (id, call_id, agent_id, endpoint, offered_at, ended_at, result) SELECT 'o' || i, 'c' || i,"
     " 1 + i % :agents, 'PJSIP/101', {at}, {at}, 'answered' FROM n",
     "INSERT INTO dismissed_pop (call_id, agent_id, at, reason) SELECT 'c' || i, 1 + i % :agents, {at}, 'test' FROM n"
