@@ -9,12 +9,14 @@ export class ApiError extends Error {
    * @param {string} code
    * @param {string} message
    * @param {Record<string, string>} fields  what is wrong with which field
+   * @param {{at: string, actor: string, kind: string, fields: string[]}[]} changes  what others changed meanwhile
    */
-  constructor(status, code, message, fields = {}) {
+  constructor(status, code, message, fields = {}, changes = []) {
     super(message);
     this.status = status;
     this.code = code;
     this.fields = fields;
+    this.changes = changes;
   }
 }
 
@@ -22,19 +24,20 @@ export class ApiError extends Error {
 export const loggedOut = signal(0);
 
 /**
- * @param {"GET"|"POST"|"PUT"|"DELETE"} method
+ * @param {"GET"|"POST"|"PUT"|"PATCH"|"DELETE"} method
  * @param {string} path  below /api
- * @param {unknown} [body]
+ * @param {unknown} [body]  a file is sent as it is, anything else as JSON
  * @returns {Promise<any>} the JSON answer, or null for none
  */
 export async function api(method, path, body) {
+  const file = body instanceof Blob;
   let response;
   try {
     response = await fetch(`/api${path}`, {
       method,
       credentials: "same-origin",
-      headers: { "accept-language": language.value, ...(method !== "GET" && { "content-type": "application/json" }) },
-      body: method === "GET" || method === "DELETE" ? undefined : JSON.stringify(body ?? {}),
+      headers: { "accept-language": language.value, ...(method !== "GET" && { "content-type": file ? "application/octet-stream" : "application/json" }) },
+      body: method === "GET" || method === "DELETE" ? undefined : file ? body : JSON.stringify(body ?? {}),
     });
   } catch {
     throw new ApiError(0, "unreachable", "");
@@ -42,9 +45,10 @@ export async function api(method, path, body) {
   if (response.ok) return response.status === 204 ? null : response.json();
   const problem = await response.json().catch(() => ({}));
   if (response.status === 401 && problem.error === "not_logged_in") loggedOut.value += 1;
-  throw new ApiError(response.status, problem.error ?? "internal", problem.message ?? "", problem.fields ?? {});
+  throw new ApiError(response.status, problem.error ?? "internal", problem.message ?? "", problem.fields ?? {}, problem.changes ?? []);
 }
 
 export const get = (path) => api("GET", path);
 export const post = (path, body) => api("POST", path, body);
 export const put = (path, body) => api("PUT", path, body);
+export const patch = (path, body) => api("PATCH", path, body);

@@ -4,8 +4,9 @@ import { api, get, loggedOut, put } from "./api.js";
 import { clock, phone, secondsSince, when } from "./format.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { connect, disconnect, retryNow } from "./live.js";
-import { connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, waitingLine } from "./store.js";
+import { areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, untaken, waitingLine } from "./store.js";
 import { callerName, CallPanel } from "./views/calls.js";
+import { Counter } from "./views/counter.js";
 import { Login } from "./views/login.js";
 import { Messages } from "./views/messages.js";
 import { Presence, PresenceNotice } from "./views/presence.js";
@@ -38,7 +39,7 @@ function Frame() {
       <${Nav} view=${view} />
       <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /><${Alarms} /></div>
       <main id="main" tabindex="-1">
-        ${view === "requests" ? html`<${Requests} id=${id ? Number(id) : null} />` : html`<${Messages} id=${view === "messages" && id ? id : null} />`}
+        ${view === "new" ? html`<${Counter} />` : view === "requests" ? html`<${Requests} id=${id ? Number(id) : null} />` : html`<${Messages} id=${view === "messages" && id ? id : null} />`}
       </main>
       ${inCall ? html`<${CallPanel} />` : html`<${Side} />`}
     </div>
@@ -64,6 +65,7 @@ function Top() {
       ${line.length > 0 && html`<p class="top-waiting"><${Icon} name="queue" size=${18} />
         <span>${t("top.waiting", { n: line.length })}</span><span class="time">${clock(secondsSince(line[0].queued_at))}</span></p>`}
       <span class="grow"></span>
+      <a class="button quiet new-request" href="#/new" aria-keyshortcuts="Alt+N"><${Icon} name="plus" size=${18} /><span>${t("form.title")}</span></a>
       <${Presence} />
       <${Menu} class="me" align="end" label=${html`<span class="avatar" aria-hidden="true">${initials(me.value.name)}</span><span class="me-name">${me.value.name}</span>`}>
         <p class="menu-title">${me.value.name}<span class="muted small"> ${t(`role.${me.value.role}`)}</span></p>
@@ -73,14 +75,14 @@ function Top() {
         <${Act} class="menu-item apart" act=${leave}><${Icon} name="logout" size=${18} />${t("log_out")}<//>
       <//>
       ${keys && html`<${Dialog} title=${t("keys.title")} onClose=${() => setKeys(false)}>
-        <dl class="keys">${[["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+C", "keys.call"], ["Esc", "keys.esc"], ["← →", "keys.words"]].map(
+        <dl class="keys">${[["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+N", "form.title"], ["Alt+C", "keys.call"], ["Esc", "keys.esc"], ["← →", "keys.words"]].map(
           ([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl><//>`}
     </header>
   `;
 }
 
 function Nav({ view }) {
-  const due = dueMessages.value.filter((m) => !m.request.picked_up_at).length;
+  const due = dueMessages.value.filter((m) => untaken(m.request)).length;
   const item = (name, icon, count, hot) => html`
     <li><a href=${`#/${name}`} aria-current=${(view || "messages") === name ? "page" : undefined}>
       <${Icon} name=${icon} size=${22} /><span>${t(`nav.${name}`)}</span>
@@ -143,11 +145,18 @@ effect(() => {
   connect();
 });
 
+/** The areas in this person's language; asked again after a lost connection, since they can be changed. */
+effect(() => {
+  if (!me.value || !loaded.value || connection.value !== "live" || !language.value) return;
+  get("/areas").then((found) => (areas.value = found), () => {});
+});
+
 addEventListener("keydown", (event) => {
   if (!event.altKey || event.ctrlKey || event.metaKey || !me.value) return;
   const action = {
     Digit1: () => (location.hash = "#/messages"),
     Digit2: () => (location.hash = "#/requests"),
+    KeyN: () => (location.hash = "#/new"),
     KeyC: () => document.querySelector("#call-panel :is(.call-form input, .call-form textarea, button)")?.focus(),
   }[event.code];
   if (!action) return;

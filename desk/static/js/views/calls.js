@@ -3,9 +3,9 @@ import { effect, html, signal, useEffect, useRef, useState } from "../lib.js";
 import { post, put } from "../api.js";
 import { clock, phone, secondsSince, serverNow, ticketText, when, words } from "../format.js";
 import { language, t } from "../i18n.js";
-import { lists, queues } from "../store.js";
+import { activeAreas, areaName, lists, queues } from "../store.js";
 import { ContactPicker } from "./directory.js";
-import { StatusBadge } from "./requests.js";
+import { AreaSelect, StatusBadge } from "./request_parts.js";
 import { Act, Badge, Dialog, Dot, errorText, Field, Icon, Menu, Segments, toast } from "./ui.js";
 
 /**
@@ -20,7 +20,6 @@ effect(() => {
 const drafts = new Map();
 
 const TONE = { ringing: "warn", talking: "talk", consulted: "talk", ended: "off" };
-const AREAS = ["application", "use", "training", "credentials", "change", "network"];
 const KINDS = ["question", "request", "problem"];
 
 /** @param {any} pop  the caller's name as far as it is known */
@@ -79,7 +78,7 @@ function Head({ pop }) {
           pop.reason && pop.confidence !== "unknown" && pop.confidence !== "withheld" ? html` <span>· ${t(`reason.${pop.reason}`)}</span>` : ""}</li>
         <li class="chip"><${Icon} name="clock" size=${14} />${t("call.waited", { time: words(waited) })}</li>
         ${pop.attempts_today > 1 && html`<li class="chip hot"><${Icon} name="phone" size=${14} />${t("call.attempts", { n: pop.attempts_today })}</li>`}
-        ${pop.choice && html`<li class="chip"><${Icon} name="list" size=${14} />${t(`area.${pop.choice}`)}</li>`}
+        ${pop.choice && html`<li class="chip"><${Icon} name="list" size=${14} />${areaName(pop.choice)}</li>`}
         <li class=${`chip ${pop.language !== language.value ? "hot" : ""}`}>${pop.line_name} · ${t(`lang.${pop.language}`)}</li>
       </ul>
     </header>
@@ -195,7 +194,7 @@ function draftOf(pop) {
     const contact = pop.confidence === "known" || pop.confidence === "probable" ? pop.contacts.length === 1 && pop.contacts[0] : null;
     drafts.set(pop.call_id, signal({
       kind: pop.draft.kind ?? null,
-      area: pop.draft.area ?? (AREAS.includes(pop.choice) ? pop.choice : null),
+      area: pop.draft.area ?? (activeAreas.value.some((area) => area.key === pop.choice) ? pop.choice : null),
       subject: pop.draft.subject ?? "",
       description: pop.draft.description ?? "",
       solution: pop.draft.solution ?? "",
@@ -262,10 +261,7 @@ function Form({ pop }) {
         options=${KINDS.map((kind) => [kind, t(`kind.${kind}`)])} />
       <div class="pair">
         <${Field} label=${t("form.area")} error=${fields.area}>${(id) => html`
-          <select id=${id} value=${draft.area ?? ""} onChange=${set("area")}>
-            <option value="" disabled>${t("form.choose")}</option>
-            ${AREAS.map((area) => html`<option key=${area} value=${area} selected=${draft.area === area}>${t(`area.${area}`)}</option>`)}
-          </select>`}<//>
+          <${AreaSelect} id=${id} value=${draft.area} onChange=${set("area")} />`}<//>
         <${Field} label=${t("form.email")} error=${fields.email}>${(id) => html`
           <input id=${id} type="email" value=${draft.email} maxlength="254" onInput=${set("email")} placeholder=${t("form.email_none")} />`}<//>
       </div>

@@ -3,16 +3,16 @@ import { html, useEffect, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { clock, phone, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
-import { dueMessages, emptyMessages, loaded, nameOf, promise, touched } from "../store.js";
-import { CloseForm, RequestActions } from "./requests.js";
+import { areaName, dueMessages, emptyMessages, loaded, nameOf, promise, touched, untaken } from "../store.js";
+import { CallBack, CloseForm, RequestActions } from "./request_parts.js";
 import { Player } from "./player.js";
 import { Act, Badge, Empty, errorText, Icon, Loading } from "./ui.js";
 
 export function Messages({ id }) {
   const due = dueMessages.value;
   const empty = emptyMessages.value;
-  const open = due.filter((m) => !m.request.picked_up_at);
-  const taken = due.filter((m) => m.request.picked_up_at);
+  const open = due.filter((m) => untaken(m.request));
+  const taken = due.filter((m) => !untaken(m.request));
   return html`
     <div class=${`split ${id ? "with-detail" : due.length + empty.length === 0 ? "alone" : ""}`}>
       <section class="master" aria-labelledby="messages-title">
@@ -106,14 +106,15 @@ function One({ id }) {
           <span class="muted small"> ${message.callback ? t("messages.keyed") : t("messages.own_number")}</span></dd></div>
         ${message.numbers.length > 0 && html`<div><dt>${t("messages.numbers_heard")}</dt>
           <dd>${message.numbers.join(", ")} <span class="muted small">${t("messages.verify")}</span></dd></div>`}
-        <div><dt>${t("form.area")}</dt><dd>${t(`area.${request?.area ?? message.area ?? "none"}`)}</dd></div>
+        <div><dt>${t("form.area")}</dt><dd>${areaName(request?.area ?? message.area ?? "none")}</dd></div>
         <div><dt>${t("messages.heard")}</dt><dd>${message.heard_at ? t("messages.heard_by", { who: nameOf(message.heard_by), when: when(message.heard_at) }) : t("messages.not_heard")}</dd></div>
       </dl>
       ${!request && !message.heard_at && html`
         <${Act} class="primary" act=${async () => { await post("/messages/heard", { ids: [id] }); await load(); }}>
           <${Icon} name="check" size=${18} />${t("messages.mark_heard")}<//>`}
-      ${request && html`<div class="actions"><${RequestActions} request=${request} onChanged=${load} /></div>
-        ${request.picked_up_at && !request.closed_at && html`<${CloseForm} request=${request} onClosed=${load} />`}`}
+      ${request && html`<div class="actions"><${RequestActions} request=${request} onChanged=${load} />
+        ${!request.closed_at && html`<${CallBack} path=${`/messages/${encodeURIComponent(id)}`} number=${message.callback_shown ?? message.caller_shown} />`}</div>
+        ${!untaken(request) && !request.closed_at && html`<${CloseForm} request=${request} onClosed=${load} />`}`}
     </article>
   `;
 }

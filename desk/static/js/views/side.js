@@ -2,7 +2,7 @@
 import { html } from "../lib.js";
 import { clock, phone, secondsSince } from "../format.js";
 import { t } from "../i18n.js";
-import { lists, me, waitingLine } from "../store.js";
+import { areaName, lists, me, waitingLine } from "../store.js";
 import { Badge, Dot, Icon, presenceTone } from "./ui.js";
 
 export function Side() {
@@ -23,7 +23,7 @@ export function Side() {
               <span class=${`time ${secondsSince(call.queued_at) > 120 ? "late" : ""}`}>${clock(secondsSince(call.queued_at ?? call.started_at))}</span>
               <span class="meta">
                 ${call.phase === "ringing" ? html`<${Badge} tone="warn" icon="phone">${t("side.ringing")}<//>` : null}
-                ${call.choice ? t(`area.${call.choice}`) : call.line_name}
+                ${call.choice ? areaName(call.choice) : call.line_name}
                 ${call.language !== "it" ? html` · <abbr title=${t(`lang.${call.language}`)}>${call.language.toUpperCase()}</abbr>` : null}
                 ${call.priority > 0 ? html` · ${t("side.priority")}` : null}
               </span>

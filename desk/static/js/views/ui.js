@@ -27,6 +27,10 @@ const PATHS = {
   keyboard: "M3 6h18v12H3zM7 10h.01M11 10h.01M15 10h.01M18 10h.01M8 14h8",
   logout: "M14 4H5v16h9M10 12h10m0 0l-3.5-3.5M20 12l-3.5 3.5",
   link: "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1",
+  plus: "M12 5v14M5 12h14",
+  file: "M6 3h8l4 4v14H6zM14 3v4h4",
+  up: "M12 19V6m0 0l-5 5m5-5l5 5",
+  edit: "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
   hand: "M8 12V6a1.5 1.5 0 0 1 3 0v5m0-1V4.5a1.5 1.5 0 0 1 3 0V11m0-3.5a1.5 1.5 0 0 1 3 0V15a6 6 0 0 1-6 6h-1c-2 0-3.5-1-4.5-2.5L4 15c-.8-1.3 1-2.7 2-1.5l2 2",
 };
 
@@ -156,15 +160,19 @@ export function Dialog({ title, onClose, children }) {
   `;
 }
 
-/** A labelled field. @param {{label: string, error?: string, hint?: string, children: (id: string) => any}} props */
+/**
+ * A labelled field; `aria` ties what is said about it to the input.
+ * @param {{label: string, error?: string, hint?: string, children: (id: string, aria: any) => any}} props
+ */
 export function Field({ label, error, hint, children, class: kind = "" }) {
   const id = useId();
+  const about = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ") || undefined;
   return html`
     <div class=${`field ${kind} ${error ? "wrong" : ""}`}>
       <label for=${id}>${label}</label>
-      ${children(id)}
-      ${hint && html`<p class="hint">${hint}</p>`}
-      ${error && html`<p class="field-error" role="alert"><${Icon} name="alert" size=${14} />${error}</p>`}
+      ${children(id, { "aria-invalid": error ? "true" : undefined, "aria-describedby": about })}
+      ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
+      ${error && html`<p class="field-error" role="alert" id=${`${id}-error`}><${Icon} name="alert" size=${14} />${error}</p>`}
     </div>
   `;
 }
