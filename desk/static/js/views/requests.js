@@ -1,5 +1,5 @@
 /** Service requests: the lists, and one of them beside. */
-import { html, signal, useEffect, useState } from "../lib.js";
+import { html, signal, useEffect, useRef, useState } from "../lib.js";
 import { get } from "../api.js";
 import { phone, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
@@ -95,7 +95,8 @@ function Found({ id }) {
   const [failed, setFailed] = useState(null);
   const { which, level, q, days } = filter.value;
   const { topic, count } = touched.value;
-  const changed = topic === "" || topic === "requests" ? count : 0;
+  const changed = useRef(0);
+  if (topic === "" || topic === "requests") changed.current = count;
   useEffect(() => {
     let current = true;
     const query = new URLSearchParams({ which: which === "work" ? "open" : which, q: q.trim(), days });
@@ -103,7 +104,7 @@ function Found({ id }) {
     const timer = setTimeout(() => get(`/requests?${query}`).then(
       (answer) => { if (current) { setFound(answer); setFailed(null); } }, (error) => current && setFailed(error)), 200);
     return () => { current = false; clearTimeout(timer); };
-  }, [which, level, q, days, changed]);
+  }, [which, level, q, days, changed.current]);
   if (failed) return html`<p class="notice bad" role="alert"><${Icon} name="alert" />${errorText(failed)}</p>`;
   if (!found) return html`<${Loading} />`;
   return html`
