@@ -33,9 +33,19 @@ async def served(tmp_path: Path) -> AsyncIterator[DeskServer]:
 
 
 def _is_an_answer(message: ConsoleMessage) -> bool:
-    """An answer that a page expects, noted by Chromium all the same: not logged in, no such ticket."""
-    return "401 (Unauthorized)" in message.text or (
-        "404 (Not Found)" in message.text and "/by-ticket/" in message.location["url"]
+    """An answer that a page expects and shows, noted by Chromium all the same.
+
+    Not logged in, no such ticket, a field that is wrong, somebody else was faster, no picture although it says so.
+    """
+    url = message.location["url"]
+    return (
+        "401 (Unauthorized)" in message.text
+        or ("404 (Not Found)" in message.text and "/by-ticket/" in url)
+        or (
+            any(status in message.text for status in ("409 (Conflict)", "422 (Unprocessable"))
+            and "/api/requests" in url
+        )
+        or ("415 (Unsupported" in message.text and url.endswith("/preview"))
     )
 
 

@@ -128,7 +128,7 @@ function Form({ onSaved }) {
         <${Segments} label=${t("form.urgency")} name="urgency" value=${String(form.urgency)} error=${fields.urgency}
           onChange=${(n) => set({ urgency: Number(n) })} options=${threes("urgency")} />
       </div>
-      <p class="muted" role="status">${t("form.priority")} <${Priority} n=${form.impact + form.urgency - 1} /></p>
+      <p class="muted" role="status"><span aria-hidden="true">${t("form.priority")} </span><${Priority} n=${form.impact + form.urgency - 1} /></p>
       <div class="pair">
         <${Field} label=${t("form.email")} error=${fields.email}>${(id, aria) => html`
           <input id=${id} ...${aria} type="email" value=${form.email} maxlength="254" onInput=${typed("email")} placeholder=${t("form.email_none")} />`}<//>
