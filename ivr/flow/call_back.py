@@ -24,8 +24,6 @@ CONTACT_SECONDS = 45.0
 """So long the telephone of whom we call back rings."""
 LOOK_SECONDS = 15.0
 """A kept place in line: so often it is looked whether it is still wanted."""
-RINGBACK = ("tone:ring",)
-"""What the agent hears meanwhile."""
 
 
 def outside_channel(app: str) -> str:
@@ -161,7 +159,7 @@ async def _not_reached(
 
 
 async def _dial_contact(call: ActiveCall, agent: Leg | None = None) -> CallBackResult:
-    """Call the user; an agent who is there hears it ringing, and may hang up meanwhile."""
+    """Call the user; an agent who is there hears music, and may hang up meanwhile."""
     services, config = call.services, call.services.config
     number = config.dialled(call.caller.best() or "")
     if number is None or config.outbound_endpoint is None:
@@ -183,7 +181,7 @@ async def _dial_contact(call: ActiveCall, agent: Leg | None = None) -> CallBackR
     decided = asyncio.ensure_future(_decided(call.leg, agent))
     try:
         if agent is not None:
-            await _hear_it_ring(agent, decided)
+            await _hear_music(agent, decided)
         await decided
     finally:
         decided.cancel()
@@ -211,11 +209,15 @@ async def _decided(contact: Leg, agent: Leg | None) -> None:
     await asyncio.wait(waits, timeout=CONTACT_SECONDS + 5, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _hear_it_ring(agent: Leg, decided: "asyncio.Future[None]") -> None:
+async def _hear_music(agent: Leg, decided: "asyncio.Future[None]") -> None:
+    """Music until it is decided: Asterisk's ringing tone (`tone:ring`) would go on in the talk."""
     try:
-        await agent.say(RINGBACK, until=decided)
+        await agent.start_music()
+        await decided
+        if not agent.gone.done():
+            await agent.stop_music()
     except (AriRefused, Hangup) as error:
-        log.info("the agent hears no ringing", error=str(error))
+        log.info("the agent hears no music", error=str(error))
 
 
 def _why(contact: Leg) -> CallBackResult:
