@@ -330,8 +330,6 @@ export default {
   "notice.dismiss": "Do not send",
   "notice.attempts": "{n} attempts, next {when}",
   "notice.attempts_one": "1 attempt, next {when}",
-  "notice.retry": "Send again",
-  "notice.dismiss": "Do not send",
   "event.opened": "Opened",
   "event.picked_up": "Taken in charge",
   "event.note": "Note",

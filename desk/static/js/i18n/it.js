@@ -330,8 +330,6 @@ export default {
   "notice.dismiss": "Non inviare",
   "notice.attempts": "{n} tentativi, prossimo {when}",
   "notice.attempts_one": "1 tentativo, prossimo {when}",
-  "notice.retry": "Invia di nuovo",
-  "notice.dismiss": "Non inviare",
   "event.opened": "Aperta",
   "event.picked_up": "Presa in carico",
   "event.note": "Nota",
