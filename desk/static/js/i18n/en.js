@@ -276,7 +276,7 @@ export default {
   "filter.days": "Period",
   "filter.last_days": "last {n} days",
   "filter.last_days_one": "last day",
-  "filter.text": "Search number, subject, user",
+  "filter.text": "Search the requests",
   "filter.found": "{n} requests",
   "filter.found_one": "1 request",
   "filter.more": "The first {n}: narrow the search",

@@ -276,7 +276,7 @@ export default {
   "filter.days": "Periodo",
   "filter.last_days": "ultimi {n} giorni",
   "filter.last_days_one": "ultimo giorno",
-  "filter.text": "Cerca numero, oggetto, utente",
+  "filter.text": "Cerca nelle richieste",
   "filter.found": "{n} richieste",
   "filter.found_one": "1 richiesta",
   "filter.more": "Le prime {n}: restringi la ricerca",
