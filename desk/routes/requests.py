@@ -1,6 +1,6 @@
 """Service requests: lists, one with its history, a new one at the counter, taking in charge, notes, closing."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
@@ -43,11 +43,9 @@ async def found(
     days: Annotated[int, Query(ge=1, le=366, description="How far back `closed` looks")] = 14,
 ) -> FoundRequests:
     """Requests of a list: open ones by promise and priority, finished ones the latest first; at most 200."""
-    rows = await desk.database.read(
-        found_requests, which, reader=who.me.username, text=q, level=level, days=days, now=desk.now()
+    return await desk.database.read(
+        _found, which, reader=who.me.username, text=q, level=level, days=days, now=desk.now()
     )
-    listed = [ListedRequest(**queries.request_view(request).model_dump(), due_at=due) for request, due in rows[:FOUND]]
-    return FoundRequests(requests=listed, more=len(rows) > FOUND)
 
 
 @router.post("", status_code=201)
@@ -136,6 +134,12 @@ async def close(request_id: int, form: CloseForm, who: Person, desk: DeskParts, 
         version=form.version,
     )
     return await one(request_id, who, desk, reader)
+
+
+def _found(session: Session, /, which: Which, **asked: Any) -> FoundRequests:
+    rows = found_requests(session, which, **asked)
+    listed = [ListedRequest(**queries.request_view(request).model_dump(), due_at=due) for request, due in rows[:FOUND]]
+    return FoundRequests(requests=listed, more=len(rows) > FOUND)
 
 
 def _view(session: Session, request_id: int) -> RequestView:

@@ -18,7 +18,7 @@ from centralino.rig.history import NOW, fill_directory, fill_history
 from desk import operations as desk_operations
 from desk import queries as desk_queries
 from desk.models import DismissReason
-from desk.request_queries import Reader
+from desk.request_queries import Reader, Which, found_requests
 from desk.views import NewRequestForm
 from ivr import leases, operations, queries, steering
 from ivr.config import Queue
@@ -27,6 +27,7 @@ from schedules.promises import Clock
 from tickets import areas, credentials, directory, outbox, promise_watch
 from tickets import operations as ticket_operations
 from tickets import queries as ticket_queries
+from tickets.attachments import attachments_past_keeping
 from tickets.database import create_engine
 from tickets.directory_import import ImportRow, import_contacts, read_contacts
 from tickets.lifecycle import RequestSettings, Role
@@ -217,6 +218,13 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     ),
     "open requests": ticket_queries.open_requests,
     "open requests of an agent": lambda s: ticket_queries.open_requests(s, holder="agente1", level=1),
+    "a list of open requests": lambda s: found_requests(s, Which.OPEN, reader="agente1", days=14, now=NOW),
+    "a list of requests of an agent": lambda s: found_requests(s, Which.MINE, reader="agente1", days=14, now=NOW),
+    "a list of closed requests": lambda s: found_requests(s, Which.CLOSED, reader="agente1", days=7, now=NOW),
+    "words in closed requests": lambda s: found_requests(
+        s, Which.CLOSED, reader="agente1", text="stampa", days=1, now=NOW
+    ),
+    "attachments past keeping": lambda s: attachments_past_keeping(s, NOW - timedelta(days=365), 100),
     "a contact gets a number": lambda s: directory.assign_phone(s, 5, "0805551234"),
     "a new contact": lambda s: directory.add_contact(s, "Utente 7", user_code="new", phones=["0805551234"]),
     "a contact is changed": lambda s: directory.edit_contact(

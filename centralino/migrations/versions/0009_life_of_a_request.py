@@ -84,6 +84,9 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE request ADD COLUMN {column} INTEGER CONSTRAINT {name} REFERENCES {table} (id)")
     for name, which, column in (
         ("ix_request_parent", "parent_id IS NOT NULL", "parent_id"),
+        ("ix_request_merged", "merged_into_id IS NOT NULL", "merged_into_id"),
+        ("ix_request_follow_up", "follow_up_of_id IS NOT NULL", "follow_up_of_id"),
+        ("ix_request_closed", "closed_at IS NOT NULL", "closed_at"),
         ("ix_request_resolved", "status = 'resolved'", "closed_at"),
     ):
         op.create_index(name, "request", [column], sqlite_where=sa.text(which), postgresql_where=sa.text(which))

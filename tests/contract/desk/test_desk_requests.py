@@ -501,6 +501,11 @@ async def test_lists_show_what_is_asked_for_by_promise_and_priority(
     assert await subjects(which="waiting") == [asked["subject"]]
     assert await subjects(which="closed") == [closed["subject"]]
     assert await subjects(level=2) == []
+    group = (await served.database.run(add_group, "Applicativi", 2)).id
+    away = await new(giulia, subject="lontana")
+    await done(giulia, away, "escalate", group_id=group, reason="serve il codice", handover="provato tutto")
+    listed = (await giulia.get("/requests", params={"level": 2})).json()["requests"]
+    assert [(one["subject"], one["group_name"]) for one in listed] == [("lontana", "Applicativi")]
     assert await subjects(q="MIA urg") == [urgent["subject"]]
     assert await subjects(q=mine["ticket"]) == [mine["subject"]]
     assert await subjects(q="100%_") == []

@@ -22,7 +22,7 @@ export function Changes({ request, onChanged }) {
   const [open, setOpen] = useState(null);
   const opener = useRef(null);
   const choose = (what) => (event) => {
-    opener.current = event.currentTarget;
+    opener.current = event.currentTarget.closest(".menu")?.querySelector("button") ?? event.currentTarget;
     setOpen(what);
   };
   const close = () => {
@@ -77,6 +77,7 @@ function ChangeForm({ title, own, request, send, check, submit, onDone, onClose,
   const [changes, setChanges] = useState(null);
   const version = useRef(request.version);
   const box = useRef(null);
+  const typed = useRef(false);
   useEffect(() => box.current.querySelector("input:not([type=radio]), textarea, select")?.focus(), []);
   const show = (wrong) => {
     setFields(wrong);
@@ -100,7 +101,8 @@ function ChangeForm({ title, own, request, send, check, submit, onDone, onClose,
     toast(errorText(error), "bad");
   };
   return html`
-    <section class="card change" aria-label=${title} ref=${box} onKeyDown=${(event) => event.key === "Escape" && onClose()}>
+    <section class="card change" aria-label=${title} ref=${box} onInput=${() => (typed.current = true)}
+      onKeyDown=${(event) => event.key === "Escape" && !typed.current && onClose()}>
       <h3>${title}</h3>
       ${changes && html`
         <div class="notice bad conflict" role="alert" tabindex="-1"><${Icon} name="alert" />
