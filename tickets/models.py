@@ -214,11 +214,11 @@ class Request(Base):
         Index("ix_request_company_closed", "company_id", "closed_at"),
         Index("ix_request_phone_closed", "phone", "closed_at"),
         Index("ix_request_status_pickup", "status", "pickup_due_at"),
+        Index("ix_request_status_closed", "status", "closed_at"),
         Index("ix_request_holder_status", "holder", "status"),
         index_of_some("ix_request_parent", "parent_id IS NOT NULL", "parent_id"),
         index_of_some("ix_request_merged", "merged_into_id IS NOT NULL", "merged_into_id"),
         index_of_some("ix_request_follow_up", "follow_up_of_id IS NOT NULL", "follow_up_of_id"),
-        index_of_some("ix_request_closed", "closed_at IS NOT NULL", "closed_at"),
         index_of_some("ix_request_resolved", "status = 'resolved'", "closed_at"),
         # Without it SQLite gives the id of a deleted last row again, and with it the ticket number.
         {"sqlite_autoincrement": True},

@@ -42,7 +42,7 @@ async def found(
     level: Annotated[int | None, Query(ge=0, le=3)] = None,
     days: Annotated[int, Query(ge=1, le=366, description="How far back `closed` looks")] = 14,
 ) -> FoundRequests:
-    """Requests of a list: open ones by promise and priority, finished ones the latest first; at most 200."""
+    """Requests of a list: open ones by promise and priority, finished ones the latest first; at most 150."""
     return await desk.database.read(
         _found, which, reader=who.me.username, text=q, level=level, days=days, now=desk.now()
     )

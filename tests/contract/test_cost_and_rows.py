@@ -221,9 +221,6 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "a list of open requests": lambda s: found_requests(s, Which.OPEN, reader="agente1", days=14, now=NOW),
     "a list of requests of an agent": lambda s: found_requests(s, Which.MINE, reader="agente1", days=14, now=NOW),
     "a list of closed requests": lambda s: found_requests(s, Which.CLOSED, reader="agente1", days=7, now=NOW),
-    "words in closed requests": lambda s: found_requests(
-        s, Which.CLOSED, reader="agente1", text="stampa", days=1, now=NOW
-    ),
     "attachments past keeping": lambda s: attachments_past_keeping(s, NOW - timedelta(days=365), 100),
     "a contact gets a number": lambda s: directory.assign_phone(s, 5, "0805551234"),
     "a new contact": lambda s: directory.add_contact(s, "Utente 7", user_code="new", phones=["0805551234"]),

@@ -86,10 +86,10 @@ def upgrade() -> None:
         ("ix_request_parent", "parent_id IS NOT NULL", "parent_id"),
         ("ix_request_merged", "merged_into_id IS NOT NULL", "merged_into_id"),
         ("ix_request_follow_up", "follow_up_of_id IS NOT NULL", "follow_up_of_id"),
-        ("ix_request_closed", "closed_at IS NOT NULL", "closed_at"),
         ("ix_request_resolved", "status = 'resolved'", "closed_at"),
     ):
         op.create_index(name, "request", [column], sqlite_where=sa.text(which), postgresql_where=sa.text(which))
+    op.create_index("ix_request_status_closed", "request", ["status", "closed_at"])
     op.execute("UPDATE request SET held_since = coalesce(picked_up_at, opened_at)")
     op.create_table(
         "attachment",

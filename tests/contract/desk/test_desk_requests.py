@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import HOSTILE, DeskServer
+from desk.request_queries import FOUND
 from tickets.levels import add_group
 from tickets.lifecycle import TRANSITIONS
 from tickets.models import Area, Attachment, Company, Contact, OutboxMail, Phone, Request, Status
@@ -523,7 +524,7 @@ async def test_a_list_says_that_there_is_more(served: DeskServer, giulia: httpx.
     await new(giulia)
     await served.database.run(plant)
     answer = (await giulia.get("/requests")).json()
-    assert (len(answer["requests"]), answer["more"]) == (200, True)
+    assert (len(answer["requests"]), answer["more"]) == (FOUND, True)
 
 
 async def test_what_was_resolved_is_closed_when_its_time_is_over(served: DeskServer, giulia: httpx.AsyncClient) -> None:
