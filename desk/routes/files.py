@@ -8,7 +8,7 @@ import structlog
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from desk.context import Desk, DeskParts, Person, RequestReader
 from desk.errors import DeskError, NotThere
@@ -108,6 +108,8 @@ async def _receive(request: Request, desk: Desk, name: str) -> Kept:
                 limits.check(name, file.size + len(piece))
                 await asyncio.to_thread(file.write, piece)
             return await asyncio.to_thread(file.keep)
+    except ClientDisconnect as error:  # nobody is there to be told
+        raise DeskError from error
     except OSError as error:
         log.error("an attachment could not be written", error=str(error))
         raise NoRoom from error

@@ -1,5 +1,6 @@
 """The life of a request at the desk: registered, moved, edited, between levels, linked, with files."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -427,6 +428,29 @@ async def test_too_large_a_file_is_refused_while_it_comes_and_leaves_nothing(
     assert len(files) == 1
 
 
+async def test_a_file_whose_sender_leaves_in_the_middle_is_not_there(
+    served: DeskServer, giulia: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = await new(giulia)
+    cookies = "; ".join(f"{name}={value}" for name, value in giulia.cookies.items())
+    head = (
+        f"POST /api/requests/{request['id']}/attachments?name=x HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n"
+        f"Cookie: {cookies}\r\nContent-Type: application/octet-stream\r\nContent-Length: 900000\r\n\r\n"
+    )
+    _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(head.encode() + b"x" * 200_000)
+    await writer.drain()
+    folder = served.folder / "attachments"
+    async with asyncio.timeout(20):
+        while not list(folder.glob("*/*/*")):  # noqa: ASYNC110 - no event tells of a file
+            await asyncio.sleep(0.01)
+        writer.close()
+        while list(folder.glob("*/*/*")):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert (await giulia.get(f"/requests/{request['id']}")).json()["attachments"] == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_form_of_another_site_cannot_add_a_file(giulia: httpx.AsyncClient) -> None:
     request = await new(giulia)
     for content_type in ("text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"):
@@ -434,6 +458,8 @@ async def test_a_form_of_another_site_cannot_add_a_file(giulia: httpx.AsyncClien
             f"/requests/{request['id']}/attachments?name=x", content=b"x", headers={"content-type": content_type}
         )
         assert answer.status_code == 415
+    as_bytes = await giulia.post("/requests", content=b'{"kind": "problem"}', headers=BYTES)
+    assert (as_bytes.status_code, as_bytes.json()["error"]) == (422, "invalid_input")
     foreign = await giulia.post(
         f"/requests/{request['id']}/attachments?name=x",
         content=b"x",

@@ -241,6 +241,7 @@ export default {
   "files.preview": "Preview",
   "files.look_at": "Preview of {name}",
   "call_back.title": "Call back",
+  "call_back.refused": "Not possible now: go on duty, see that your phone is connected and that the number may be called.",
   "call_back.number": "Number to call, if it is another",
   "call_back.agent_first": "My phone rings first",
   "call_back.contact_first": "The user's rings first",

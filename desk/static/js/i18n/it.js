@@ -241,6 +241,7 @@ export default {
   "files.preview": "Anteprima",
   "files.look_at": "Anteprima di {name}",
   "call_back.title": "Richiama",
+  "call_back.refused": "Ora non è possibile: entra in servizio, controlla che il telefono sia collegato e che il numero si possa chiamare.",
   "call_back.number": "Numero da chiamare, se è un altro",
   "call_back.agent_first": "Squilla prima il mio telefono",
   "call_back.contact_first": "Squilla prima l'utente",

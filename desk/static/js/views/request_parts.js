@@ -89,7 +89,7 @@ export function CallBack({ path, number }) {
     toast(t(`call_back.ringing_${first}`));
     setOpen(false);
   };
-  const failed = (problem) => setError(problem.fields?.number ?? errorText(problem));
+  const failed = (problem) => setError(problem.code === "command_refused" ? t("call_back.refused") : problem.fields?.number ?? errorText(problem));
   if (!open) return html`<button type="button" class="quiet" onClick=${() => setOpen(true)}><${Icon} name="phone" size=${18} />${t("call_back.title")}</button>`;
   return html`
     <section class="card change" aria-label=${t("call_back.title")}>
