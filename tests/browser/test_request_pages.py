@@ -21,6 +21,11 @@ pytestmark = pytest.mark.contract
 
 OpenPage = Callable[[str], Awaitable[Page]]
 
+BEYOND_THE_WINDOW = """() => [document.scrollingElement, ...document.querySelectorAll(".frame *")]
+    .filter((one) => !one.closest(".sr-only") && one.getClientRects().length)
+    .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5 || one.getBoundingClientRect().left < 0)
+    .map((one) => one.outerHTML.slice(0, 120))"""
+
 
 async def only_request(served: DeskServer) -> Request:
     """The one request there is."""
@@ -356,6 +361,48 @@ async def test_what_was_closed_too_long_ago_is_followed_by_a_new_one(served: Des
     await expect(page.get_by_text("È il seguito di")).to_be_visible()
     await page.locator(".links").get_by_role("link", name="Stampante ferma").click()
     await expect(page.get_by_text("1 richiesta la segue")).to_be_visible()
+
+
+async def test_a_call_back_that_cannot_be_made_says_what_to_look_at(served: DeskServer, log_in: OpenPage) -> None:
+    await served.agent("giulia")
+    request = await served.request("Referto bloccato", actor="giulia", phone="+390805551234")
+    page = await log_in("giulia")
+    await page.goto(f"{served.url}/#/requests/{request.id}")
+    await page.get_by_role("button", name="Richiama").click()
+    await expect(page.get_by_label("Numero da chiamare")).to_have_attribute("placeholder", "+39 080 555 1234")
+    await page.get_by_role("button", name="Squilla prima il mio telefono").click()
+    await expect(page.get_by_role("alert").filter(has_text="entra in servizio")).to_be_visible()
+
+
+NAMELESS = """() => [...document.querySelectorAll("main :is(input, select, textarea, button)")]
+    .filter((one) => one.getClientRects().length)
+    .filter((one) => !one.labels?.length && !one.getAttribute("aria-label") && !one.textContent.trim())
+    .map((one) => one.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("width", [1366, 900, 390])
+async def test_every_form_fits_the_window_and_every_field_has_a_name(
+    served: DeskServer, log_in: OpenPage, width: int
+) -> None:
+    await served.agent("giulia")
+    await served.database.run(add_group, "Gruppo applicativo cartella clinica elettronica", 2)
+    title = "Stampa del referto bloccata dopo l'aggiornamento della postazione di cardiologia"
+    request = await served.request(title, actor="giulia", area="network")
+    page = await log_in("giulia")
+    await page.set_viewport_size({"width": width, "height": 844})
+    await page.emulate_media(reduced_motion="reduce")
+    await page.goto(f"{served.url}/#/new")
+    await page.get_by_role("combobox", name="Chi chiede").fill("Vito")
+    await page.locator(".combo [role=option]").last.click()
+    await page.get_by_text("Risolta subito").click()
+    assert await page.evaluate(BEYOND_THE_WINDOW) == []
+    assert await page.evaluate(NAMELESS) == []
+    await page.goto(f"{served.url}/#/requests/{request.id}")
+    for opener in ("Modifica", "Passa a uno specialista", "Passa al livello 0", "Chiedi all'utente", "Risolvi"):
+        await page.get_by_role("button", name=opener).first.click()
+        await expect(page.locator(".change")).to_have_count(1)
+        assert await page.evaluate(BEYOND_THE_WINDOW) == [], opener
+        assert await page.evaluate(NAMELESS) == [], opener
 
 
 def _close(session: Session, request_id: int, served: DeskServer) -> None:
