@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from centralino.rig.desk_server import HOSTILE, DeskServer
+from centralino.rig.desk_server import HOSTILE, PASSWORD, DeskServer
 from tickets.attachments import add_attachment
 from tickets.levels import add_group
 from tickets.lifecycle import Role
@@ -113,6 +113,33 @@ async def test_what_is_missing_or_wrong_is_told_at_its_field_and_the_first_is_go
     await expect(page.get_by_text("Comunica il numero di ticket")).to_be_visible()
     await page.get_by_role("link", name="Apri la richiesta").click()
     await expect(page.get_by_role("definition").filter(has_text="+39 080 555 4321")).to_be_visible()
+
+
+async def test_what_is_typed_at_the_counter_outlives_the_log_in_but_not_the_log_out(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    await served.agent("giulia", "Giulia Ferrante")
+    page = await log_in("giulia")
+    await page.keyboard.press("Alt+KeyN")
+    await page.get_by_label("Oggetto").fill("Come si stampa")
+
+    async def log_in_again() -> None:
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_label("Nome utente").fill("giulia")
+        await page.keyboard.press("Enter")
+
+    await page.context.clear_cookies()
+    await page.get_by_text("Domanda", exact=True).click()
+    await page.get_by_label("Area").select_option("use")
+    await page.get_by_role("button", name="Registra", exact=True).click()
+    await expect(page.get_by_label("Nome utente")).to_be_visible()
+    await log_in_again()
+    await expect(page.get_by_label("Oggetto")).to_have_value("Come si stampa")
+    await page.get_by_role("button", name="Giulia Ferrante").click()
+    await page.get_by_role("button", name="Esci", exact=True).click()
+    await expect(page.get_by_label("Nome utente")).to_be_focused()
+    await log_in_again()
+    await expect(page.get_by_label("Oggetto")).to_have_value("")
 
 
 async def test_the_user_is_asked_and_the_request_goes_on(served: DeskServer, log_in: OpenPage) -> None:

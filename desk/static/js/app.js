@@ -6,7 +6,7 @@ import { language, setLanguage, t } from "./i18n.js";
 import { connect, disconnect, retryNow } from "./live.js";
 import { areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, untaken, waitingLine } from "./store.js";
 import { callerName, CallPanel } from "./views/calls.js";
-import { Counter } from "./views/counter.js";
+import { Counter, forgetDraft } from "./views/counter.js";
 import { Login } from "./views/login.js";
 import { Messages } from "./views/messages.js";
 import { Presence, PresenceNotice } from "./views/presence.js";
@@ -58,6 +58,7 @@ function Top() {
     await api("DELETE", "/session");
     disconnect();
     forget();
+    forgetDraft();
   };
   return html`
     <header class="top">

@@ -4,12 +4,12 @@
  */
 import { html, useEffect, useRef, useState } from "../lib.js";
 import { get, patch, post } from "../api.js";
-import { ticketText, when } from "../format.js";
+import { ticketText } from "../format.js";
 import { t } from "../i18n.js";
 import { areaName, lists, me, nameOf } from "../store.js";
 import { follow } from "./counter.js";
 import { Chosen, ContactSearch, PersonFields } from "./directory.js";
-import { AreaSelect, CallBack, Priority } from "./request_parts.js";
+import { AreaSelect, CallBack, changeText, Priority, refused } from "./request_parts.js";
 import { Act, Badge, errorText, Field, Icon, Menu, Segments, toast } from "./ui.js";
 
 /** Moves that need no word of explanation. */
@@ -42,7 +42,7 @@ export function Changes({ request, onChanged }) {
     const immediate = AT_ONCE.has(move.event) || (move.event === "closed" && !move.text);
     const kind = move.event === "picked_up" ? "primary" : "quiet";
     return immediate
-      ? html`<${Act} key=${key} class=${kind} act=${() => (move.event === "picked_up" ? send("take", {}) : send("move", { to: move.to }))}>${label}<//>`
+      ? html`<${Act} key=${key} class=${kind} onFailed=${refused} act=${() => (move.event === "picked_up" ? send("take", {}) : send("move", { to: move.to }))}>${label}<//>`
       : html`<button type="button" key=${key} class=${kind} aria-expanded=${open?.key === key} onClick=${choose({ key, move })}>${label}</button>`;
   });
   return html`
@@ -108,9 +108,7 @@ function ChangeForm({ title, own, request, send, check, submit, onDone, onClose,
         <div class="notice bad conflict" role="alert" tabindex="-1"><${Icon} name="alert" />
           <div><strong>${t("conflict.title")}</strong>
             <ul>${changes.map((change, index) => html`
-              <li key=${index}>${t("conflict.line", {
-                who: change.actor === "system" ? t("requests.system") : nameOf(change.actor), what: t(`event.${change.kind}`), when: when(change.at),
-              })}${change.fields.length > 0 && `: ${change.fields.map((field) => t(`form.${field}`)).join(", ")}`}</li>`)}</ul>
+              <li key=${index}>${changeText(change)}</li>`)}</ul>
             <p>${t("conflict.again", { button: submit })}</p></div></div>`}
       ${children(fields)}
       ${Object.entries(fields).filter(([key]) => !own.includes(key))

@@ -14,7 +14,15 @@ const BLANK = {
 };
 /** What is typed stays while other things are looked at. */
 const draft = signal(BLANK);
-effect(() => { if (!me.value) draft.value = BLANK; });
+/** ... and through a log-in that has expired, for the same person. */
+let owner = "";
+effect(() => {
+  if (!me.value || me.value.username === owner) return;
+  owner = me.value.username;
+  draft.value = BLANK;
+});
+/** Who logs out leaves nothing behind. */
+export const forgetDraft = () => (draft.value = BLANK);
 
 /** Begin a request that follows one which cannot be reopened any more. @param {any} request */
 export function follow(request) {

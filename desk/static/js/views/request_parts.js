@@ -42,6 +42,15 @@ export function AreaSelect({ id, value, onChange, ...rest }) {
     </select>`;
 }
 
+/** What somebody did meanwhile, in words. @param {{at: string, actor: string, kind: string, fields: string[]}} change */
+export const changeText = (change) => t("conflict.line", {
+  who: change.actor === "system" ? t("requests.system") : nameOf(change.actor), what: t(`event.${change.kind}`), when: when(change.at),
+}) + (change.fields.length ? `: ${change.fields.map((field) => t(`form.${field}`)).join(", ")}` : "");
+
+/** Say why nothing was done; where somebody was faster, who and what it was. */
+export const refused = (error) =>
+  toast([errorText(error), error.changes?.length && `${changeText(error.changes.at(-1))}.`].filter(Boolean).join(" "), "bad");
+
 /** Taking in charge, where it is possible. */
 export function RequestActions({ request, onChanged }) {
   if (request.closed_at) return html`<${Badge} tone="ok" icon="check">${t("requests.closed_at", { when: when(request.closed_at) })}<//>`;
@@ -55,7 +64,7 @@ export function RequestActions({ request, onChanged }) {
     toast(t("requests.taken_toast", { ticket: ticketText(request.ticket) }));
     await onChanged?.();
   };
-  return html`<${Act} class="primary" act=${take}><${Icon} name="hand" size=${18} />${t("requests.take")}<//>`;
+  return html`<${Act} class="primary" act=${take} onFailed=${refused}><${Icon} name="hand" size=${18} />${t("requests.take")}<//>`;
 }
 
 export function CloseForm({ request, onClosed }) {
