@@ -85,9 +85,15 @@ async def held(site: Site, way: Way, count: int) -> AsyncIterator[None]:
         )
     )
     try:
-        async with asyncio.timeout(count / HOLD_RATE + 60):
-            while await site.channels() < count * way.channels and not calling.done():  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.5)
+        there = 0
+        try:
+            async with asyncio.timeout(count / HOLD_RATE + 60):
+                while (there := await site.channels()) < count * way.channels and not calling.done():  # noqa: ASYNC110
+                    await asyncio.sleep(0.5)
+        except TimeoutError:
+            raise RuntimeError(
+                f"only {there} channels came of {count} {way.system} {way.name} calls with {way.channels} each"
+            ) from None
         # callers that wait hear words after eight seconds, once
         await asyncio.sleep(12 if way.name == "waiting" else 2)
         yield
