@@ -25,7 +25,7 @@ export default {
   "nav.title": "Sections",
   "nav.messages": "Messages",
   "nav.requests": "Requests",
-  "nav.report": "Levels",
+  "nav.report": "Report",
   "top.waiting": "{n} waiting",
   "role.agent": "agent",
   "role.supervisor": "supervisor",

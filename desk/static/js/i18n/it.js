@@ -25,7 +25,7 @@ export default {
   "nav.title": "Sezioni",
   "nav.messages": "Messaggi",
   "nav.requests": "Richieste",
-  "nav.report": "Livelli",
+  "nav.report": "Rapporto",
   "top.waiting": "{n} in attesa",
   "role.agent": "operatore",
   "role.supervisor": "supervisore",
