@@ -43,7 +43,7 @@ def read_csv(path: Path, columns: Collection[str], key: str) -> CsvTable:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CsvRefused(f"{path} cannot be read: {error.strerror}") from error
+        raise CsvRefused(f"cannot be read: {error.strerror}") from error
     text, encoding = _decoded(content)
     head = text.split("\n", 1)[0]
     delimiter = max(";,\t", key=head.count)
@@ -131,7 +131,7 @@ def run_import(
     if left:
         console.print(f"... and {left} more")
     if errors:
-        fail(f"{len(errors)} lines cannot be taken, so nothing is changed")
+        fail(f"{len(errors)} {'line' if len(errors) == 1 else 'lines'} cannot be taken, so nothing is changed")
     would = "would be " if dry_run else ""
     changed = len(result.changes) - result.added
     console.print(f"{would}added: {result.added}, {would}changed: {changed}, as they were: {result.unchanged}")

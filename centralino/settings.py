@@ -191,7 +191,7 @@ def in_words(problem: ErrorDetails) -> str:
         case "string_too_short" | "too_short":
             return "must not be empty"
         case "string_pattern_mismatch":
-            return "has a form that is not allowed here" + found
+            return f"has a form that is not allowed here (see docs/settings.md){found.replace(', not ', ': ', 1)}"
         case "date_from_datetime_parsing" | "date_parsing" | "date_from_datetime_inexact" | "date_type":
             return "must be a day such as 2027-08-16" + found
         case "greater_than":

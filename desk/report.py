@@ -291,8 +291,16 @@ _CHANNELS = {
         "email": "e-mail",
         "fax": "fax",
         "in_person": "di persona",
+        "api": "altro programma",
     },
-    "en": {"phone": "phone", "voicemail": "voicemail", "email": "e-mail", "fax": "fax", "in_person": "in person"},
+    "en": {
+        "phone": "phone",
+        "voicemail": "voicemail",
+        "email": "e-mail",
+        "fax": "fax",
+        "in_person": "in person",
+        "api": "another program",
+    },
 }
 
 

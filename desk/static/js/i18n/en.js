@@ -372,7 +372,7 @@ export default {
   "area.use": "Use of the software",
   "area.training": "Training",
   "area.credentials": "Credentials",
-  "area.change": "Change or improvement",
+  "area.change": "Change requests",
   "area.network": "Network or workstation",
   "area.none": "not given",
   "channel.phone": "phone",
