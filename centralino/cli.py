@@ -113,7 +113,7 @@ def demo(
     report: Annotated[Path | None, typer.Option(help="Also write the results to this file, as JSON.")] = None,
     keep: Annotated[bool, typer.Option(help="Leave everything running afterwards, to go on by hand.")] = False,
 ) -> None:
-    """Watch real calls: a private Asterisk, real SIP phones, the whole service."""
+    """Watch six stories: a private Asterisk, real SIP phones, fax and mail, the whole service."""
     try:
         from centralino.demo.run import run_demo
         from centralino.rig.errors import RigError
