@@ -166,12 +166,13 @@ class CallsConfig(_Config):
                 yield (*path, "calendar"), _nowhere("calendar", line.calendar, self.calendars)
             if line.queue not in self.queues:
                 yield (*path, "queue"), _nowhere("queue", line.queue, self.queues)
-            if self.queues.get(line.queue, Queue()).call_back and self.outbound_endpoint is None:
-                words = "callers can be called back only where there is a way out: calls.outbound_endpoint"
-                yield ("queues", line.queue, "call_back"), words
             for key, choice in line.menu.choices.items() if line.menu else ():
                 if choice.queue is not None and choice.queue not in self.queues:
                     yield (*path, "menu", "choices", key, "queue"), _nowhere("queue", choice.queue, self.queues)
+        for name, queue in self.queues.items():
+            if queue.call_back and (self.outbound_endpoint is None or not self.outbound_allowed):
+                words = "callers can be called back only where there is a way out: outbound_endpoint, outbound_allowed"
+                yield ("queues", name, "call_back"), words
         if self.synthetic_call.line and self.synthetic_call.line not in numbers:
             yield ("synthetic_call", "line"), _nowhere("line", self.synthetic_call.line, numbers)
         for index, pattern in enumerate(self.outbound_allowed):

@@ -163,6 +163,20 @@ def test_every_name_that_points_nowhere_is_told_at_once(tmp_path: Path, settings
     assert told[-1].startswith("calls.outbound_allowed[entry 1]: '3[0-9' is no regular expression")
 
 
+@pytest.mark.parametrize("way_out", [{}, {"outbound_endpoint": "PJSIP/{number}@trunk"}, {"outbound_allowed": ["0.+"]}])
+def test_callers_can_only_be_called_back_where_there_is_a_way_out(
+    tmp_path: Path, settings: dict[str, Any], way_out: dict[str, Any]
+) -> None:
+    settings["calls"].pop("outbound_endpoint", None)
+    settings["calls"].pop("outbound_allowed", None)
+    settings["calls"] |= way_out
+    settings["calls"]["queues"]["applicativi"]["call_back"] = True
+    assert refused(tmp_path, settings) == [
+        "calls.queues.applicativi.call_back: callers can be called back only where there is a way out: "
+        "outbound_endpoint, outbound_allowed"
+    ]
+
+
 def test_a_prompt_that_does_not_exist_is_refused_where_it_is_named(tmp_path: Path, settings: dict[str, Any]) -> None:
     settings["calls"]["lines"][1]["greeting"] = "welcom"
     settings["calls"]["lines"][0]["menu"]["prompt"] = "custom/menu"
