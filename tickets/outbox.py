@@ -2,7 +2,9 @@
 
 import contextlib
 from datetime import datetime, timedelta
+from email.headerregistry import HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from typing import Annotated, Literal, Self
 
 import aiosmtplib
@@ -55,12 +57,28 @@ def pause_after(attempts: int) -> timedelta:
     return min(timedelta(minutes=2 ** min(attempts - 1, 10)), LONGEST_PAUSE)
 
 
+class _MessageIds(UnstructuredHeader):
+    """Message-IDs, one a line: the library would write one of 70 signs as an encoded word, which no program undoes."""
+
+    name: str
+
+    def fold(self, *, policy: EmailPolicy) -> str:
+        ids = f"{policy.linesep} ".join(str(self).split())
+        return f"{self.name}: {ids}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("in-reply-to", _MessageIds)
+_HEADERS.map_to_type("references", _MessageIds)
+_POLICY = EmailPolicy(header_factory=_HEADERS)
+
+
 def build_message(mail: OutboxMail, *, now: datetime) -> EmailMessage:
     """The mail as it goes out, marked as written by a machine, so that no robot answers it (RFC 3834).
 
     Plain text, with the same as HTML beside it where there is one; References as RFC 5322 (3.6.4) wants them.
     """
-    message = EmailMessage()
+    message = EmailMessage(_POLICY)
     message["From"] = mail.sender
     message["To"] = mail.recipient
     message["Subject"] = header_text(mail.subject)

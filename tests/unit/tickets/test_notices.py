@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosmtplib.email import flatten_message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -252,6 +253,21 @@ def test_a_question_to_the_user_comes_with_a_way_to_answer() -> None:
     assert "Da quale PC?\nC'è un errore <b>?" in text_of(message)
     assert "Da quale PC?<br>\nC&#39;è un errore &lt;b&gt;?" in html_of(message)
     assert mail.message_id.startswith("<rds-0000017.")
+
+
+def test_long_message_ids_stand_in_a_mail_as_they_are() -> None:
+    """Those of Exchange and of a desk with a long domain are longer than a line; encoded, no mail program knows them."""
+    mail = opened(request())
+    theirs = f"<DB9PR04MB8123{'A' * 30}@DB9PR04MB8123.eurprd04.prod.outlook.example>"
+    ours = [f"<rds-0000017.{digit * 32}@helpdesk.sanita.regione.example>" for digit in "abc"]
+    mail.thread = " ".join([theirs, *ours])
+    mail.message_id = ours[0]
+    message = build_message(mail, now=NOW)
+    for raw in (message.as_bytes(policy=email.policy.SMTP), flatten_message(message)):
+        assert b"=?" not in raw
+        plain = email.message_from_bytes(raw, policy=email.policy.compat32)
+        assert (plain["References"].split(), plain["In-Reply-To"]) == ([theirs, *ours], ours[-1])
+        assert plain["Message-ID"] == ours[0]
 
 
 @pytest.mark.parametrize("reply_to", ["x", "{ticket}", "a@b.example\r\nBcc: c"])
