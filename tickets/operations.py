@@ -48,7 +48,8 @@ SYSTEM = "system"
 """The actor of what no person did."""
 
 UNTOLD = frozenset(
-    {"heard", "read_aloud", "transcribed", "audio_erased", "notice_sent", "notice_failed", "promise_missed"}
+    {"heard", "read_aloud", "transcribed", "audio_erased", "attachment_erased", "promise_missed"}
+    | {"notice_sent", "notice_failed", "notice_held", "notice_retried"}
 )
 """Events that other ticket systems do not hear of: how the desk works is its own business."""
 
@@ -66,7 +67,7 @@ MOVED: Mapping[Status, str] = {
 }
 """The kind of the event that tells of a move there; one that comes from a pending status is `resumed`, from a finished
 one `reopened`, and what was new is `queued`. Others are opened, note, edited, reply, called, escalated, handed_back,
-referred, recalled, linked, merged, attached, notice_sent, notice_failed and promise_missed."""
+referred, recalled, linked, merged, attached, and those that are `UNTOLD`."""
 
 _PENDING = frozenset({Status.PENDING_USER, Status.PENDING_THIRD_PARTY})
 _NEEDS_TEXT = {
@@ -194,16 +195,18 @@ def move_request(
 ) -> Request:
     """Move a request to another status, with its line in the history and the notice to the user.
 
-    `text` is what the move has to tell: the question to the user, for whom it waits, the solution, why it is cancelled.
-    A resolved request that is closed keeps its solution. `holder` is who has it in charge from now on where it becomes
-    in progress: who had it, or `actor` if that is an agent, where not given. Requests linked below this one are solved
-    and closed with it. Raises `MoveRefused`, `InvalidInput` where a text or a holder is missing, `NotFound`, and
-    `RequestChanged` when `version` is given and no longer holds.
+    `text` is what the move has to tell: the question to the user, for whom it waits, the solution, why it is
+    cancelled. A resolved request that is closed keeps its solution. `holder` is who has it in charge from now on
+    where it becomes in progress: who had it, or `actor` if that is an agent, where not given. Requests linked below
+    this one are solved with it; one that was opened again since then stays open when a resolved one is closed.
+    Raises `MoveRefused`, `InvalidInput` where a text or a holder is missing, `NotFound`, and `RequestChanged` when
+    `version` is given and no longer holds.
     """
     request = load_request(session, request_id, version)
     check_move(request.status, to, role, closed_at=request.closed_at, now=now, reopen_within=reopen_within)
     told = _told(request, to, text)
-    below = _children(session, request) if to in (Status.RESOLVED, Status.CLOSED) else ()
+    solved = request.status in OPEN_STATUSES and to in (Status.RESOLVED, Status.CLOSED)
+    below = _children(session, request) if solved else ()
     for one in (request, *below):
         _move(session, one, to, notices, actor=actor, role=role, told=told, holder=holder, now=now)
     return request

@@ -613,13 +613,17 @@ async def test_who_wrote_without_a_lock_and_saw_an_older_status_does_not_take_it
     assert await sync.compare(now=clock()) == []
 
 
-async def test_what_only_the_desk_cares_for_is_not_told(followed: Database, notices: Notices, clock: Time) -> None:
+@pytest.mark.parametrize("kind", ["heard", "notice_sent", "notice_held", "notice_retried", "attachment_erased"])
+async def test_what_only_the_desk_cares_for_is_not_told(
+    followed: Database, notices: Notices, clock: Time, kind: str
+) -> None:
+    """A file erased after its year must not make Maximo hear of a request that was closed before it was connected."""
     request = await followed.run(opened, notices, clock())
 
-    def heard(session: Session) -> None:
-        operations.add_event(session, session.get_one(Request, request.id), "heard", "anna", {}, clock())
+    def happened(session: Session) -> None:
+        operations.add_event(session, session.get_one(Request, request.id), kind, "anna", {}, clock())
 
-    await followed.run(heard)
+    await followed.run(happened)
     assert await followed.read(waiting) == 1
 
 

@@ -133,6 +133,22 @@ async def test_a_fault_that_hits_many_is_closed_once_and_all_are_told(database: 
     assert (await events(database, cancelled))[-1].kind == "cancelled"
 
 
+async def test_a_request_opened_again_stays_open_when_the_solved_fault_is_closed(
+    database: Database, notices: Notices
+) -> None:
+    fault = await opened(database, notices, subject="Rete ferma", email="ced@asl.example")
+    child = await opened(database, notices)
+    await database.run(operations.link_child, child.id, fault.id, actor="bruno", now=NOW)
+    await moved(database, notices, fault, Status.RESOLVED, text="Cambiato lo switch.")
+    await database.run(operations.user_replied, child.id, notices, "Da me no.", now=NOW + DAY)
+    late = NOW + REOPEN_WITHIN + timedelta(seconds=1)
+    options: dict[str, Any] = {"reopen_within": REOPEN_WITHIN, "limit": 100}
+    assert await database.run(operations.close_resolved, notices, now=late, **options) == 1
+    still = await database.read(queries.request_by_ticket, str(child.ticket))
+    assert still is not None
+    assert (still.status, still.closed_at) == (Status.IN_PROGRESS, None)
+
+
 async def test_requests_are_linked_in_one_storey_only(database: Database, notices: Notices) -> None:
     top, middle, low = [await opened(database, notices) for _ in range(3)]
     await database.run(operations.link_child, middle.id, top.id, actor="bruno", now=NOW)

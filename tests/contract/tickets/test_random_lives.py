@@ -153,7 +153,7 @@ class Lives(RuleBasedStateMachine):
         if not self.attempt(allowed, operations.move_request, id_, to, self.notices, **options):
             return
         below = [child for child in self.meant.values() if child.parent == id_ and child.is_open]
-        for one in (request, *(below if to in SOLVED else ())):
+        for one in (request, *(below if to in SOLVED and before not in SOLVED else ())):
             told = to in (Status.PENDING_USER, Status.RESOLVED, Status.CANCELLED) or (to == Status.CLOSED and text)
             self.moves(one, to, actor if to in SOLVED else holder)
             one.mails += bool(told)
