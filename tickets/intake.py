@@ -430,7 +430,12 @@ def _mark_bounced(session: Session, mail: Mail, now: datetime) -> int | None:
     """Note that notices were not delivered, in the outbox and in the request's history; gives the request."""
     if mail.bounce is None:
         return None
-    sent = session.scalars(select(OutboxMail).where(OutboxMail.message_id.in_(mail.bounce.message_ids))).all()
+    told = {
+        one.message_id: one
+        for one in session.scalars(select(OutboxMail).where(OutboxMail.message_id.in_(mail.bounce.message_ids)))
+    }
+    # only the first is the one that came back: after it may stand the thread's earlier ones, which arrived
+    sent: Sequence[OutboxMail] = [told[one] for one in mail.bounce.message_ids if one in told][:1]
     if not sent and mail.tickets and mail.bounce.recipients:  # the system that returned it left our Message-ID out
         sent = session.scalars(
             select(OutboxMail)

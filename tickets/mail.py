@@ -201,7 +201,7 @@ def _of_message(message: Message, parts: "_Parts", ours: Ours) -> Mail:
 
 
 _TO = ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")
-_OUR_ID = re.compile(r"<[0-9a-f]{32}@([^<>@]+)>")
+_OUR_ID = re.compile(r"<(?:rds-[0-9]{1,12}\.)?[0-9a-f]{32}@([^<>@]+)>")
 
 
 def is_ours(message_id: str, ours: Ours) -> bool:

@@ -30,6 +30,7 @@ from schedules.pulse import Pulse
 from tickets.attachments import AttachmentSettings, AttachmentStore
 from tickets.database import Base, Database, announce
 from tickets.directory import add_contact, company_named
+from tickets.lifecycle import RequestSettings
 from tickets.models import Channel, Contact, Kind, Request
 from tickets.notices import Notices, NoticeSettings
 from tickets.operations import NewRequest, open_request
@@ -91,6 +92,7 @@ class DeskServer:
         self.pulse = Pulse(60.0, clock=lambda: self.stood_still)
         self.notices = Notices(NoticeSettings(desk_name="Help Desk", sender="desk@example.org"))
         self.attachment_limits = AttachmentSettings(largest_mb=1)
+        self.request_rules = RequestSettings()
         self.settings = DeskSettings(**({"secure_cookie": False, "grace_seconds": 0.0} | settings))
         self.database = Database(f"sqlite:///{folder / 'desk.db'}")
         self._stack = contextlib.AsyncExitStack()
@@ -121,6 +123,7 @@ class DeskServer:
             now=self.now,
             attachments=AttachmentStore(self.folder / "attachments"),
             attachment_limits=self.attachment_limits,
+            request_rules=self.request_rules,
         )
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]

@@ -128,7 +128,15 @@ async def add_reply(
     def work(session: Session) -> dict[str, Any]:
         asked = queries.found_request(session, ticket)
         details = {"channel": Channel.API.value, "by": caller.actor}
-        request = operations.user_replied(session, asked.id, api.desk.notices, form.text, now=now, details=details)
+        request = operations.user_replied(
+            session,
+            asked.id,
+            api.desk.notices,
+            form.text,
+            now=now,
+            details=details,
+            reopen_within=api.desk.request_rules.reopen_within,
+        )
         return _latest(session, request.id, "reply")
 
     return ApiEvent(**await _once(api, caller, key, f"{ticket}/replies", form.model_dump(), work, response, now))

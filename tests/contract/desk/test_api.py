@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -18,9 +19,9 @@ from desk.api.errors import KeyReused
 from desk.api.once import done_once, forget_answers
 from desk.models import ApiAnswer, ApiToken, Scope
 from tickets.database import Database
-from tickets.lifecycle import Role
+from tickets.lifecycle import RequestSettings, Role
 from tickets.models import OutboxMail, Request, RequestEvent, Status
-from tickets.operations import move_request
+from tickets.operations import close_request, move_request
 
 pytestmark = pytest.mark.contract
 
@@ -200,6 +201,21 @@ async def test_a_user_answers_through_a_program(served: DeskServer) -> None:
         assert list(is_problem(wrong, 422, "invalid_input")["fields"]) == ["follow_up_of"]
     rows = await served.database.read(everything, Request)
     assert [row.follow_up_of_id for row in rows] == [None, request.id]
+
+
+async def test_a_program_may_reopen_as_long_as_the_site_says(tmp_path: Path) -> None:
+    server = DeskServer(tmp_path)
+    server.request_rules = RequestSettings(reopen_days=30)
+    async with server as served, program(served) as client:
+        request = await served.request("Non stampa", channel="voicemail", email="u@asl.example.org")
+        how = {"solution": "Riavviato", "actor": "giulia"}
+        await served.database.run(close_request, request.id, served.notices, now=served.now(), **how)
+        path = f"/requests/{request.ticket}/replies"
+        served.now.ahead += timedelta(days=29)
+        assert (await client.post(path, json={"text": "Non va"}, headers=key("1"))).status_code == 201
+        await served.database.run(close_request, request.id, served.notices, now=served.now(), **how)
+        served.now.ahead += timedelta(days=31)
+        is_problem(await client.post(path, json={"text": "Di nuovo"}, headers=key("2")), 409, "request_closed")
 
 
 async def test_a_program_follows_what_changes_and_misses_nothing(served: DeskServer) -> None:

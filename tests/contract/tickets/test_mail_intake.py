@@ -304,6 +304,28 @@ async def test_a_bounce_marks_the_notice_and_opens_nothing(database: Database, i
     assert len(await requests(database)) == 1
 
 
+async def test_a_bounce_marks_the_mail_that_came_back_and_not_the_thread_before_it(
+    database: Database, intake: Intake, notices: Notices
+) -> None:
+    """A mail system that returns one answers in its thread: References name the earlier ones, which arrived."""
+    await intake.take(written(), NOW)
+    (request,) = await requests(database)
+    await database.run(operations.close_request, request.id, notices, solution="Fatto.", actor="mario", now=NOW)
+
+    def sent(session: Session) -> None:
+        for mail in session.scalars(select(OutboxMail)):
+            mail.state = DeliveryState.SENT
+
+    await database.run(sent)
+    first, last = [notice.message_id for notice in await notices_written(database)]
+    our_id = "<0123456789abcdef0123456789abcdef@desk.example>"
+    raw = MAILS["bounce_exchange"].replace(our_id.encode(), last.encode())
+    raw = b"References: " + first.encode() + b" " + last.encode() + b"\r\n" + raw
+    row = await intake.take(raw, NOW)
+    assert (row.result, row.request_id) == (MailResult.BOUNCE, request.id)
+    assert [notice.state for notice in await notices_written(database)] == [DeliveryState.SENT, DeliveryState.DEAD]
+
+
 @pytest.mark.parametrize(
     "name",
     ["auto_submitted", "vacation_subject_it", "mailing_list", "from_ourselves", "delayed_delivery", "pec_accepted"],

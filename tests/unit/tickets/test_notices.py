@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tickets.mail import Ours, is_ours
 from tickets.models import Channel, Contact, Kind, OutboxMail, Request, Status
 from tickets.notices import KINDS, LANGUAGES, Language, NoticeKind, Notices, NoticeSettings
 from tickets.outbox import MAX_ATTEMPTS, build_message, pause_after
@@ -253,10 +254,11 @@ def test_a_question_to_the_user_comes_with_a_way_to_answer() -> None:
     assert "Da quale PC?\nC'è un errore <b>?" in text_of(message)
     assert "Da quale PC?<br>\nC&#39;è un errore &lt;b&gt;?" in html_of(message)
     assert mail.message_id.startswith("<rds-0000017.")
+    assert is_ours(mail.message_id, Ours(frozenset({"helpdesk@edotto.example"})))
 
 
 def test_long_message_ids_stand_in_a_mail_as_they_are() -> None:
-    """Those of Exchange and of a desk with a long domain are longer than a line; encoded, no mail program knows them."""
+    """Those of Exchange are longer than a line, and so are ours where the domain is long; encoded, they say nothing."""
     mail = opened(request())
     theirs = f"<DB9PR04MB8123{'A' * 30}@DB9PR04MB8123.eurprd04.prod.outlook.example>"
     ours = [f"<rds-0000017.{digit * 32}@helpdesk.sanita.regione.example>" for digit in "abc"]
