@@ -6,6 +6,7 @@ attachments, API keys). Statuses are written as the site's own values and read b
 number stands in one of its fields, and is searched before.
 """
 
+import asyncio
 import base64
 import contextlib
 import html
@@ -328,7 +329,7 @@ class Maximo:
             if any(known.startswith(f"C-{file.key} ") for known in names):
                 return remote
         try:
-            content = file.path.read_bytes()
+            content = await asyncio.to_thread(file.path.read_bytes)  # calls must not wait for the disk
         except OSError as error:
             raise Refused(f"the attachment {file.name!r} cannot be read: {error.strerror}") from None
         headers = {"slug": name, "x-document-meta": "FILE/Attachments", "Content-Type": file.media_type}

@@ -53,6 +53,9 @@ TEXTS = ("text", "solution", "reason", "note")
 MOVES = frozenset({"escalated", "handed_back", "referred", "recalled", "merged", "linked", "put_back"})
 """Lines that are told as an entry also where nobody wrote anything."""
 
+OF_A_FILE = "the file "
+"""So begins what is said of a change that is refused for a file."""
+
 Standing = Literal["in_step", "waiting", "refused", "dead", "differs"]
 
 
@@ -250,8 +253,12 @@ class Sync:
         known = remote
         if entry.text:
             remote = _later(remote, await connector.worklog(known, request, entry, repeated=job.repeated))
-        for _, file in job.files:
-            there = await connector.attachment(known, request, entry, file, repeated=job.repeated)
+        for number, file in job.files:
+            try:
+                there = await connector.attachment(known, request, entry, file, repeated=job.repeated)
+            except Refused as error:
+                raise Refused(f"{OF_A_FILE}{file.name!r}: {error}", error.code) from error
+            await self.database.run(_note_file, self.name, request.id, number)
             remote = _later(remote, there)
         if not made and (job.whole or entry.kind == "edited"):
             remote = _later(remote, await connector.update(known, request, entry))
@@ -379,6 +386,7 @@ def retry(session: Session, connector: str, *, request_id: int | None = None, no
 def skip(session: Session, connector: str, request_id: int) -> None:
     """Leave the refused change of a request out, so that its later ones are told; it is shown as a difference then.
 
+    If it was refused for a file, that file is left out as well, and the next ones are told with the next change.
     Raises `NotFound` when none was refused.
     """
     change = _first_change(session, connector, request_id)
@@ -387,6 +395,11 @@ def skip(session: Session, connector: str, request_id: int) -> None:
     link = session.get(ConnectorLink, (connector, request_id))
     if link is not None:
         told = change.event.kind if change.event else "whole"
+        if (change.last_error or "").startswith(OF_A_FILE):  # else the next change would be refused for it again
+            untold = select(func.min(Attachment.id)).where(
+                Attachment.request_id == request_id, Attachment.id > link.told_file
+            )
+            link.told_file = session.scalar(untold) or link.told_file
         _differ(link, {"field": told, "here": change.status.value, "there": change.last_error or ""})
     session.delete(change)
     announce(session, "request", request_id)
@@ -567,6 +580,12 @@ def _note_link(session: Session, name: str, request_id: int, remote: Remote) -> 
     link.remote_id, link.remote_key, link.remote_status = remote.id, remote.key, remote.status
 
 
+def _note_file(session: Session, name: str, request_id: int, number: int) -> None:
+    """They have this file: what comes after it may still be refused."""
+    link = session.get_one(ConnectorLink, (name, request_id))
+    link.told_file = max(link.told_file, number)
+
+
 def _note_taken(session: Session, name: str, job: _Job, remote: Remote, now: datetime) -> None:
     session.execute(delete(ConnectorChange).where(ConnectorChange.id == job.due.id))
     link = session.get_one(ConnectorLink, (name, job.request.id))
@@ -575,7 +594,6 @@ def _note_taken(session: Session, name: str, job: _Job, remote: Remote, now: dat
     link.told_at = now
     if job.moved or job.link is None:
         link.told_status = job.status
-    link.told_file = max([link.told_file, *(number for number, _ in job.files)])
     if job.whole:
         link.differences = []
         link.look_again = True

@@ -654,6 +654,37 @@ async def test_attachments_are_handed_over_once(
     assert [b64decode(one["content"]) == content for one in record.files] == [True, True]
 
 
+async def test_a_file_that_is_refused_can_be_left_out_and_the_next_ones_arrive(
+    followed: Database, fake: FakeMaximo, notices: Notices, clock: Time, tmp_path: Path
+) -> None:
+    store = AttachmentStore(tmp_path / "attachments")
+
+    def attach(session: Session, request_id: int, name: str) -> str:
+        request = operations.load_request(session, request_id)
+        kept = store.keep(name.encode(), clock())
+        add_attachment(session, request, kept, name=name, media_type="image/png", actor="anna", now=clock())
+        return kept.path
+
+    async with Maximo(settings_for(fake)) as connector:
+        sync = Sync(followed, connector, notices, files=store)
+        request = await followed.run(opened, notices, clock())
+        await followed.run(attach, request.id, "1.png")
+        await sync.deliver(now=clock())
+        store.erase(await followed.run(attach, request.id, "2.png"))
+        await sync.deliver(now=clock())
+        (state,) = await in_step(sync, request.ticket or "")
+        assert (state.standing, state.waiting) == ("refused", 1)
+        assert "the attachment '2.png' cannot be read" in (state.error or "")
+        await followed.run(skip, "maximo", request.id)
+        await followed.run(attach, request.id, "3.png")
+        await followed.run(operations.add_note, request.id, "Ecco", actor="anna", now=clock())
+        await sync.deliver(now=clock())
+        (state,) = await in_step(sync, request.ticket or "")
+    assert (state.standing, state.waiting) == ("differs", 0)
+    (record,) = fake.by_reference(f"CENTRALINO-{request.ticket}")
+    assert [one["name"].partition(" ")[2] for one in record.files] == ["1.png", "3.png"]
+
+
 KILLED = """
 import asyncio, sys
 from datetime import datetime
