@@ -17,7 +17,7 @@ from ivr.errors import CommandRefused
 from ivr.models import NOT_LEFT, Agent, Call, CallBack, CallBackResult, CallBackWay, Offer, Outcome, Phase, Presence
 from tickets.database import announce
 from tickets.errors import NotFound
-from tickets.models import Channel, Contact, Kind, Phone, Request
+from tickets.models import CLOSED_STATUSES, Channel, Contact, Kind, Phone, Request
 from tickets.notices import Notices
 from tickets.operations import SYSTEM, UNTAKEN, NewRequest, add_event, open_request, take_in_charge
 from tickets.phone_numbers import parse_phone_number, shown_number
@@ -321,6 +321,26 @@ def is_due(session: Session, call_back_id: str) -> bool:
     """Whether an attempt is still to be made."""
     call_back = session.get(CallBack, call_back_id)
     return call_back is not None and call_back.ended_at is None
+
+
+def withdraw_finished(session: Session, call_back_id: str, *, now: datetime) -> bool:
+    """Give up a kept place whose request was solved or cancelled meanwhile, unless an agent is rung for it just now."""
+    call_back = session.get(CallBack, call_back_id)
+    if call_back is None or call_back.ended_at is not None or call_back.call_id is None:
+        return False
+    request = session.get(Request, call_back.request_id) if call_back.request_id else None
+    if request is None or request.status not in CLOSED_STATUSES:
+        return False
+    if not operations.leave_line(session, call_back.call_id, Phase.MENU):
+        return False
+    end(
+        session,
+        call_back_id,
+        CallBackResult.WITHDRAWN,
+        note="the request was finished before the place came up",
+        now=now,
+    )
+    return True
 
 
 def of_call(session: Session, call_id: str) -> CallBack | None:

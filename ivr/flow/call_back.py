@@ -98,6 +98,8 @@ async def _keep_place(call: ActiveCall, row: CallBack) -> Outcome:
         if not arrival.done():
             if not await database.read(call_backs.is_due, row.id):
                 return Outcome.NOT_REACHED
+            if await database.run(call_backs.withdraw_finished, row.id, now=call.now()):
+                return Outcome.NOT_REACHED
             late = call.now() >= give_up or not is_open(call.calendar, call.now())
             if late and await database.run(operations.leave_line, call.id, Phase.MENU):
                 note = "nobody was free in time"

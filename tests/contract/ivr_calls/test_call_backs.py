@@ -16,7 +16,7 @@ from tickets.database import Database
 from tickets.errors import NotFound
 from tickets.models import Channel, Kind, Request, RequestEvent, Status
 from tickets.notices import Notices, NoticeSettings
-from tickets.operations import NewRequest, open_request
+from tickets.operations import NewRequest, close_request, open_request
 from tickets.promise_rules import PromiseSettings, Terms
 
 pytestmark = pytest.mark.contract
@@ -217,6 +217,19 @@ async def test_an_agent_who_calls_before_the_place_comes_up_ends_its_wait(databa
     await ask(database, made.id, await agent(database, "anna"))
     assert (await row(database, due.id)).result is CallBackResult.WITHDRAWN
     assert await database.read(call_backs.is_due, due.id) is False
+
+
+async def test_nobody_is_called_for_a_request_that_was_solved_before_the_place_came_up(database: Database) -> None:
+    await waiting(database, "asks", "+390805551234")
+    made = await keep(database, "asks", "+390805551234")
+    [(due, _)] = await database.read(call_backs.due)
+    await begin(database, due, "c1")
+    assert await database.run(call_backs.withdraw_finished, due.id, now=NOW) is False
+    await database.run(close_request, made.id, NOTICES, solution="Fatto", actor="anna", now=NOW)
+    assert await database.run(call_backs.withdraw_finished, due.id, now=NOW) is True
+    assert (await row(database, due.id)).result is CallBackResult.WITHDRAWN
+    await agent(database, "anna")
+    assert await database.run(operations.make_offers, ["c1"], {"edotto": Queue()}, now=NOW) == []
 
 
 async def test_as_many_places_are_kept_as_agents_on_duty_can_serve(database: Database) -> None:
