@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from email.headerregistry import HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import EmailPolicy
+from time import monotonic
 from typing import Annotated, Literal, Self
 
 import aiosmtplib
@@ -129,12 +130,13 @@ async def deliver_due(database: Database, smtp: SmtpSettings, *, now: datetime, 
         log.warning("mail server not reached, notices wait", error=repr(error), waiting=len(due))
         await database.run(_not_reached, [mail.id for mail in due], f"mail server not reached: {error}", now)
         return 0
-    sent = 0
+    sent, began = 0, monotonic()
     try:
         for mail in due:
             if not client.is_connected:
                 break
-            if not await database.run(_claim, mail, now):
+            # a slow server may take minutes for those before it
+            if not await database.run(_claim, mail, now + timedelta(seconds=monotonic() - began)):
                 continue
             refusal, for_good = await _send(client, mail, now)
             await database.run(_record, mail.id, refusal, for_good, now)
@@ -314,6 +316,7 @@ def _record(session: Session, mail_id: int, refusal: str | None, for_good: bool,
         mail.state, mail.sent_at, mail.last_error = DeliveryState.SENT, now, None
     else:
         mail.last_error = clean_line(refusal)[:1000]
+        mail.next_attempt_at = now + pause_after(mail.attempts)
         if for_good or mail.attempts >= MAX_ATTEMPTS:
             mail.state = DeliveryState.DEAD
         log.warning(
@@ -336,5 +339,4 @@ def _not_reached(session: Session, mail_ids: list[int], refusal: str, now: datet
     )
     for mail in due:
         mail.attempts += 1
-        mail.next_attempt_at = now + pause_after(mail.attempts)
         _record(session, mail.id, refusal, False, now)

@@ -196,6 +196,27 @@ async def test_two_runs_at_once_send_each_notice_once(
     assert len(inbox.envelopes) == 10
 
 
+async def test_a_slow_server_does_not_make_another_worker_send_what_is_on_its_way(
+    database: Database, notices: Notices, smtp: SmtpSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = [await opened(database, notices, f"user{n}@asl.example") for n in range(2)]
+    sends: list[int | None] = []
+    passed = 0.0
+
+    async def slowly(_client: Any, mail: OutboxMail, _now: datetime) -> tuple[None, bool]:
+        nonlocal passed
+        sends.append(mail.request_id)
+        passed += 50
+        if len(sends) == 2:  # meanwhile another worker looks
+            await deliver_due(database, smtp, now=NOW + timedelta(seconds=passed))
+        return None, False
+
+    monkeypatch.setattr(outbox, "monotonic", lambda: passed, raising=False)
+    monkeypatch.setattr(outbox, "_send", slowly)
+    assert await deliver_due(database, smtp, now=NOW) == 2
+    assert sends == [first, second]
+
+
 async def test_nothing_can_be_smuggled_into_the_headers_or_the_dialogue(
     database: Database, notices: Notices, inbox: Inbox, smtp: SmtpSettings
 ) -> None:
