@@ -172,32 +172,17 @@ def keep_place(
 ) -> Request:
     """A waiting caller is to be called back in the same place of the line; their request is there from now on.
 
-    A second time gives the same request.
+    It is the open one that the call is about, else a new one. A second time gives the same request.
     """
     call = session.get_one(Call, call_id, with_for_update=True)
     known = session.scalar(select(CallBack).where(CallBack.asked_in_call == call_id).limit(1))
     if known is not None and known.request_id is not None:
         return session.get_one(Request, known.request_id)
-    contact = session.get(Contact, call.contact_id) if call.contact_id else None
-    area = call.choice or "application"
-    request = open_request(
-        session,
-        NewRequest(
-            kind=_KINDS.get(area, Kind.PROBLEM),
-            area=area,
-            channel=Channel.PHONE,
-            subject=_SUBJECTS["it" if call.language == "it" else "en"].format(who=shown_number(number)),
-            language=call.language,
-            contact_id=call.contact_id,
-            company_id=contact.company_id if contact else None,
-            phone=number,
-            call_id=call.id,
-            received_at=call.started_at,
-            terms=terms,
-        ),
-        notices,
-        now=now,
-    )
+    bound = session.get(Request, call.request_id) if call.request_id else None
+    if bound is not None and bound.status not in CLOSED_STATUSES:
+        request = bound  # such as one whose number was keyed
+    else:
+        request = _request_to_call_back(session, call, number, notices, bound, terms, now)
     call_back = CallBack(
         id=uuid.uuid4().hex,
         request_id=request.id,
@@ -216,6 +201,38 @@ def keep_place(
     operations.bind_request(session, call.id, request.id)
     announce(session, CALL_BACK_ASKED, call_back.id)
     return request
+
+
+def _request_to_call_back(
+    session: Session,
+    call: Call,
+    number: str,
+    notices: Notices,
+    finished: Request | None,
+    terms: Terms,
+    now: datetime,
+) -> Request:
+    contact = session.get(Contact, call.contact_id) if call.contact_id else None
+    area = call.choice or "application"
+    return open_request(
+        session,
+        NewRequest(
+            kind=_KINDS.get(area, Kind.PROBLEM),
+            area=area,
+            channel=Channel.PHONE,
+            subject=_SUBJECTS["it" if call.language == "it" else "en"].format(who=shown_number(number)),
+            language=call.language,
+            contact_id=call.contact_id,
+            company_id=contact.company_id if contact else None,
+            phone=number,
+            call_id=call.id,
+            received_at=call.started_at,
+            terms=terms,
+            follow_up_of_id=finished.id if finished is not None else None,
+        ),
+        notices,
+        now=now,
+    )
 
 
 def room_for_place(session: Session, queue: str, config: Queue) -> bool:

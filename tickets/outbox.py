@@ -69,8 +69,8 @@ class _MessageIds(UnstructuredHeader):
 
 
 _HEADERS = HeaderRegistry()
-_HEADERS.map_to_type("in-reply-to", _MessageIds)
-_HEADERS.map_to_type("references", _MessageIds)
+_HEADERS.map_to_type("in-reply-to", _MessageIds)  # type: ignore[arg-type]
+_HEADERS.map_to_type("references", _MessageIds)  # type: ignore[arg-type]
 _POLICY = EmailPolicy(header_factory=_HEADERS)
 
 

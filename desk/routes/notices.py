@@ -1,11 +1,12 @@
 """The mails to users: how they look, and those that go nowhere by themselves."""
 
 from fastapi import APIRouter
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from desk.context import DeskParts, Person
 from desk.views import NoticePreview, NoticeRetry, NoticeView, StoppedNotice
-from tickets.models import OutboxMail, Request
+from tickets.models import Request
 from tickets.notices import Language, NoticeKind
 from tickets.outbox import dismiss_notice, retry_notice, stopped_notices
 
@@ -49,12 +50,15 @@ async def dismiss(notice_id: int, who: Person, desk: DeskParts) -> NoticeView:
 
 
 def _stopped(session: Session) -> list[StoppedNotice]:
+    mails = stopped_notices(session)
+    ids = {mail.request_id for mail in mails if mail.request_id is not None}
+    named = session.execute(select(Request.id, Request.ticket).where(Request.id.in_(ids)))
+    tickets = {row.id: row.ticket for row in named}
     return [
-        StoppedNotice(**NoticeView.model_validate(mail).model_dump(), request_id=mail.request_id, ticket=ticket)
-        for mail, ticket in ((mail, _ticket(session, mail)) for mail in stopped_notices(session))
+        StoppedNotice(
+            **NoticeView.model_validate(mail).model_dump(),
+            request_id=mail.request_id,
+            ticket=tickets.get(mail.request_id) if mail.request_id is not None else None,
+        )
+        for mail in mails
     ]
-
-
-def _ticket(session: Session, mail: OutboxMail) -> str | None:
-    request = session.get(Request, mail.request_id) if mail.request_id is not None else None
-    return request.ticket if request else None

@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -208,12 +209,16 @@ async def test_a_program_may_reopen_as_long_as_the_site_says(tmp_path: Path) -> 
     server.request_rules = RequestSettings(reopen_days=30)
     async with server as served, program(served) as client:
         request = await served.request("Non stampa", channel="voicemail", email="u@asl.example.org")
-        how = {"solution": "Riavviato", "actor": "giulia"}
-        await served.database.run(close_request, request.id, served.notices, now=served.now(), **how)
+
+        async def close() -> None:
+            told = partial(close_request, solution="Riavviato", actor="giulia", now=served.now())
+            await served.database.run(told, request.id, served.notices)
+
+        await close()
         path = f"/requests/{request.ticket}/replies"
         served.now.ahead += timedelta(days=29)
         assert (await client.post(path, json={"text": "Non va"}, headers=key("1"))).status_code == 201
-        await served.database.run(close_request, request.id, served.notices, now=served.now(), **how)
+        await close()
         served.now.ahead += timedelta(days=31)
         is_problem(await client.post(path, json={"text": "Di nuovo"}, headers=key("2")), 409, "request_closed")
 

@@ -1,7 +1,7 @@
 """What an agent sees of the notices and does about those that go nowhere."""
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import DeskServer
@@ -32,6 +32,23 @@ async def test_a_dead_notice_is_seen_and_sent_again_to_another_address(served: D
         assert [event["kind"] for event in detail["events"]][-1] == "notice_retried"
         assert detail["events"][-1]["actor"] == "giulia"
         assert (await page.get("/notices/stopped")).json() == []
+
+
+async def test_many_stopped_notices_are_read_at_once(served: DeskServer) -> None:
+    await served.agent("giulia")
+    asked: list[str] = []
+    event.listen(served.database.engine, "before_cursor_execute", lambda *seen: asked.append(seen[2]))
+    async with served.browser("giulia") as page:
+        counts = []
+        for number in (1, 4):
+            for _ in range(number):
+                await served.request("Non stampa", email="wrong@asl.example.org")
+            await served.database.run(stop, DeliveryState.DEAD)
+            asked.clear()
+            notices = (await page.get("/notices/stopped")).json()
+            counts.append(len(asked))
+    assert (len(notices), all(notice["ticket"] for notice in notices)) == (5, True)
+    assert counts[0] == counts[1]
 
 
 async def test_a_held_notice_is_given_up(served: DeskServer) -> None:

@@ -209,6 +209,18 @@ async def test_a_kept_place_is_that_of_the_caller_and_is_kept_once(database: Dat
     assert (offer.agent_id, offer.call_id) == (anna, "c1")
 
 
+async def test_who_was_put_through_with_a_request_is_called_back_for_it(database: Database) -> None:
+    known = await request(database)
+    await waiting(database, "asks", "+390805551234")
+    await database.run(operations.bind_request, "asks", known)
+    assert (await keep(database, "asks", "+390805551234")).id == known
+    await database.run(close_request, known, NOTICES, solution="Fatto", actor="anna", now=NOW)
+    await waiting(database, "again", "+390805551234")
+    await database.run(operations.bind_request, "again", known)
+    another = await keep(database, "again", "+390805551234")
+    assert (another.id != known, another.follow_up_of_id) == (True, known)
+
+
 async def test_an_agent_who_calls_before_the_place_comes_up_ends_its_wait(database: Database) -> None:
     await waiting(database, "asks", "+390805551234")
     made = await keep(database, "asks", "+390805551234")
