@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from tickets.attachments import AttachmentStore, Kept, add_attachment
-from tickets.database import Database, announce
+from tickets.database import Database, OutcomeUnknown, announce
 from tickets.directory import contacts_with_email
 from tickets.errors import RequestClosed, TicketsError
 from tickets.files import write_safely
@@ -597,7 +597,14 @@ class Intake:
                 now=now,
                 reopen_within=self.reopen_within,
             )
-        except IntegrityError:
+        except OutcomeUnknown:  # the row may be there
+            raise
+        except Exception as error:
+            # it is tried again, and would fill the disk with files that nobody knows
+            for _, file in kept:
+                await asyncio.to_thread(self.attachments.erase, file.path)
+            if not isinstance(error, IntegrityError):
+                raise
             # another worker that believes itself alone was faster
             known = await self.database.read(mail_taken, arrived.sha256)
             if known is None:

@@ -15,6 +15,7 @@ from ivr.flow.message import id_of_fallback
 from ivr.models import Call, Fax, Outcome
 from ivr.settings import node_of
 from tickets.attachments import Kept, add_attachment
+from tickets.database import OutcomeUnknown
 from tickets.models import Channel, Kind, Request
 from tickets.operations import SYSTEM, NewRequest, add_note, open_request
 from tickets.phone_numbers import parse_phone_number, shown_number
@@ -72,7 +73,15 @@ async def file_fax(services: Services, fax: ReceivedFax) -> None:
     line = config.line(fax.line) or config.lines[0]
     pages = await asyncio.to_thread(read_pages, fax.path)
     kept = await asyncio.to_thread(_keep, services, fax, pages) if pages is not None else []
-    ticket = await services.database.run(_file, fax, line, pages.count if pages else 0, kept, services)
+    try:
+        ticket = await services.database.run(_file, fax, line, pages.count if pages else 0, kept, services)
+    except OutcomeUnknown:  # the request may be there
+        raise
+    except Exception:
+        # it is tried again in a few seconds, and would fill the disk with files that nobody knows
+        for file, *_ in kept:
+            await asyncio.to_thread(services.attachments.erase, file.path)
+        raise
     log.info("fax filed", fax=fax.unique_id, ticket=ticket, failure=fax.failure, caller=fax.caller)
     await asyncio.to_thread(_clear_away, services, fax, unreadable=pages is None)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from schedules.hours import Calendar, Weekday
@@ -338,6 +339,25 @@ async def test_what_a_program_wrote_is_kept_and_answered_by_nothing(
     assert (await requests(database), await notices_written(database)) == ([], [])
     (filed,) = await database.read(filed_mails)
     assert intake.mails.read(filed.path).startswith(b"Return-Path" if name != "from_ourselves" else b"From")
+
+
+async def test_a_mail_that_cannot_be_stored_leaves_no_files(database: Database, intake: Intake) -> None:
+    """It is tried again every minute, and the disk that is full already must not fill with copies."""
+    mail = EmailMessage()
+    mail["From"], mail["Subject"], mail["Message-ID"] = ANNA, "Schermata", "<s@asl.example>"
+    mail.set_content("Ecco")
+    mail.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="s.pdf")
+
+    def rename(session: Session, before: str, after: str) -> None:
+        session.execute(text(f"ALTER TABLE {before} RENAME TO {after}"))
+
+    await database.run(rename, "attachment", "away")
+    with pytest.raises(DBAPIError):
+        await intake.take(mail.as_bytes(), NOW)
+    assert intake.attachments.files(datetime.now(UTC) + timedelta(days=1)) == []
+    await database.run(rename, "away", "attachment")
+    assert (await intake.take(mail.as_bytes(), NOW)).result == MailResult.OPENED
+    assert len(intake.attachments.files(datetime.now(UTC) + timedelta(days=1))) == 1
 
 
 async def test_a_person_can_open_what_was_only_filed(database: Database, intake: Intake) -> None:

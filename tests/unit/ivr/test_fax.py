@@ -6,11 +6,17 @@ import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
+from sqlalchemy.exc import OperationalError
 
+from ivr.config import Line
 from ivr.fax import PREVIEW_PIXELS, read_pages, scan_faxes
+from ivr.flow.fax import file_fax
+from tickets.attachments import AttachmentStore
 
 pytestmark = [pytest.mark.unit, pytest.mark.filterwarnings("ignore::UserWarning:PIL")]
 
@@ -116,3 +122,26 @@ def test_what_is_no_picture_gives_no_pages(tmp_path: Path) -> None:
 
 def test_a_sheet_without_end_is_refused(tmp_path: Path) -> None:
     assert read_pages(fax(tmp_path / "a.tif", Image.new("1", (1728, 40_000), 1))) is None
+
+
+class DatabaseAway:
+    """A database that stores nothing."""
+
+    async def run(self, *_args: Any, **_options: Any) -> None:
+        raise OperationalError("INSERT", {}, OSError("the disk is full"))
+
+
+async def test_a_fax_that_cannot_be_stored_stays_and_leaves_no_copies(tmp_path: Path) -> None:
+    """It is tried again every few seconds, and must not fill the disk meanwhile."""
+    pages = fax(tmp_path / f"{STEM}.tif", page("one"))
+    (tmp_path / f"{STEM}.fax").write_text("SUCCESS|1|39 080|NO_ERROR OK\n")
+    [found] = scan_faxes(tmp_path)
+    line = Line(number="800", name="Edotto", calendar="c", queue="q")
+    store = AttachmentStore(tmp_path / "attachments")
+    services: Any = SimpleNamespace(
+        config=SimpleNamespace(line=lambda _: line, lines=[line]), database=DatabaseAway(), attachments=store
+    )
+    with pytest.raises(OperationalError):
+        await file_fax(services, found)
+    assert store.files(datetime.fromtimestamp(time.time() + 60, UTC)) == []
+    assert pages.exists()
