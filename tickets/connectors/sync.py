@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Literal
 
 import structlog
@@ -145,13 +146,13 @@ class Sync:
         if state.next_attempt_at is not None and now < state.next_attempt_at:
             await self._watch(state, now)
             return 0
-        away, ever = state.away_since is not None, state.reached_at is not None
+        away, ever, began = state.away_since is not None, state.reached_at is not None, monotonic()
         while True:
             # one that was away is asked with one change first
             heads = await self.database.read(_heads, self.name, 1 if away else self.connections, now)
             if not heads:
                 break
-            told = await asyncio.gather(*(self._tell(head, now) for head in heads), return_exceptions=True)
+            told = await asyncio.gather(*(self._tell(head, now, began) for head in heads), return_exceptions=True)
             taken += sum(result is True for result in told)
             failures = [result for result in told if isinstance(result, BaseException)]
             unreachable = [failure for failure in failures if isinstance(failure, Unreachable)]
@@ -219,9 +220,11 @@ class Sync:
         """Have all open requests told that the other side has never heard of, as on the day it is first connected."""
         return await self.database.run(_enrol, self.name, now)
 
-    async def _tell(self, head: _Due, now: datetime) -> bool:
+    async def _tell(self, head: _Due, now: datetime, began: float) -> bool:
         """Tell one change; True when it was taken. Raises Unreachable."""
-        job = await self.database.run(_claim, self.name, head, self.files, now)
+        # what waited for a day takes hours to be told: a claim holds from its own time on
+        claimed_at = now + timedelta(seconds=monotonic() - began)
+        job = await self.database.run(_claim, self.name, head, self.files, claimed_at)
         if job is None:
             return False
         try:

@@ -23,9 +23,11 @@ from centralino.rig.fake_maximo import SYNONYMS, FakeMaximo, Refusal
 from tickets import operations
 from tickets.alarms import Alarms, AlarmSettings, open_alarms
 from tickets.attachments import AttachmentStore, add_attachment
-from tickets.connectors import Refused, Unreachable
+from tickets.connectors import Entry, Outgoing, Refused, Remote, Unreachable
+from tickets.connectors import sync as sync_of_connectors
 from tickets.connectors.maximo import Maximo, MaximoSettings
 from tickets.connectors.sync import (
+    CLAIMED,
     Sync,
     dead_letters,
     retry,
@@ -196,6 +198,32 @@ async def test_an_answer_that_is_lost_makes_nothing_twice(
     assert steps.count("create") == 1
     assert steps.count("worklog") == 2
     assert [detail for what, detail in told(fake, ticket) if what == "status"] == ["QUEUED", "INPROG", "CLOSED"]
+
+
+async def test_a_claim_holds_its_whole_time_however_long_the_backlog(
+    followed: Database, fake: FakeMaximo, notices: Notices, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = 0.0
+    free_again: list[datetime] = []
+
+    class Slow(Maximo):
+        async def create(self, request: Outgoing, entry: Entry) -> Remote:
+            nonlocal passed
+
+            def claimed(session: Session) -> datetime:
+                heads = select(ConnectorChange.next_attempt_at).where(ConnectorChange.request_id == request.id)
+                return session.scalars(heads.order_by(ConnectorChange.id)).all()[0]
+
+            free_again.append(await followed.read(claimed))
+            passed += 600
+            return await super().create(request, entry)
+
+    monkeypatch.setattr(sync_of_connectors, "monotonic", lambda: passed, raising=False)
+    async with Slow(settings_for(fake)) as connector:
+        for _ in range(2):
+            await followed.run(opened, notices, clock())
+        await Sync(followed, connector, notices).deliver(now=clock())
+    assert [at - clock() for at in free_again] == [CLAIMED, timedelta(seconds=600) + CLAIMED]
 
 
 async def test_a_request_that_is_refused_holds_up_only_itself_and_is_dead_after_a_day(
