@@ -5,6 +5,7 @@ A row is both the wish and the record: whoever asks writes it, and the first wor
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from ivr.config import CallsConfig, Queue
 from ivr.errors import CommandRefused
 from ivr.models import NOT_LEFT, Agent, Call, CallBack, CallBackResult, CallBackWay, Offer, Outcome, Phase, Presence
 from tickets.database import announce
-from tickets.errors import NotFound
+from tickets.errors import NotFound, RequestClosed, RequestTaken
 from tickets.models import CLOSED_STATUSES, Channel, Contact, Kind, Phone, Request
 from tickets.notices import Notices
 from tickets.operations import SYSTEM, UNTAKEN, NewRequest, add_event, open_request, take_in_charge
@@ -388,7 +389,8 @@ def answered(session: Session, call_back_id: str, agent_id: int, *, now: datetim
     end(session, call_back_id, CallBackResult.ANSWERED, now=now)
     request = session.get(Request, call_back.request_id) if call_back.request_id else None
     if request is not None and request.status in UNTAKEN and request.holder is None:
-        take_in_charge(session, request.id, actor=session.get_one(Agent, agent_id).username, now=now)
+        with suppress(RequestTaken, RequestClosed):  # somebody was faster: the two talk all the same
+            take_in_charge(session, request.id, actor=session.get_one(Agent, agent_id).username, now=now)
 
 
 def end(session: Session, call_back_id: str, result: CallBackResult, *, note: str | None = None, now: datetime) -> None:

@@ -13,7 +13,7 @@ from ivr.errors import CommandRefused
 from ivr.models import Agent, Call, CallBack, CallBackResult, CallBackWay, Outcome, PauseReason, Phase, Presence
 from schedules.hours import Calendar
 from tickets.database import Database
-from tickets.errors import NotFound
+from tickets.errors import NotFound, RequestTaken
 from tickets.models import Channel, Kind, Request, RequestEvent, Status
 from tickets.notices import Notices, NoticeSettings
 from tickets.operations import NewRequest, close_request, open_request
@@ -207,6 +207,21 @@ async def test_a_kept_place_is_that_of_the_caller_and_is_kept_once(database: Dat
     anna = await agent(database, "anna")
     [offer] = await database.run(operations.make_offers, ["c1"], {"edotto": Queue()}, now=NOW)
     assert (offer.agent_id, offer.call_id) == (anna, "c1")
+
+
+async def test_who_is_called_back_talks_also_when_a_colleague_takes_the_request_at_that_moment(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, request_id = await agent(database, "anna"), await request(database)
+    asked = await ask(database, request_id, anna)
+    await begin(database, asked, "c1")
+
+    def taken(*_args: object, **_options: object) -> None:
+        raise RequestTaken("bruno was faster")
+
+    monkeypatch.setattr(call_backs, "take_in_charge", taken)
+    await database.run(call_backs.answered, asked.id, anna, now=NOW)
+    assert (await row(database, asked.id)).result is CallBackResult.ANSWERED
 
 
 async def test_who_was_put_through_with_a_request_is_called_back_for_it(database: Database) -> None:
