@@ -76,7 +76,7 @@ def _look_up(session: Session, call_id: str, keys: str, *, now: datetime) -> Req
     """The request of a number, which counts as keyed whether there is one or not; one that was merged leads on."""
     operations.count_ticket_keyed(session, call_id)
     request = request_by_ticket(session, keys)
-    if request is not None and request.merged_into_id is not None:
+    while request is not None and request.merged_into_id is not None:
         request = session.get(Request, request.merged_into_id)
     if request is None or request.id < 0:
         return None

@@ -10,14 +10,16 @@ from sqlalchemy.orm import Session
 from ivr import call_backs, operations
 from ivr.config import CallsConfig, Queue
 from ivr.errors import CommandRefused
+from ivr.flow.read_aloud import _look_up
 from ivr.models import Agent, Call, CallBack, CallBackResult, CallBackWay, Outcome, PauseReason, Phase, Presence
 from schedules.hours import Calendar
 from tickets.database import Database
 from tickets.errors import NotFound, RequestTaken
 from tickets.models import Channel, Kind, Request, RequestEvent, Status
 from tickets.notices import Notices, NoticeSettings
-from tickets.operations import NewRequest, close_request, open_request
+from tickets.operations import NewRequest, close_request, merge_into, open_request
 from tickets.promise_rules import PromiseSettings, Terms
+from tickets.ticket_numbers import ticket_number
 
 pytestmark = pytest.mark.contract
 
@@ -234,6 +236,16 @@ async def test_who_was_put_through_with_a_request_is_called_back_for_it(database
     await database.run(operations.bind_request, "again", known)
     another = await keep(database, "again", "+390805551234")
     assert (another.id != known, another.follow_up_of_id) == (True, known)
+
+
+async def test_a_number_of_a_request_merged_twice_leads_to_the_one_that_goes_on(database: Database) -> None:
+    first, second, last = [await request(database) for _ in range(3)]
+    await database.run(merge_into, first, second, NOTICES, actor="anna", now=NOW)
+    await database.run(merge_into, second, last, NOTICES, actor="anna", now=NOW)
+    await waiting(database, "asks", "+390805551234")
+    found = await database.run(_look_up, "asks", ticket_number(first), now=NOW)
+    assert found is not None
+    assert found.id == last
 
 
 async def test_an_agent_who_calls_before_the_place_comes_up_ends_its_wait(database: Database) -> None:
