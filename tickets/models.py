@@ -531,7 +531,7 @@ class ConnectorLink(Base):
     """Its status there when it was last seen, in their words."""
     told_status: Mapped[Status | None] = mapped_column(enum_column(Status))
     """The last status that we have told."""
-    remote_entry: Mapped[int] = mapped_column(default=0)
+    remote_entry: Mapped[int] = mapped_column(BigInteger, default=0)
     """The number of the last of their worklog entries that was taken over."""
     told_file: Mapped[int] = mapped_column(default=0)
     """The id of the last attachment that they have."""

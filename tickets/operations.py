@@ -67,7 +67,7 @@ MOVED: Mapping[Status, str] = {
 }
 """The kind of the event that tells of a move there; one that comes from a pending status is `resumed`, from a finished
 one `reopened`, and what was new is `queued`. Others are opened, note, edited, reply, called, escalated, handed_back,
-referred, recalled, linked, merged, attached, and those that are `UNTOLD`."""
+referred, recalled, linked, merged, solved_with, attached, and those that are `UNTOLD`."""
 
 _PENDING = frozenset({Status.PENDING_USER, Status.PENDING_THIRD_PARTY})
 _NEEDS_TEXT = {
@@ -309,6 +309,8 @@ def edit_request(
         raise InvalidInput(min(unknown), f"cannot be edited; what can is {', '.join(sorted(EDITABLE))}")
     request = load_request(session, request_id, version)
     _refuse_closed(request)
+    if "holder" in changes and request.status in UNTAKEN:
+        raise InvalidInput("holder", "nobody has it in charge yet: have it taken in charge")
     before = {field: getattr(request, field) for field in EDITABLE}
     with session.no_autoflush:  # all of it is one change
         for field, value in changes.items():
@@ -567,6 +569,10 @@ def _move(
     elif to == Status.QUEUED:
         _hold(request, None, now)
     request.status = to
+    details: dict[str, Any] = {"from": before, "to": to}
+    if request.level == 0 and to in (Status.QUEUED, Status.IN_PROGRESS):
+        request.level = 1  # whoever goes on with it here has it back from the company's own desk
+        details["level"] = [0, 1]
     if to in CLOSED_STATUSES:
         request.closed_at = request.closed_at or now
     else:
@@ -574,11 +580,21 @@ def _move(
     if solved and told:
         request.solution = told
     kind = event_of_move(before, to)
-    details: dict[str, Any] = {"from": before, "to": to}
     if told:
         details["solution" if solved else "text"] = told
     add_event(session, request, kind, actor, details, now)
     _finish(session, request, notices.moved(request, kind, told, now=now))
+    if solved and told and request.merged_into_id is None:
+        _tell_doubles(session, request, kind, notices, told=told, now=now)
+
+
+def _tell_doubles(session: Session, request: Request, kind: str, notices: Notices, *, told: str, now: datetime) -> None:
+    """Let those whose requests were merged into this one know how it was solved."""
+    for double in session.scalars(select(Request).where(Request.merged_into_id == request.id).order_by(Request.id)):
+        double.solution = told
+        add_event(session, double, "solved_with", SYSTEM, {"request": request.ticket, "solution": told}, now)
+        _finish(session, double, notices.moved(double, kind, told, now=now))
+        _tell_doubles(session, double, kind, notices, told=told, now=now)
 
 
 def _hold(request: Request, holder: str | None, now: datetime) -> None:

@@ -209,12 +209,13 @@ class FakeMaximo:
         self._set_status(record, status, by)
         self._touch(record, by)
 
-    def write(self, ticketid: str, text: str, by: str = "WILSON", *, touch: bool = False) -> None:
+    def write(
+        self, ticketid: str, text: str, by: str = "WILSON", *, touch: bool = False, for_user: bool = False
+    ) -> None:
         """Somebody writes into the worklog, which does not change the record itself unless it is to be touched."""
         record = self._by_number(ticketid)
-        self._add_worklog(
-            record, {"logtype": "WORK", "description": text[:100], "description_longdescription": text}, by
-        )
+        line = {"description": text[:100], "description_longdescription": text, "clientviewable": for_user}
+        self._add_worklog(record, {"logtype": "WORK", **line}, by)
         if touch:
             self._touch(record, by)
 
@@ -451,6 +452,7 @@ class FakeMaximo:
         if len(str(line.get("description", ""))) > 100:
             raise Refusal(400, "BMXAA4049E", "The value specified exceeds the maximum field length.")
         kept = {name: line.get(name) for name in ("logtype", "description", "description_longdescription")}
+        kept["clientviewable"] = bool(line.get("clientviewable"))
         record.worklog.append({"worklogid": next(self._lines), "createdate": self._time(), "createby": by, **kept})
         self._note("worklog", record, str(line.get("description", "")), by)
 

@@ -101,6 +101,8 @@ class RemoteEntry:
     at: datetime
     by: str
     text: str
+    for_user: bool = False
+    """Whether it was written for the user to read, and not for colleagues."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ MEANINGS = {
 for before the internal one, so that a synonym may mean something of its own."""
 
 SELECT = "ticketid,ticketuid,status,description,changedate,changeby"
-WORKLOG = "worklog{worklogid,createdate,createby,logtype,description,description_longdescription}"
+WORKLOG = "worklog{worklogid,createdate,createby,logtype,description,description_longdescription,clientviewable}"
 _OURS = re.compile(r"\[C-([a-z0-9.]+)\]")
 _AWAY = frozenset({"BMXAA6395E", "BMXAA6713E", "BMXAA6712E"})
 """What Maximo says when its own database is away."""
@@ -498,7 +498,8 @@ def _entry(line: Mapping[str, Any]) -> RemoteEntry | None:
     except (KeyError, TypeError, ValueError):
         return None
     text = clean_text(f"{head}\n\n{long}" if long and long != head else head)
-    return RemoteEntry(number, at, clean_line(str(line.get("createby") or ""))[:100], text)
+    by = clean_line(str(line.get("createby") or ""))[:100]
+    return RemoteEntry(number, at, by, text, for_user=line.get("clientviewable") in (True, 1, "1", "true"))
 
 
 def _judge(answer: httpx.Response, *, collection: bool) -> None:

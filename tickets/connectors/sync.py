@@ -16,7 +16,7 @@ from typing import Literal
 
 import structlog
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from tickets.alarms import Alarms
@@ -194,7 +194,9 @@ class Sync:
         for remote in remotes:
             try:
                 await self.database.run(_take_over, self.name, remote, self.notices, self.reopen_within, now=now)
-            except TicketsError as error:  # the comparison shows it
+            except (OperationalError, OutcomeUnknown):
+                raise  # the database is away, and not this change at fault
+            except (TicketsError, SQLAlchemyError, ValueError) as error:  # the comparison shows it
                 log.warning("a change there is not taken over", connector=self.name, remote=remote.id, error=str(error))
         await self.database.run(_note_reached, self.name, heard.mark, now)
         if state.away_since is not None:
@@ -742,9 +744,10 @@ def _move(
     if not remote.means:
         return "that stands for none of ours"
     to = remote.means[0]
-    words = f"{name}: {remote.status}"
-    if to in (Status.RESOLVED, Status.CLOSED) and remote.entries:
-        words = remote.entries[-1].text  # what people there wrote last is the best that is known of the solution
+    words = f"{name} {remote.id}: {remote.status}"
+    if to in (Status.RESOLVED, Status.CLOSED):
+        # the user reads it: only what people there have written for users
+        words = next((entry.text for entry in reversed(remote.entries) if entry.for_user), words)
     try:
         move_request(
             session,

@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column("remote_key", sa.String(length=500), nullable=False),
         sa.Column("remote_status", sa.String(length=40), nullable=True),
         sa.Column("told_status", sa.String(length=32), nullable=True),
-        sa.Column("remote_entry", sa.Integer(), nullable=False),
+        sa.Column("remote_entry", sa.BigInteger(), nullable=False),
         sa.Column("told_file", sa.Integer(), nullable=False),
         sa.Column("differences", sa.JSON(), nullable=False),
         sa.Column("look_again", sa.Boolean(), nullable=False),

@@ -547,7 +547,8 @@ async def closed_there(sync: Sync, fake: FakeMaximo, ticket: str, clock: Time, s
     (record,) = fake.by_reference(f"CENTRALINO-{ticket}")
     clock.passes(minutes=5)
     if text:
-        fake.write(record.ticketid, text)
+        fake.write(record.ticketid, text, for_user=True)
+        fake.write(record.ticketid, "nota interna: il server è vecchio")
     fake.move(record.ticketid, status)
     for _ in range(2):
         await sync.listen(now=clock.passes(minutes=1))
@@ -567,6 +568,7 @@ async def test_a_request_closed_there_is_closed_here_with_a_notice_and_nothing_g
     assert [(kind, actor) for kind, actor, _ in await followed.read(history, ticket)] == [
         ("opened", "system"),
         ("picked_up", "maximo"),
+        ("note", "maximo"),
         ("note", "maximo"),
         ("resolved", "maximo"),
     ]

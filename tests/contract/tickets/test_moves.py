@@ -172,7 +172,20 @@ async def test_a_double_is_merged_and_its_replies_go_on_in_the_other(database: D
     assert f"Unita alla richiesta {kept.ticket}" in told.body
     answered = await database.run(operations.user_replied, double.id, notices, "Grazie", now=NOW)
     assert answered.id == kept.id
-    assert [event.kind for event in await events(database, kept)] == ["opened", "merged", "reply"]
+    await moved(database, notices, kept, Status.RESOLVED, text="Cambiato il toner.")
+    (told,) = [mail for mail in await mails(database, double) if mail.kind == "resolved"]
+    assert "Cambiato il toner." in told.body
+    assert [event.kind for event in await events(database, kept)][:3] == ["opened", "merged", "reply"]
+    assert (await events(database, double))[-1].kind == "solved_with"
+
+
+async def test_nobody_is_named_as_holder_of_what_nobody_has_taken(database: Database, notices: Notices) -> None:
+    request = await opened(database, notices)
+    with pytest.raises(InvalidInput, match="have it taken in charge"):
+        await database.run(operations.edit_request, request.id, {"holder": "bruno"}, actor="anna", now=NOW)
+    await database.run(operations.take_in_charge, request.id, actor="anna", now=NOW)
+    given = await database.run(operations.edit_request, request.id, {"holder": "bruno"}, actor="anna", now=NOW + DAY)
+    assert (given.holder, given.held_since) == ("bruno", NOW + DAY)
 
 
 async def test_a_refused_move_changes_nothing(database: Database, notices: Notices) -> None:
@@ -247,6 +260,10 @@ async def test_network_matters_go_back_to_level_0_of_the_users_company(database:
         levels.recall, request.id, notices, note="Non è la rete", actor="asl", role=Role.LEVEL_0, now=NOW
     )
     assert (back.level, back.status) == (1, Status.QUEUED)
+    again = await database.run(levels.refer_to_level_0, request.id, notices, **how)
+    assert again.level == 0
+    taken = await moved(database, notices, request, Status.IN_PROGRESS, actor="anna")
+    assert (taken.level, taken.holder) == (1, "anna")  # who goes on with it here has it back
     other = await opened(database, notices, area="use", company_id=company.id)
     with pytest.raises(InvalidInput, match="right area first"):
         await database.run(levels.refer_to_level_0, other.id, notices, **how)

@@ -104,11 +104,21 @@ class Lives(RuleBasedStateMachine):
         if to == Status.QUEUED:
             request.holder = None
         request.status = to
+        if request.level == 0 and to in (Status.QUEUED, Status.IN_PROGRESS):
+            request.level = 1
         if to in CLOSED_STATUSES:
             request.closed_at = request.closed_at or self.now
         else:
             request.closed_at = request.merged_into = None
         request.events += 1
+
+    def tell_doubles(self, request: Meant) -> None:
+        """Those merged into it are told how it was solved."""
+        id_ = next(id_ for id_, one in self.meant.items() if one is request)
+        for double in [one for one in self.meant.values() if one.merged_into == id_]:
+            double.events += 1
+            double.mails += 1
+            self.tell_doubles(double)
 
     # ------------------------------------------------------------------------------------------------------- rules
 
@@ -157,6 +167,8 @@ class Lives(RuleBasedStateMachine):
             told = to in (Status.PENDING_USER, Status.RESOLVED, Status.CANCELLED) or (to == Status.CLOSED and text)
             self.moves(one, to, actor if to in SOLVED else holder)
             one.mails += bool(told)
+            if to in SOLVED and text:
+                self.tell_doubles(one)
 
     @rule(id_=requests, actor=st.sampled_from(AGENTS))
     def take(self, id_: int, actor: str) -> None:

@@ -357,6 +357,7 @@ export default {
   "event.referred": "Referred to level 0",
   "event.recalled": "Recalled from level 0",
   "event.merged": "Merged",
+  "event.solved_with": "Solved with the request it was merged into",
   "event.credentials": "Credentials",
   "event.linked": "Linked",
   "event.reply": "The user replied",

@@ -357,6 +357,7 @@ export default {
   "event.referred": "Passata al livello 0",
   "event.recalled": "Ripresa dal livello 0",
   "event.merged": "Unita",
+  "event.solved_with": "Risolta con la richiesta a cui è unita",
   "event.credentials": "Credenziali",
   "event.linked": "Collegata",
   "event.reply": "Risposta dell'utente",
