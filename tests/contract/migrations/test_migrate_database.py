@@ -299,7 +299,9 @@ def test_who_stops_it_leaves_nothing(source: str, target: str) -> None:
     migrate(target)
     with psycopg.connect(make_url(target).set(drivername="postgresql").render_as_string(False)) as other:
         other.execute("LOCK TABLE request")
-        command = [sys.executable, "-m", "centralino", "migrate-database", target, "--config", str(EXAMPLE)]
+        # where the tests run in the background, Ctrl-C is ignored, and so it would be by what they start
+        hearing = ["env", "--default-signal=INT"]
+        command = [*hearing, sys.executable, "-m", "centralino", "migrate-database", target, "--config", str(EXAMPLE)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment(source)) as running:
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             while other.execute(waits).fetchone() == (0,):
