@@ -82,7 +82,9 @@ class ImapServer:
         self._program = program
         self._without = without
         self.port, self.tls_port = free_port(), free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="centralino-dovecot-"))
+        # run by root, Dovecot's own user must be able to get there, and TMPDIR may be root's alone
+        anywhere = "/tmp" if os.geteuid() == 0 else None  # noqa: S108 - mkdtemp makes it safely
+        self._folder = Path(tempfile.mkdtemp(prefix="centralino-dovecot-", dir=anywhere))
         self.ca_file = self._folder / "certificate.pem"
         user = pwd.getpwnam("dovecot") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         self._user, self._uid, self._gid = user.pw_name, user.pw_uid, user.pw_gid

@@ -156,6 +156,7 @@ async def test_the_user_is_asked_and_the_request_goes_on(served: DeskServer, log
     await page.keyboard.press("Escape")
     await expect(ask).to_be_focused()
     await ask.click()
+    await expect(form.get_by_label("Domanda all'utente")).to_be_focused()
     await page.keyboard.type("Quale referto?")
     await form.get_by_role("button", name="Chiedi all'utente").click()
     await expect(page.locator(".eyebrow")).to_contain_text("attesa utente")
