@@ -211,10 +211,13 @@ async def open_site(
     Asterisk carries `calls` at once. `database` is a URL; None: an SQLite file. `before` is awaited before the service
     starts, which is given the `options`.
     """
-    storage = {} if database is None else {"storage": {"database": database}}
+    # what is measured is not how calls beyond a site's limit are refused
+    settings: dict[str, Any] = {"asterisk": {"max_calls": 2 * calls}}
+    if database is not None:
+        settings["storage"] = {"database": database}
     async with contextlib.AsyncExitStack() as stack:
         world = World(
-            folder, site_calls(), colleagues=names, settings_extra=storage, concurrent_calls=calls, benchmarks=True
+            folder, site_calls(), colleagues=names, settings_extra=settings, concurrent_calls=calls, benchmarks=True
         )
         await stack.enter_async_context(world)
         await prepare(world)
