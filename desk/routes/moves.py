@@ -1,6 +1,7 @@
 """What changes a request: its status, its fields, its level, and what it is linked with."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from desk.context import DeskParts, Person, RequestReader
 from desk.routes.requests import one
-from desk.views import BackForm, EditForm, EscalateForm, MoveForm, OtherRequestForm, ReferForm, RequestDetail
+from desk.views import BackForm, EditForm, EscalateForm, MoveForm, OtherRequestForm, ReferForm, RequestDetail, Versioned
 from tickets import levels, operations
 from tickets.connectors import sync
 from tickets.errors import InvalidInput
@@ -36,19 +37,10 @@ async def edit(request_id: int, form: EditForm, who: Person, desk: DeskParts, re
 @router.post("/move")
 async def move(request_id: int, form: MoveForm, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
     """Move a request to another status; which ones there are is told with the request (`moves`)."""
-    await desk.database.run(
-        operations.move_request,
-        request_id,
-        form.to,
-        desk.notices,
-        actor=who.me.username,
-        role=reader.role,
-        now=reader.now,
-        text=form.text,
-        version=form.version,
-        reopen_within=reader.rules.reopen_within,
+    return await _changed(
+        partial(operations.move_request, to=form.to, text=form.text, reopen_within=reader.rules.reopen_within),
+        *(request_id, form, who, desk, reader),
     )
-    return await one(request_id, who, desk, reader)
 
 
 @router.post("/escalate")
@@ -56,19 +48,8 @@ async def escalate(
     request_id: int, form: EscalateForm, who: Person, desk: DeskParts, reader: RequestReader
 ) -> RequestDetail:
     """Give a request of level 1 to a group of level 2 or 3."""
-    await desk.database.run(
-        levels.escalate,
-        request_id,
-        form.group_id,
-        desk.notices,
-        reason=form.reason,
-        handover=form.handover,
-        actor=who.me.username,
-        role=reader.role,
-        now=reader.now,
-        version=form.version,
-    )
-    return await one(request_id, who, desk, reader)
+    operation = partial(levels.escalate, group_id=form.group_id, reason=form.reason, handover=form.handover)
+    return await _changed(operation, request_id, form, who, desk, reader)
 
 
 @router.post("/hand-back")
@@ -76,29 +57,20 @@ async def hand_back(
     request_id: int, form: BackForm, who: Person, desk: DeskParts, reader: RequestReader
 ) -> RequestDetail:
     """Give a request back from level 2 or 3 to this desk."""
-    return await _to_level_1(levels.hand_back, request_id, form, who, desk, reader)
+    return await _changed(partial(levels.hand_back, note=form.note), request_id, form, who, desk, reader)
 
 
 @router.post("/recall")
 async def recall(request_id: int, form: BackForm, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
     """Bring a request back from level 0 to this desk."""
-    return await _to_level_1(levels.recall, request_id, form, who, desk, reader)
+    return await _changed(partial(levels.recall, note=form.note), request_id, form, who, desk, reader)
 
 
 @router.post("/refer")
 async def refer(request_id: int, form: ReferForm, who: Person, desk: DeskParts, reader: RequestReader) -> RequestDetail:
     """Send a request back to the own desk of its company, which is told by mail, as the user is."""
-    await desk.database.run(
-        levels.refer_to_level_0,
-        request_id,
-        desk.notices,
-        reason=form.reason,
-        actor=who.me.username,
-        role=reader.role,
-        now=reader.now,
-        version=form.version,
-    )
-    return await one(request_id, who, desk, reader)
+    operation = partial(levels.refer_to_level_0, reason=form.reason)
+    return await _changed(operation, request_id, form, who, desk, reader)
 
 
 @router.post("/parent")
@@ -140,19 +112,19 @@ async def tell_again(
     return await one(request_id, who, desk, reader)
 
 
-async def _to_level_1(
-    back: Callable[..., Any],
+async def _changed(
+    operation: Callable[..., Any],
     request_id: int,
-    form: BackForm,
+    form: Versioned,
     who: Person,
     desk: DeskParts,
     reader: RequestReader,
 ) -> RequestDetail:
+    """The request after an operation that the reader's role must allow."""
     await desk.database.run(
-        back,
-        request_id,
-        desk.notices,
-        note=form.note,
+        operation,
+        request_id=request_id,
+        notices=desk.notices,
         actor=who.me.username,
         role=reader.role,
         now=reader.now,
