@@ -24,6 +24,7 @@ from centralino.group_command import group_app
 from centralino.ledger_command import show_ledger
 from centralino.mail_command import mail_app
 from centralino.maximo_command import maximo_app, run_fake
+from centralino.memory import share_arenas
 from centralino.migrate import migrate
 from centralino.migrate_database_command import migrate_database
 from centralino.models_command import models_app
@@ -86,6 +87,7 @@ def desk(
 
 
 def _until_stopped(serving: Coroutine[None, None, None]) -> None:
+    share_arenas()
     try:
         run_in_loop(serving)
     except CannotListen as error:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Row, String, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import CursorResult, Row, String, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from ivr.assignment import FreeAgent, WaitingCall, assign
@@ -154,7 +154,7 @@ _LINE = (
     select(Call.id, Call.app, Call.queue, Call.priority, Call.queued_at)
     .where(
         Call.phase == Phase.WAITING,
-        or_(Call.id.in_(bindparam("held", expanding=True)), Call.app.in_(bindparam("others", expanding=True))),
+        Call.app.in_(bindparam("apps", expanding=True)),
         Call.queue.in_(bindparam("queues", expanding=True)),
     )
     .order_by(Call.priority.desc(), Call.queued_at, Call.id)
@@ -177,18 +177,19 @@ _TRIED = select(Offer.call_id, Offer.agent_id).where(
 
 def make_offers(
     session: Session,
-    held: Sequence[str],
+    held: Collection[str],
     queues: Mapping[str, Queue],
     *,
+    own: Collection[str],
     others: Collection[str] = (),
     nodes: Collection[str] = ("",),
     now: datetime,
 ) -> list[Offer]:
     """Match the head of the line with free agents and claim them: one decision, one transaction.
 
-    `held` are the waiting calls that the worker which decides serves itself, `others` the applications of other workers
-    that are alive: an offer to any other call would be heard by nobody. `nodes` are the Asterisks that are reached:
-    only phones at these can be rung.
+    `held` are the waiting calls that the worker which decides serves itself, in its `own` applications; `others` are
+    the applications of other workers that are alive: an offer to any other call would be heard by nobody. `nodes` are
+    the Asterisks that are reached: only phones at these can be rung.
 
     Returns the new offers; their calls are in phase `ringing` and their agents in presence `ringing`.
     """
@@ -197,7 +198,8 @@ def make_offers(
     if not agents:
         return []
     served = sorted({queue for agent in agents for queue in agent.queues})
-    waiting = execute(session, _LINE, {"held": held, "others": list(others), "queues": served}).all()
+    line = execute(session, _LINE, {"apps": [*own, *others], "queues": served})
+    waiting = [row for row in line if row.id in held or row.app in others]
     if not waiting:
         return []
     tried: dict[str, set[int]] = {}

@@ -153,7 +153,7 @@ class _Simulation:
         return result
 
     def _decide(self) -> None:
-        offers = self.run(operations.make_offers, list(self._waiting), {QUEUE: self.queue}, now=self.now)
+        offers = self.run(operations.make_offers, self._waiting, {QUEUE: self.queue}, own=[QUEUE], now=self.now)
         by_call: dict[str, list[Offer]] = {}
         for offer in offers:
             by_call.setdefault(offer.call_id, []).append(offer)

@@ -202,7 +202,7 @@ class Switchboard:
             self._decision_due.clear()
             self.pulse.beat()
             serving = [application for application in self.applications.all if application.in_service]
-            waiting = [call_id for application in serving for call_id in application.calls.waiting()]
+            waiting = {call_id for application in serving for call_id in application.calls.waiting()}
             if not serving or not (waiting or self.applications.serving):
                 continue
             try:
@@ -210,6 +210,7 @@ class Switchboard:
                     operations.make_offers,
                     waiting,
                     self.config.queues,
+                    own=[application.name for application in serving],
                     others=self.applications.serving,
                     nodes={application.node.name for application in serving},
                     now=self.now(),

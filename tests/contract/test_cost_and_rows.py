@@ -170,8 +170,12 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "it joins the line": lambda s: operations.join_queue(s, "talking", "desk", priority=1, choice="use", now=NOW),
     "its place in the line": lambda s: queries.position_in_line(s, "waiting"),
     "agents on duty": lambda s: queries.agents_on_duty(s, "desk"),
-    "a decision": lambda s: operations.make_offers(s, ["waiting"], {"desk": Queue()}, others=["other"], now=NOW),
-    "a decision for others": lambda s: operations.make_offers(s, [], {"desk": Queue()}, others=["centralino"], now=NOW),
+    "a decision": lambda s: operations.make_offers(
+        s, ["waiting"], {"desk": Queue()}, own=["centralino"], others=["other"], now=NOW
+    ),
+    "a decision for others": lambda s: operations.make_offers(
+        s, [], {"desk": Queue()}, own=["own"], others=["centralino"], now=NOW
+    ),
     "an agent answers": lambda s: operations.answer_offer(s, _offer(s, "rings"), bridge_id="b", now=NOW),
     "an agent does not answer": lambda s: operations.end_offer(
         s, "rings", OfferResult.MISSED, misses_before_pause=1, now=NOW

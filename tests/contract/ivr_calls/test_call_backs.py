@@ -207,7 +207,7 @@ async def test_a_kept_place_is_that_of_the_caller_and_is_kept_once(database: Dat
     call = await database.read(look)
     assert (call.phase, call.queued_at, call.priority) == (Phase.WAITING, NOW - timedelta(minutes=4), 3)
     anna = await agent(database, "anna")
-    [offer] = await database.run(operations.make_offers, ["c1"], {"edotto": Queue()}, now=NOW)
+    [offer] = await database.run(operations.make_offers, ["c1"], {"edotto": Queue()}, own=["centralino"], now=NOW)
     assert (offer.agent_id, offer.call_id) == (anna, "c1")
 
 
@@ -268,7 +268,7 @@ async def test_nobody_is_called_for_a_request_that_was_solved_before_the_place_c
     assert await database.run(call_backs.withdraw_finished, due.id, now=NOW) is True
     assert (await row(database, due.id)).result is CallBackResult.WITHDRAWN
     await agent(database, "anna")
-    assert await database.run(operations.make_offers, ["c1"], {"edotto": Queue()}, now=NOW) == []
+    assert await database.run(operations.make_offers, ["c1"], {"edotto": Queue()}, own=["centralino"], now=NOW) == []
 
 
 async def test_as_many_places_are_kept_as_agents_on_duty_can_serve(database: Database) -> None:

@@ -50,7 +50,7 @@ async def waiting(database: Database, call_id: str, queue: str, *, after: float 
 
 
 async def offers_for(database: Database, *calls: str) -> list[Offer]:
-    return await database.run(operations.make_offers, calls, QUEUES, now=NOW)
+    return await database.run(operations.make_offers, calls, QUEUES, own=["centralino"], now=NOW)
 
 
 async def agent(database: Database, agent_id: int) -> Agent:
@@ -186,11 +186,11 @@ async def test_a_late_step_of_a_call_that_is_over_takes_nobody(database: Databas
     """A worker that was cut off from the database writes when another has taken the call over and ended it."""
     agent_id = await on_duty(database, "anna", "edotto")
     await waiting(database, "c1", "edotto")
-    [offer] = await database.run(operations.make_offers, ["c1"], QUEUES, now=NOW)
+    [offer] = await database.run(operations.make_offers, ["c1"], QUEUES, own=["centralino"], now=NOW)
     await database.run(operations.end_call, "c1", Outcome.ABANDONED_QUEUE, now=NOW)
     await database.run(operations.answer_offer, offer, bridge_id="b", now=NOW)
     await database.run(operations.join_queue, "c1", "edotto", priority=0, choice=None, now=NOW)
     assert (await agent(database, agent_id)).presence is Presence.FREE
-    assert await database.run(operations.make_offers, ["c1"], QUEUES, now=NOW) == []
+    assert await database.run(operations.make_offers, ["c1"], QUEUES, own=["centralino"], now=NOW) == []
     row = await call(database, "c1")
     assert (row.phase, row.outcome) == (Phase.ENDED, Outcome.ABANDONED_QUEUE)

@@ -168,6 +168,8 @@ async def test_a_waiting_call_of_another_worker_is_given_an_agent_and_that_of_a_
     await open_call(database, "due")
     await database.run(operations.join_queue, "c1", "desk", priority=0, choice=None, now=NOW)
     queues = {"desk": Queue()}
-    assert await database.run(operations.make_offers, [], queues, others=["tre"], now=NOW) == []
-    offers = await database.run(operations.make_offers, [], queues, others=["due", "tre"], now=NOW)
+    assert await database.run(operations.make_offers, [], queues, own=["uno"], others=["tre"], now=NOW) == []
+    # a row of our own that none of our coroutines serves (any more) waits for repair
+    assert await database.run(operations.make_offers, [], queues, own=["due"], now=NOW) == []
+    offers = await database.run(operations.make_offers, [], queues, own=["uno"], others=["due", "tre"], now=NOW)
     assert [offer.call_id for offer in offers] == ["c1"]
