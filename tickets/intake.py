@@ -31,8 +31,6 @@ from tickets.models import (
     AREAS,
     Area,
     Channel,
-    Company,
-    Contact,
     DeliveryState,
     Kind,
     MailIn,
@@ -49,6 +47,7 @@ from tickets.operations import (
     user_replied,
 )
 from tickets.promise_rules import Terms
+from tickets.queries import identify_sender
 from tickets.texts import clean_line, is_email
 
 log = structlog.get_logger()
@@ -256,8 +255,9 @@ def _open(
     now: datetime,
     follow_up_of_id: int | None = None,
 ) -> Request:
-    contact = _contact(session, mail)
-    company = contact.company if contact else _company(session, mail)
+    writer = identify_sender(session, *(one for one in (mail.author, mail.sender) if one), name=mail.name)
+    contact = writer.contacts[0] if len(writer.contacts) == 1 else None
+    company = writer.company
     language = contact.language if contact else mail.language
     text = mail.text
     if mail.sender is None or mail.sender != mail.author:
@@ -359,30 +359,6 @@ def _is_known_to(session: Session, request: Request, mail: Mail) -> bool:
         return True
     wrote = select(MailIn.id).where(MailIn.request_id == request.id, MailIn.sender.in_(senders))
     return session.scalar(wrote.where(MailIn.result.in_(ANSWERED)).limit(1)) is not None
-
-
-def _contact(session: Session, mail: Mail) -> Contact | None:
-    """The contact with the sender's address; None where several share it, since nobody can tell who wrote."""
-    for address in dict.fromkeys(one for one in (mail.author, mail.sender) if one):
-        found = contacts_with_email(session, address)
-        if len(found) == 1:
-            return found[0]
-        named = [contact for contact in found if mail.name and contact.name.casefold() == mail.name.casefold()]
-        if len(named) == 1:
-            return named[0]
-    return None
-
-
-def _company(session: Session, mail: Mail) -> Company | None:
-    """The company whose level-0 desk wrote, or that all who share the sender's address belong to."""
-    for address in dict.fromkeys(one for one in (mail.author, mail.sender) if one):
-        by_desk = select(Company).where(func.lower(Company.level_0_email) == address)
-        if (company := session.scalar(by_desk.order_by(Company.id).limit(1))) is not None:
-            return company
-        companies = {contact.company_id: contact.company for contact in contacts_with_email(session, address)}
-        if len(companies) == 1:
-            return next(iter(companies.values()))
-    return None
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------

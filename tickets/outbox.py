@@ -139,7 +139,7 @@ async def deliver_due(database: Database, smtp: SmtpSettings, *, now: datetime, 
             if not await database.run(_claim, mail, now + timedelta(seconds=monotonic() - began)):
                 continue
             refusal, for_good = await _send(client, mail, now)
-            await database.run(_record, mail.id, refusal, for_good, now)
+            await database.run(_record, mail.id, mail.attempts + 1, refusal, for_good, now)
             sent += refusal is None
     finally:
         with contextlib.suppress(aiosmtplib.SMTPException, OSError):
@@ -307,10 +307,16 @@ def _claim(session: Session, mail: OutboxMail, now: datetime) -> bool:
     return claimed.scalar() is not None
 
 
-def _record(session: Session, mail_id: int, refusal: str | None, for_good: bool, now: datetime) -> None:
-    """Write how an attempt went into the row and, when that is final, into the request's history."""
-    mail = session.get(OutboxMail, mail_id)
+def _record(session: Session, mail_id: int, attempts: int, refusal: str | None, for_good: bool, now: datetime) -> None:
+    """Write how an attempt went into the row and, when that is final, into the request's history.
+
+    A mail that is not on its way by this attempt any more stays as it is: it may have come back already, which counts
+    more than that a server took it, or somebody had it sent again since then.
+    """
+    mail = session.get(OutboxMail, mail_id, with_for_update=True)
     if mail is None:  # of a synthetic call, removed meanwhile
+        return
+    if (mail.state, mail.attempts) != (DeliveryState.PENDING, attempts):
         return
     if refusal is None:
         mail.state, mail.sent_at, mail.last_error = DeliveryState.SENT, now, None
@@ -339,4 +345,5 @@ def _not_reached(session: Session, mail_ids: list[int], refusal: str, now: datet
     )
     for mail in due:
         mail.attempts += 1
-        _record(session, mail.id, refusal, False, now)
+        session.flush()
+        _record(session, mail.id, mail.attempts, refusal, False, now)

@@ -51,6 +51,8 @@ class CallerMatch:
         return self.contacts[0].id if len(self.contacts) == 1 else None
 
 
+_NOBODY = CallerMatch(Confidence.UNKNOWN)
+
 # Made once, since it runs for every call. Far more people than these cannot be shown; exact numbers come first.
 _PHONES = (
     select(Phone.e164, Phone.contact_id, Phone.company_id)
@@ -95,22 +97,34 @@ def identify_caller(session: Session, caller: str | None) -> CallerMatch:
     return CallerMatch(Confidence.UNKNOWN, number=best)
 
 
-def identify_sender(session: Session, address: str) -> CallerMatch:
-    """Look up who has a mail address: a contact, several who share it, or the level-0 desk of a company.
+def identify_sender(session: Session, *addresses: str, name: str = "") -> CallerMatch:
+    """Look up who has one of a mail's addresses: a contact, several who share it, or the level-0 desk of a company.
 
-    The reasons are `exact_address`, `shared_address`, `level_0_address` and `not_in_directory`.
+    The first address that one contact has counts, or else the first that anybody has. `name`, as the mail has it, tells
+    those apart who share an address. The reasons are `exact_address`, `shared_address`, `level_0_address` and
+    `not_in_directory`.
     """
+    found = [_with_address(session, address, name) for address in dict.fromkeys(addresses)]
+    best = next((match for match in found if match.contact_id is not None), None)
+    return best or next((match for match in found if match.confidence != Confidence.UNKNOWN), _NOBODY)
+
+
+def _with_address(session: Session, address: str, name: str) -> CallerMatch:
     contacts = list(contacts_with_email(session, address))
+    if len(contacts) > 1:
+        named = [contact for contact in contacts if contact.name.casefold() == name.casefold()]
+        contacts = named if len(named) == 1 else contacts
     if len(contacts) == 1:
         return CallerMatch(Confidence.KNOWN, contacts, contacts[0].company, "exact_address")
+    desks = companies_with_desk_at(session, address)
+    desk = desks[0] if len(desks) == 1 else None
     if contacts:
         companies = {contact.company_id: contact.company for contact in contacts}
-        company = contacts[0].company if len(companies) == 1 else None
+        company = contacts[0].company if len(companies) == 1 else desk
         return CallerMatch(Confidence.SEVERAL, contacts, company, "shared_address")
-    desks = companies_with_desk_at(session, address)
-    if len(desks) == 1:
-        return CallerMatch(Confidence.KNOWN, [], desks[0], "level_0_address")
-    return CallerMatch(Confidence.UNKNOWN)
+    if desk is not None:
+        return CallerMatch(Confidence.KNOWN, [], desk, "level_0_address")
+    return _NOBODY
 
 
 def companies(session: Session) -> Sequence[Company]:

@@ -246,6 +246,10 @@ async def test_who_sent_a_mail_is_known_by_the_address(database: Database) -> No
         assert match.company is not None
         assert match.company.id == company.id
     assert (await database.read(queries.identify_sender, "x@y.example")).confidence == Confidence.UNKNOWN
+    both = "reparto@asl.example", "anna@asl.example"  # such as From and Reply-To of one mail
+    assert (await database.read(queries.identify_sender, *both)).reason == "exact_address"
+    named = await database.read(queries.identify_sender, "reparto@asl.example", name="carla verdi")
+    assert [one.name for one in named.contacts] == ["Carla Verdi"]
 
 
 async def test_nobody_in_a_call_is_merged_away_or_removed(database: Database) -> None:

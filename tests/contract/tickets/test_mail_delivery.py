@@ -18,8 +18,10 @@ from sqlalchemy.orm import Session
 
 from tickets import operations, outbox
 from tickets.alarms import Alarms, AlarmSettings, open_alarms
+from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.errors import InvalidInput, NotFound, NoticeNotStopped
+from tickets.intake import Intake, IntakeSettings, MailStore
 from tickets.lifecycle import Role
 from tickets.models import Channel, DeliveryState, Kind, OutboxMail, Request, RequestEvent, Status
 from tickets.notice_watch import NoticeWatch
@@ -29,6 +31,7 @@ from tickets.outbox import SmtpSettings, deliver_due, dismiss_notice, retry_noti
 pytestmark = pytest.mark.contract
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+CORPUS = Path(__file__).parents[2] / "mail_corpus"
 
 
 class Inbox:
@@ -215,6 +218,41 @@ async def test_a_slow_server_does_not_make_another_worker_send_what_is_on_its_wa
     monkeypatch.setattr(outbox, "_send", slowly)
     assert await deliver_due(database, smtp, now=NOW) == 2
     assert sends == [first, second]
+
+
+async def test_a_notice_that_comes_back_before_its_sending_is_noted_is_not_told_to_be_sent(
+    database: Database,
+    notices: Notices,
+    inbox: Inbox,
+    smtp: SmtpSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server may take a mail and return it before we have written down that it was taken."""
+    request_id = await opened(database, notices, "nobody@asl.example")
+    intake = Intake(
+        database,
+        MailStore(tmp_path / "mail"),
+        AttachmentStore(tmp_path / "attachments"),
+        IntakeSettings(),
+        notices,
+        None,
+        lambda: NOW,
+    )
+    send, returned = outbox._send, (CORPUS / "bounce_postfix.eml").read_bytes()
+
+    async def sent_and_returned(client: Any, mail: OutboxMail, now: datetime) -> tuple[str | None, bool]:
+        answer = await send(client, mail, now)
+        our_id = b"<0123456789abcdef0123456789abcdef@desk.example>"
+        await intake.take(returned.replace(our_id, mail.message_id.encode()), NOW)
+        return answer
+
+    monkeypatch.setattr(outbox, "_send", sent_and_returned)
+    assert await deliver_due(database, smtp, now=NOW) == 1
+    assert len(inbox.envelopes) == 1
+    mail, events = await look(database, request_id)
+    assert (mail.state, mail.last_error) == (DeliveryState.DEAD, "smtp; 550 5.1.1 User unknown")
+    assert events == [("notice_failed", "smtp; 550 5.1.1 User unknown")]
 
 
 async def test_nothing_can_be_smuggled_into_the_headers_or_the_dialogue(
