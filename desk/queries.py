@@ -466,6 +466,7 @@ def request_view(request: Request) -> RequestView:
         pickup_due_at=request.pickup_due_at,
         picked_up_at=request.picked_up_at,
         closed_at=request.closed_at,
+        level_0_answered_at=request.level_0_answered_at,
         version=request.version,
     )
 

@@ -166,6 +166,8 @@ class RequestView(_View):
     pickup_due_at: datetime | None
     picked_up_at: datetime | None
     closed_at: datetime | None
+    level_0_answered_at: datetime | None
+    """When the company's own desk (level 0) answered, while nobody of this desk has done anything since."""
     version: int
 
 

@@ -25,6 +25,7 @@ from tickets.database import Database, OutcomeUnknown, announce
 from tickets.directory import contacts_with_email
 from tickets.errors import RequestClosed, TicketsError
 from tickets.files import write_safely
+from tickets.level_0 import answers_for_level_0, level_0_answered
 from tickets.lifecycle import REOPEN_WITHIN
 from tickets.mail import Mail, MailAttachment, MailKind, Ours, read_mail
 from tickets.models import (
@@ -216,16 +217,17 @@ def _take_written(
         if _replies(session, answered, now) >= settings.replies_per_hour:
             row.result, row.request_id, row.why = MailResult.HELD, answered.id, "too many replies"
             return
+        text = mail.reply or mail.text or _NO_TEXT[mail.language]
+        details = _details(session, answered, mail)
+        goes_on = _where_it_goes_on(session, answered)
         try:
-            request = user_replied(
-                session,
-                answered.id,
-                notices,
-                mail.reply or mail.text or _NO_TEXT[mail.language],
-                now=now,
-                details=_details(session, answered, mail),
-                reopen_within=reopen_within,
-            )
+            if answers_for_level_0(session, goes_on, mail.author, text):
+                details.pop("stranger", None)
+                request = level_0_answered(session, goes_on.id, notices, text, details=details, now=now)
+            else:
+                request = user_replied(
+                    session, answered.id, notices, text, now=now, details=details, reopen_within=reopen_within
+                )
         except RequestClosed:
             pass
         else:
@@ -346,6 +348,13 @@ def _answered_by(session: Session, mail: Mail) -> Request | None:
         if request is not None and _is_known_to(session, request, mail):
             return request
     return None
+
+
+def _where_it_goes_on(session: Session, request: Request) -> Request:
+    """The request itself, or the one that it was merged into."""
+    while request.merged_into_id is not None:
+        request = session.get_one(Request, request.merged_into_id)
+    return request
 
 
 def _is_known_to(session: Session, request: Request, mail: Mail) -> bool:

@@ -263,6 +263,8 @@ class Request(Base):
     """Since when this agent, or this level or group without one, has it."""
     closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     """When it was solved or cancelled; None while it is open."""
+    level_0_answered_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the company's own desk (level 0) answered; None when somebody of this desk has done something since."""
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"))
     """The fault that hits many, of which this request tells: it is closed with it."""
     merged_into_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"))
@@ -293,7 +295,7 @@ class RequestEvent(Base):
     request_id: Mapped[int] = mapped_column(ForeignKey("request.id"), index=True)
     at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
     actor: Mapped[str] = mapped_column(String(64))
-    """User name of an agent, or `system`."""
+    """User name of an agent, `system`, or `level_0`."""
     kind: Mapped[str] = mapped_column(String(32))
     """opened, picked_up, note, edited, closed, notice_sent, promise_missed ...; see `tickets.operations.MOVED`."""
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)

@@ -47,6 +47,9 @@ from tickets.ticket_numbers import ticket_number
 SYSTEM = "system"
 """The actor of what no person did."""
 
+LEVEL_0 = "level_0"
+"""The actor of what the own desk of a user's company did."""
+
 UNTOLD = frozenset(
     {"heard", "read_aloud", "transcribed", "audio_erased", "attachment_erased", "promise_missed"}
     | {"notice_sent", "notice_failed", "notice_held", "notice_retried"}
@@ -67,7 +70,7 @@ MOVED: Mapping[Status, str] = {
 }
 """The kind of the event that tells of a move there; one that comes from a pending status is `resumed`, from a finished
 one `reopened`, and what was new is `queued`. Others are opened, note, edited, reply, called, escalated, handed_back,
-referred, recalled, linked, merged, solved_with, attached, and those that are `UNTOLD`."""
+referred, level_0_answered, recalled, linked, merged, solved_with, attached, and those that are `UNTOLD`."""
 
 _PENDING = frozenset({Status.PENDING_USER, Status.PENDING_THIRD_PARTY})
 _NEEDS_TEXT = {
@@ -197,10 +200,10 @@ def move_request(
 
     `text` is what the move has to tell: the question to the user, for whom it waits, the solution, why it is
     cancelled. A resolved request that is closed keeps its solution. `holder` is who has it in charge from now on
-    where it becomes in progress: who had it, or `actor` if that is an agent, where not given. Requests linked below
-    this one are solved with it; one that was opened again since then stays open when a resolved one is closed.
-    Raises `MoveRefused`, `InvalidInput` where a text or a holder is missing, `NotFound`, and `RequestChanged` when
-    `version` is given and no longer holds.
+    where it becomes in progress: who had it, or `actor` if that is an agent, where not given; what its company's own
+    desk takes in charge stays at level 0, and needs none. Requests linked below this one are solved with it; one that
+    was opened again since then stays open when a resolved one is closed. Raises `MoveRefused`, `InvalidInput` where a
+    text or a holder is missing, `NotFound`, and `RequestChanged` when `version` is given and no longer holds.
     """
     request = load_request(session, request_id, version)
     check_move(request.status, to, role, closed_at=request.closed_at, now=now, reopen_within=reopen_within)
@@ -461,6 +464,8 @@ def add_event(
     What other ticket systems are to hear of it is written with it, in the same transaction.
     `kind` is at most 32 characters; `details` must be storable as JSON.
     """
+    if request.level_0_answered_at is not None and actor not in (SYSTEM, LEVEL_0):
+        request.level_0_answered_at = None  # somebody of this desk has looked
     # A changed request gets its next version when it is stored.
     version = request.version + (1 if session.is_modified(request) else 0)
     event = RequestEvent(request_id=request.id, at=now, actor=actor, kind=kind, details=details, version=version)
@@ -554,13 +559,17 @@ def _move(
     """Change the status, write the history, and the notice where the move has one."""
     before = request.status
     solved = to in (Status.RESOLVED, Status.CLOSED)
+    # what the company's own desk takes in charge is at level 0 still, and no agent's
+    stays = to == Status.IN_PROGRESS and role is Role.LEVEL_0 and request.level == 0
     if solved and before not in CLOSED_STATUSES and request.picked_up_at is None:
         _pick_up(session, request, holder or actor, now)
+        if role is Role.LEVEL_0:  # no agent has it, should it be reopened
+            _hold(request, None, now)
     elif to == Status.IN_PROGRESS:
         acting = actor if role in (Role.AGENT, Role.SUPERVISOR) else None
         # who takes what waits has it; who only goes on leaves it with its holder
         taker = _holder(holder) or (acting or request.holder if before in UNTAKEN else request.holder or acting)
-        if taker is None:
+        if taker is None and not stays:
             raise InvalidInput("holder", "say who has it in charge", "missing")
         if request.picked_up_at is None:
             _note_missed_promise(session, request, now)
@@ -570,7 +579,7 @@ def _move(
         _hold(request, None, now)
     request.status = to
     details: dict[str, Any] = {"from": before, "to": to}
-    if request.level == 0 and to in (Status.QUEUED, Status.IN_PROGRESS):
+    if request.level == 0 and to in (Status.QUEUED, Status.IN_PROGRESS) and not stays:
         request.level = 1  # whoever goes on with it here has it back from the company's own desk
         details["level"] = [0, 1]
     if to in CLOSED_STATUSES:

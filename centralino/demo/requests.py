@@ -94,13 +94,12 @@ async def back_to_level_0(stage: Stage, number: int, story: Story, person: Perso
     await mail_to(stage, number, story, LEVEL_0)
     await world.mail.wait_for(person.email or "", f"{story.ticket}] Richiesta passata", within=30)
     tell("she is told by mail as well")
-    await _deliver(stage, _answer(told, LEVEL_0, "Sostituita la presa, ora funziona.\n"))
-    tell("the level-0 desk answers by mail")
-    await world.until(lambda session: _replies(session, request_id) or None, within=30)
-    await desk.post(f"/api/requests/{request_id}/close", {"solution": "Presa di rete sostituita dal CED."})
-    await world.mail.wait_for(person.email or "", f"{story.ticket}] Richiesta chiusa", within=30)
+    await _deliver(stage, _answer(told, LEVEL_0, "RISOLTO\n\nSostituita la presa, ora funziona.\n"))
+    tell("the level-0 desk answers by mail that it is solved")
+    await world.mail.wait_for(person.email or "", f"{story.ticket}] Richiesta risolta", within=30)
+    await _request_is(stage, request_id, Status.RESOLVED)
     story.outcome = "solved at level 0"
-    tell("its answer is on the request, which is closed; the user is told")
+    tell("the request is resolved with its words; the user is told")
 
 
 async def in_maximo(stage: Stage, number: int, story: Story) -> None:

@@ -4,7 +4,7 @@ import { api, get, loggedOut, put } from "./api.js";
 import { clock, phone, secondsSince, when } from "./format.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { connect, disconnect, retryNow } from "./live.js";
-import { areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, untaken, waitingLine } from "./store.js";
+import { answeredRequests, areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, untaken, waitingLine } from "./store.js";
 import { callerName, CallPanel } from "./views/calls.js";
 import { Counter, forgetDraft } from "./views/counter.js";
 import { Login } from "./views/login.js";
@@ -91,7 +91,7 @@ function Nav({ view }) {
   return html`
     <nav aria-label=${t("nav.title")}><ul>
       ${item("messages", "voice", due, due > 0)}
-      ${item("requests", "list", myRequests.value.length + dueRequests.value.length, false)}
+      ${item("requests", "list", myRequests.value.length + dueRequests.value.length + answeredRequests.value.length, false)}
       ${me.value?.role === "supervisor" && html`<li><a href="/report" target="_blank" rel="noopener">
         <${Icon} name="note" size=${22} /><span>${t("nav.report")}</span></a></li>`}
     </ul></nav>

@@ -97,7 +97,7 @@ export function forget() {
 export const myAgent = computed(() => lists.agents.value.get(me.value?.agent_id) ?? null);
 
 /** The name of a colleague, by user name; the user name itself of one who has left. @param {string} username */
-export const nameOf = (username) =>
+export const nameOf = (username) => username === "level_0" ? t("held.level_0_desk") :
   [...lists.agents.value.values()].find((agent) => agent.username === username)?.name ?? username;
 
 const dueFirst = (a, b) => (a?.pickup_due_at ?? "9") < (b?.pickup_due_at ?? "9") ? -1 : 1;
@@ -121,6 +121,9 @@ export const myRequests = computed(() =>
 export const dueRequests = computed(() =>
   [...lists.requests.value.values()].filter((r) => untaken(r) && r.level === 1).sort(dueFirst),
 );
+/** Whether the level-0 desk that has a request has answered, and nobody has looked after that since. */
+export const answered = (request) => request.level === 0 && request.level_0_answered_at !== null && !request.closed_at;
+export const answeredRequests = computed(() => [...lists.requests.value.values()].filter(answered));
 /** The waiting line in the order it is served. */
 export const waitingLine = computed(() =>
   [...lists.waiting.value.values()].sort(

@@ -93,18 +93,19 @@ class Lives(RuleBasedStateMachine):
     def late(self, request: Meant) -> bool:
         return request.closed_at is not None and self.now - request.closed_at > REOPEN_WITHIN
 
-    def moves(self, request: Meant, to: Status, holder: str | None = None) -> None:
+    def moves(self, request: Meant, to: Status, holder: str | None = None, role: Role = Role.AGENT) -> None:
         """What one move does to one request."""
         before = request.status
+        stays = role == Role.LEVEL_0 and to == Status.IN_PROGRESS  # at level 0, with the company's own desk
         if to in SOLVED and before not in CLOSED_STATUSES and not request.taken:
             request.events += 1
-            request.taken, request.holder = True, holder
+            request.taken, request.holder = True, None if role == Role.LEVEL_0 else holder
         if to == Status.IN_PROGRESS:
             request.taken, request.holder = True, holder
         if to == Status.QUEUED:
             request.holder = None
         request.status = to
-        if request.level == 0 and to in (Status.QUEUED, Status.IN_PROGRESS):
+        if request.level == 0 and to in (Status.QUEUED, Status.IN_PROGRESS) and not stays:
             request.level = 1
         if to in CLOSED_STATUSES:
             request.closed_at = request.closed_at or self.now
@@ -157,7 +158,7 @@ class Lives(RuleBasedStateMachine):
             allowed = False
         acting = actor if actor != "system" else None
         holder = (acting or request.holder) if before in UNTAKEN else (request.holder or acting)
-        if to == Status.IN_PROGRESS and holder is None:
+        if to == Status.IN_PROGRESS and holder is None and not (role == Role.LEVEL_0 and request.level == 0):
             allowed = False
         options: dict[str, Any] = {"actor": actor, "role": role, "text": text, "now": self.now}
         if not self.attempt(allowed, operations.move_request, id_, to, self.notices, **options):
@@ -165,7 +166,7 @@ class Lives(RuleBasedStateMachine):
         below = [child for child in self.meant.values() if child.parent == id_ and child.is_open]
         for one in (request, *(below if to in SOLVED and before not in SOLVED else ())):
             told = to in (Status.PENDING_USER, Status.RESOLVED, Status.CANCELLED) or (to == Status.CLOSED and text)
-            self.moves(one, to, actor if to in SOLVED else holder)
+            self.moves(one, to, actor if to in SOLVED else holder, role)
             one.mails += bool(told)
             if to in SOLVED and text:
                 self.tell_doubles(one)

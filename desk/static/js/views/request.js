@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
-import { areaName, me, nameOf, promise, touched, untaken } from "../store.js";
+import { answered, areaName, me, nameOf, promise, touched, untaken } from "../store.js";
 import { Changes, CompanyDesk, Edited, Links } from "./changes.js";
 import { Files } from "./files.js";
 import { heldBy, heldSince, Priority, StatusBadge } from "./request_parts.js";
@@ -42,6 +42,7 @@ export function One({ id }) {
         <div><strong>${due.text}</strong>${request.promise && html`<p>${request.promise}</p>`}</div></div>`}
       <div class="held"><${Icon} name=${request.level === 0 ? "building" : request.holder ? "user" : "queue"} size=${18} />
         <p><strong>${heldBy(request)}</strong> <span class="muted">${request.closed_at ? t("requests.closed_at", { when: when(request.closed_at) }) : heldSince(request)}</span></p></div>
+      ${answered(request) && html`<p class="notice"><${Icon} name="mail" />${t("requests.answered_at", { when: when(request.level_0_answered_at) })}</p>`}
       ${request.level === 0 && request.company_desk && html`<${CompanyDesk} desk=${request.company_desk} />`}
       <${Changes} request=${request} onChanged=${moved} />
       <dl class="facts">
@@ -139,6 +140,7 @@ function Event({ event }) {
     <li class=${event.kind}><span class="time">${when(event.at)}</span>
       <div><strong>${t(`event.${event.kind}`)}</strong> <span class="muted">${event.actor === "system" ? t("requests.system") : nameOf(event.actor)}</span>
         ${about.length > 0 && html`<p class="muted">${about.join(" · ")}</p>`}
+        ${details.refused && event.kind === "level_0_answered" && html`<p class="bad-text">${t("event.answer_refused", { answer: t(`answer.${details.answer}`) })}</p>`}
         ${event.kind === "edited" && html`<${Edited} details=${details} />`}
         ${texts.map((text, index) => html`<p class="pre" key=${index}>${text}</p>`)}</div></li>
   `;

@@ -3,7 +3,7 @@ import { html, signal, useEffect, useRef, useState } from "../lib.js";
 import { get } from "../api.js";
 import { phone, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
-import { areaName, dueRequests, loaded, myRequests, promise, touched, untaken } from "../store.js";
+import { answered, answeredRequests, areaName, dueRequests, loaded, myRequests, promise, touched, untaken } from "../store.js";
 import { One } from "./request.js";
 import { heldBy, heldSince, Priority, StatusBadge } from "./request_parts.js";
 import { Badge, Empty, errorText, Icon, Loading } from "./ui.js";
@@ -17,7 +17,7 @@ const filter = signal({ which: "work", level: "", q: "", days: "14" });
 export function Requests({ id }) {
   const { which, level, q } = filter.value;
   const asked = which !== "work" || level !== "" || q.trim() !== "";
-  const nothing = !asked && myRequests.value.length + dueRequests.value.length === 0;
+  const nothing = !asked && myRequests.value.length + dueRequests.value.length + answeredRequests.value.length === 0;
   return html`
     <div class=${`split ${id ? "with-detail" : nothing ? "alone" : ""}`}>
       <section class="master" aria-labelledby="requests-title">
@@ -79,11 +79,14 @@ function Filters() {
 function Work({ id }) {
   const mine = myRequests.value;
   const due = dueRequests.value;
+  const back = answeredRequests.value;
   if (!loaded.value) return html`<${Loading} />`;
   return html`
-    ${mine.length + due.length === 0 && html`<${Empty} icon="list" title=${t("requests.none_title")}>${t("requests.none")}<//>`}
+    ${mine.length + due.length + back.length === 0 && html`<${Empty} icon="list" title=${t("requests.none_title")}>${t("requests.none")}<//>`}
     ${due.length > 0 && html`<h2 class="group">${t("requests.due")} <span class="count">${due.length}</span></h2>
       <ul class="rows">${due.map((r) => html`<${RequestRow} key=${r.id} request=${r} on=${r.id === id} />`)}</ul>`}
+    ${back.length > 0 && html`<h2 class="group">${t("requests.answered")} <span class="count">${back.length}</span></h2>
+      <ul class="rows">${back.map((r) => html`<${RequestRow} key=${r.id} request=${r} on=${r.id === id} />`)}</ul>`}
     ${mine.length > 0 && html`<h2 class="group">${t("requests.mine")} <span class="count">${mine.length}</span></h2>
       <ul class="rows">${mine.map((r) => html`<${RequestRow} key=${r.id} request=${r} on=${r.id === id} />`)}</ul>`}
   `;
@@ -122,7 +125,7 @@ function RequestRow({ request, on }) {
         <span class="sr-only">${t(`channel.${request.channel}`)}</span></span>
       <span class="row-title"><span>${request.subject}</span></span>
       <span class="row-badge">${dated ? html`<${Badge} tone=${due.tone} icon=${due.tone === "bad" ? "alert" : "clock"}>${due.text}<//>`
-        : html`<${StatusBadge} status=${request.status} />`}</span>
+        : html`<${StatusBadge} status=${request.status} />`}${answered(request) && html` <${Badge} tone="warn" icon="mail">${t("requests.answered")}<//>`}</span>
       <span class="row-sub"><span class="ticket">${ticketText(request.ticket)}</span> ${["", request.contact_name ?? phone(request.phone_shown), request.company_name].filter((part) => part !== null).join(" · ")}</span>
       <span class="row-when">${when(request.closed_at ?? request.received_at)}</span>
       <span class="row-text muted"><${Priority} n=${request.priority} /> ${[areaName(request.area), dated && !untaken(request) && t(`status.${request.status}`), heldBy(request), heldSince(request)].filter(Boolean).join(" · ")}</span>
