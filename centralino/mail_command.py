@@ -45,7 +45,7 @@ def show_mail(
     row = run_operation(settings, filed_mail, mail_id)
     if row is None:
         fail(f"there is no mail with the id {mail_id}")
-    store = MailStore(settings.storage.audio / "mail")
+    store = MailStore(settings.storage.mail)
     ours = settings.mailbox.ours(settings.notices) if settings.mailbox else None
     mail = read_mail(_bytes_of(store, row.path), ours) if ours else None
     console.print(f"{row.result}: {row.why}\nfile: {store.folder / row.path}", markup=False, soft_wrap=True)

@@ -150,10 +150,9 @@ def _mailbox(
 
 def mail_intake(settings: Settings, chosen: MailboxSettings, database: Database, notices: Notices) -> Intake:
     """What takes mails in, with the site's rules."""
-    folder = settings.storage.audio
     return Intake(
         database,
-        MailStore(folder / "mail"),
+        MailStore(settings.storage.mail),
         AttachmentStore(settings.storage.attachments),
         chosen,
         notices,

@@ -74,9 +74,14 @@ class StorageSettings(BaseModel):
     attachments: Folder = Path("/var/lib/centralino/attachments")
     """Folder of the files that belong to requests."""
     keep_attachments_days: int = Field(default=365, ge=1)
-    """Attachments of closed requests are deleted after this many days."""
+    """Attachments and mails of closed requests, and mails that became no request, are deleted after this many days."""
     least_free_mb: int = Field(default=300, ge=0)
     """With less free disk space no message is recorded: enough for 100 callers who speak for 3 minutes (16 kB/s)."""
+
+    @property
+    def mail(self) -> Path:
+        """Folder of the mails that came in."""
+        return self.audio / "mail"
 
 
 class ListenSettings(BaseModel):

@@ -22,6 +22,7 @@ from tickets import retention as retention_of_requests
 from tickets.alarms import Alarms
 from tickets.attachments import AttachmentStore
 from tickets.database import Database
+from tickets.intake import MailStore
 from tickets.notice_watch import NoticeWatch
 from tickets.notices import Notices
 from tickets.operations import mark_promise_missed
@@ -68,6 +69,10 @@ def set_timetable(
         await retention_of_requests.erase_attachments(
             database, AttachmentStore(settings.storage.attachments), keep, now=utc_now()
         )
+
+    async def erase_mails() -> None:
+        keep = timedelta(days=settings.storage.keep_attachments_days)
+        await retention_of_requests.erase_mails(database, MailStore(settings.storage.mail), keep, now=utc_now())
 
     async def close_resolved() -> None:
         within = settings.requests.reopen_within
@@ -134,6 +139,7 @@ def set_timetable(
     every(3600, close_resolved, "resolved requests")
     look_after_pages(clock, live)
     clock.daily(3, 40, settings.notices.timezone, by_one(erase_attachments, "attachments"), "attachments")
+    clock.daily(3, 50, settings.notices.timezone, by_one(erase_mails, "mails"), "mails")
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
 
 

@@ -8,7 +8,7 @@ counted: that ends a loop of two desks, whatever the other one does.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -57,6 +57,8 @@ _NO_SUBJECT = {"it": "(senza oggetto)", "en": "(no subject)"}
 _NO_TEXT = {"it": "(senza testo)", "en": "(no text)"}
 _WRITTEN_BY = {"it": "Mittente: {who}", "en": "From: {who}"}
 ANSWERED = (MailResult.OPENED, MailResult.FOLLOW_UP)
+ERASED = ""
+"""The path of a mail that was deleted after its time."""
 
 
 class IntakeSettings(BaseModel):
@@ -157,17 +159,53 @@ def mail_taken(session: Session, sha256: str) -> MailIn | None:
     return session.scalar(select(MailIn).where(MailIn.sha256 == sha256))
 
 
-def filed_mails(session: Session, results: Sequence[MailResult] = tuple(MailResult), limit: int = 100) -> list[MailIn]:
-    """Mails taken, the latest first: what was filed without a request is found here."""
-    found = session.scalars(
-        select(MailIn).where(MailIn.result.in_(results)).order_by(MailIn.taken_at.desc(), MailIn.id.desc()).limit(limit)
-    )
-    return list(found)
+def filed_mails(
+    session: Session, results: Sequence[MailResult] = tuple(MailResult), limit: int = 100, text: str = ""
+) -> list[MailIn]:
+    """Mails taken, the latest first: what was filed without a request is found here; none that were erased."""
+    query = select(MailIn).where(MailIn.result.in_(results), MailIn.path != ERASED)
+    for word in clean_line(text)[:200].split():
+        query = query.where(
+            or_(MailIn.sender.icontains(word, autoescape=True), MailIn.subject.icontains(word, autoescape=True))
+        )
+    return list(session.scalars(query.order_by(MailIn.taken_at.desc(), MailIn.id.desc()).limit(limit)))
 
 
 def filed_mail(session: Session, mail_id: int) -> MailIn | None:
-    """One mail that was taken."""
-    return session.get(MailIn, mail_id)
+    """One mail that was taken, and not erased since."""
+    mail = session.get(MailIn, mail_id)
+    return mail if mail is not None and mail.path != ERASED else None
+
+
+def mails_past_keeping(session: Session, before: datetime, limit: int) -> Sequence[MailIn]:
+    """Mails of requests that were finished before this time, and those without one that were taken before it."""
+    belongs = MailIn.result.in_((*ANSWERED, MailResult.REPLIED))
+    over = or_(belongs & (Request.closed_at < before), ~belongs & (MailIn.taken_at < before))
+    query = (
+        select(MailIn)
+        .outerjoin(Request, Request.id == MailIn.request_id)
+        .where(MailIn.path != ERASED, over)
+        .order_by(MailIn.id)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
+def forget_mail(session: Session, mail_id: int) -> None:
+    """Take out of the row of a mail whose file is deleted all that tells who wrote what.
+
+    What is left keeps it from being taken once more, should it still lie in the mailbox.
+    """
+    row = session.get_one(MailIn, mail_id)
+    row.sender, row.subject, row.message_id, row.digest, row.error = None, "", None, "", None
+    row.path = ERASED
+    session.flush()
+
+
+def unknown_mails_among(session: Session, paths: Collection[str]) -> set[str]:
+    """Which of these files belong to no row."""
+    known = set(session.scalars(select(MailIn.path).where(MailIn.path.in_(paths))))
+    return set(paths) - known
 
 
 def open_filed(
@@ -186,7 +224,7 @@ def open_filed(
 
     One that has its request already stays as it is.
     """
-    row = session.scalar(select(MailIn).where(MailIn.id == mail_id).with_for_update())
+    row = session.scalar(select(MailIn).where(MailIn.id == mail_id, MailIn.path != ERASED).with_for_update())
     if row is None or row.result in (MailResult.OPENED, MailResult.REPLIED, MailResult.FOLLOW_UP):
         return row
     request = _open(session, mail, kept, settings, _Quietly(notices), row.received_at, terms, now)
@@ -469,16 +507,30 @@ class MailStore:
         """
         relative = f"{at.astimezone(UTC):%Y/%m}/{sha256}.eml"
         target = self.folder / relative
-        if not target.exists() or target.stat().st_size != len(raw):
+        if target.exists() and target.stat().st_size == len(raw):
+            target.touch()  # of a crash: it is to get its row only now
+        else:
             write_safely(target, raw)
         return relative
 
     def read(self, relative: str) -> bytes:
         """The bytes of a kept mail. Raises ValueError for a path outside the folder, OSError."""
+        return self._path_of(relative).read_bytes()
+
+    def erase(self, relative: str) -> None:
+        """Delete a mail for good; it may be gone already. Raises ValueError for a path outside the folder, OSError."""
+        self._path_of(relative).unlink(missing_ok=True)
+
+    def files(self, before: datetime) -> list[str]:
+        """The files written before a time, as paths below the folder."""
+        found = (path for path in self.folder.glob("*/*/*") if path.is_file())
+        return [str(path.relative_to(self.folder)) for path in found if path.stat().st_mtime < before.timestamp()]
+
+    def _path_of(self, relative: str) -> Path:
         path = self.folder / relative
-        if not path.resolve().is_relative_to(self.folder.resolve()):
+        if not relative or not path.resolve().is_relative_to(self.folder.resolve()):
             raise ValueError(f"not in the folder of mails: {relative!r}")
-        return path.read_bytes()
+        return path
 
 
 class Intake:

@@ -481,7 +481,7 @@ class MailIn(Base):
     """Whether its sender was told that a request was opened."""
     request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"))
     path: Mapped[str] = mapped_column(String(200))
-    """Of its bytes, below the folder of mails."""
+    """Of its bytes, below the folder of mails; empty when they were deleted after their time."""
     size: Mapped[int] = mapped_column()
     error: Mapped[str | None] = mapped_column(Text)
     """What could not be read in it."""
