@@ -206,6 +206,7 @@ def _app(
         attachments=AttachmentStore(settings.storage.attachments),
         attachment_limits=settings.attachments,
         request_rules=settings.requests,
+        intake=mail_intake(settings, settings.mailbox, database, notices) if settings.mailbox else None,
     )
 
 

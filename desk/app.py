@@ -22,7 +22,7 @@ from desk.context import CallControl, Desk
 from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
 from desk.live import Live, Now
-from desk.routes import calls, directory, files, health, messages, moves, presence, requests, session
+from desk.routes import calls, directory, files, health, mails, messages, moves, presence, requests, session
 from desk.routes import live as live_route
 from desk.routes import notices as notice_route
 from desk.routes import report as report_route
@@ -50,6 +50,7 @@ from tickets.errors import (
     RequestTaken,
     TicketsError,
 )
+from tickets.intake import Intake
 from tickets.lifecycle import RequestSettings
 from tickets.notices import Notices
 from tickets.promise_rules import PromiseSettings
@@ -87,6 +88,7 @@ TAGS = [
     {"name": "calls", "description": "Calls offered to the agent: the form, the outcome, steering."},
     {"name": "requests", "description": "Service requests (RdS)."},
     {"name": "messages", "description": "Voicemail messages."},
+    {"name": "mails", "description": "Mails that came in and became no request; for supervisors."},
     {"name": "notices", "description": "Mails to users: how they look, and what became of them."},
     {"name": "directory", "description": "Contacts and companies."},
     {"name": "report", "description": "Service levels of a month; for supervisors."},
@@ -110,6 +112,7 @@ def create_app(
     attachments: AttachmentStore,
     attachment_limits: AttachmentSettings | None = None,
     request_rules: RequestSettings | None = None,
+    intake: Intake | None = None,
 ) -> FastAPI:
     """The application, ready to be served. `live` must be entered by the caller for as long as it is served.
 
@@ -142,9 +145,10 @@ def create_app(
         attachments=attachments,
         attachment_limits=attachment_limits or AttachmentSettings(),
         request_rules=request_rules or RequestSettings(),
+        intake=intake,
     )
-    parts = (session, presence, calls, requests, moves, files, messages, notice_route, directory, health, live_route)
-    for part in parts:
+    about_requests = (requests, moves, files, messages, mails, notice_route)
+    for part in (session, presence, calls, *about_requests, directory, health, live_route):
         app.include_router(part.router, prefix="/api")
     app.include_router(report_route.router)
     app.include_router(report_route.page)

@@ -9,8 +9,9 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from desk import queries
-from desk.errors import NoAgent, NotLoggedIn, NotYourCall
+from desk.errors import NoAgent, NotAllowed, NotLoggedIn, NotYourCall
 from desk.live import Live, Now
+from desk.models import Role
 from desk.queries import Who
 from desk.request_queries import Reader
 from desk.settings import DeskSettings
@@ -23,6 +24,7 @@ from schedules.pulse import Pulse
 from tickets import lifecycle
 from tickets.attachments import AttachmentSettings, AttachmentStore
 from tickets.database import Database
+from tickets.intake import Intake
 from tickets.lifecycle import RequestSettings
 from tickets.notices import Notices
 from tickets.promise_rules import PromiseSettings
@@ -64,6 +66,8 @@ class Desk:
     attachments: AttachmentStore = field(kw_only=True)
     attachment_limits: AttachmentSettings = field(kw_only=True)
     request_rules: RequestSettings = field(kw_only=True)
+    intake: Intake | None = field(kw_only=True)
+    """What takes mails in; None where no mailbox is read."""
 
     @property
     def cookie(self) -> str:
@@ -91,6 +95,16 @@ async def signed_in(connection: HTTPConnection, desk: DeskParts) -> Who:
 
 
 Person = Annotated[Who, Depends(signed_in)]
+
+
+def supervisor(who: Person) -> Who:
+    """The person, who must be a supervisor. Raises NotAllowed."""
+    if who.me.role is not Role.SUPERVISOR:
+        raise NotAllowed
+    return who
+
+
+Supervisor = Annotated[Who, Depends(supervisor)]
 
 
 def _agent_id(who: Person) -> int:

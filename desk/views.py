@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from desk.models import DismissReason, Role
 from ivr.models import CallBackResult, CallBackWay, Outcome, PauseReason, Phase, Presence
 from schedules.promises import Clock
-from tickets.models import Channel, DeliveryState, Kind, Status
+from tickets.models import Channel, DeliveryState, Kind, MailResult, Status
 from voicemail.models import MessageState, TranscriptState
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -201,6 +201,53 @@ class StoppedNotice(NoticeView):
 
     request_id: int | None
     ticket: str | None
+
+
+class MailView(_View):
+    """A mail that came in."""
+
+    id: int
+    received_at: datetime
+    sender: str | None
+    subject: str
+    result: MailResult
+    why: str
+    """By what it was told, such as a header's name."""
+    size: int
+    """Bytes."""
+    request_id: int | None
+    ticket: str | None
+    """Of the request that it belongs to, if it does."""
+
+
+class FoundMails(_View):
+    """Mails that fit what was asked for, the latest first."""
+
+    mails: list[MailView]
+    more: bool
+    """There are more than were given."""
+
+
+class MailFile(_View):
+    """A file in a mail."""
+
+    name: str
+    media_type: str
+    size: int
+    """Bytes."""
+
+
+class MailDetail(MailView):
+    """A mail with what it says, as plain text."""
+
+    author: str | None
+    name: str
+    text: str
+    files: list[MailFile]
+    error: str | None
+    """What could not be read in it."""
+    may_open: bool
+    """It became no request, and one can be made of it."""
 
 
 class NoticePreview(_View):

@@ -57,6 +57,8 @@ _NO_SUBJECT = {"it": "(senza oggetto)", "en": "(no subject)"}
 _NO_TEXT = {"it": "(senza testo)", "en": "(no text)"}
 _WRITTEN_BY = {"it": "Mittente: {who}", "en": "From: {who}"}
 ANSWERED = (MailResult.OPENED, MailResult.FOLLOW_UP)
+BECAME_REQUESTS = (*ANSWERED, MailResult.REPLIED)
+"""What is not only filed: it is a request, or in the history of one."""
 ERASED = ""
 """The path of a mail that was deleted after its time."""
 
@@ -179,7 +181,7 @@ def filed_mail(session: Session, mail_id: int) -> MailIn | None:
 
 def mails_past_keeping(session: Session, before: datetime, limit: int) -> Sequence[MailIn]:
     """Mails of requests that were finished before this time, and those without one that were taken before it."""
-    belongs = MailIn.result.in_((*ANSWERED, MailResult.REPLIED))
+    belongs = MailIn.result.in_(BECAME_REQUESTS)
     over = or_(belongs & (Request.closed_at < before), ~belongs & (MailIn.taken_at < before))
     query = (
         select(MailIn)
@@ -225,7 +227,7 @@ def open_filed(
     One that has its request already stays as it is.
     """
     row = session.scalar(select(MailIn).where(MailIn.id == mail_id, MailIn.path != ERASED).with_for_update())
-    if row is None or row.result in (MailResult.OPENED, MailResult.REPLIED, MailResult.FOLLOW_UP):
+    if row is None or row.result in BECAME_REQUESTS:
         return row
     request = _open(session, mail, kept, settings, _Quietly(notices), row.received_at, terms, now)
     add_event(session, request, "note", actor, {"text": f"{row.result}: {row.why}"}, now)
@@ -588,24 +590,43 @@ class Intake:
         try:
             row = await self._store(arrived, mail, now)
         except (TicketsError, ValueError, TypeError, DBAPIError) as error:
-            if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
-                raise  # it is the database that fails, and not the mail
+            if _of_the_database(error):
+                raise
             log.warning("mail taken as a whole, since it cannot be taken apart", mail=sha256[:12], error=repr(error))
             row = await self._store(arrived, as_a_whole(raw, mail, error), now)
         log.info("mail taken", mail=sha256[:12], result=row.result.value, why=row.why, email=row.sender)
         return row
+
+    async def look_at(self, mail_id: int) -> tuple[MailIn, Mail] | None:
+        """A mail that was taken: its row, and what it says. None where there is no such mail.
+
+        Raises OSError where its bytes cannot be read.
+        """
+        row = await self.database.read(filed_mail, mail_id)
+        if row is None:
+            return None
+        raw = await asyncio.to_thread(self.mails.read, row.path)
+        return row, await asyncio.to_thread(read_mail, raw, self._ours)
 
     async def open_filed(self, mail_id: int, *, actor: str) -> MailIn | None:
         """Make a request of a mail that was filed only, as a person has decided; None where there is no such mail.
 
         Raises OSError where its bytes cannot be read or its files not be written.
         """
-        row = await self.database.read(filed_mail, mail_id)
-        if row is None:
+        looked_at = await self.look_at(mail_id)
+        if looked_at is None:
             return None
+        row, mail = looked_at
+        try:
+            return await self._open_filed(mail_id, mail, actor)
+        except (TicketsError, ValueError, TypeError, DBAPIError) as error:
+            if _of_the_database(error):
+                raise
+            raw = await asyncio.to_thread(self.mails.read, row.path)
+            return await self._open_filed(mail_id, as_a_whole(raw, mail, error), actor)
+
+    async def _open_filed(self, mail_id: int, mail: Mail, actor: str) -> MailIn | None:
         now = self.now()
-        raw = await asyncio.to_thread(self.mails.read, row.path)
-        mail = await asyncio.to_thread(read_mail, raw, self._ours)
         kept = await asyncio.to_thread(self._keep, mail, now)
         return await self.database.run(
             open_filed,
@@ -650,6 +671,11 @@ class Intake:
 
     def _keep(self, mail: Mail, now: datetime) -> list[tuple[MailAttachment, Kept]]:
         return [(file, self.attachments.keep(file.content, now)) for file in mail.attachments]
+
+
+def _of_the_database(error: Exception) -> bool:
+    """Whether it is the database that fails, and not the mail."""
+    return isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 def as_a_whole(raw: bytes, mail: Mail, error: BaseException) -> Mail:

@@ -234,7 +234,7 @@ class Mailbox:
             await self._sound(
                 HELD,
                 "More mails came from one sender than mailbox.requests_per_day or replies_per_hour allow. They are "
-                "kept, but no requests: see `centralino mail list --result held`.",
+                "kept, but no requests: look under Mail at the desk, or at `centralino mail list --result held`.",
             )
         await self._in_thread(folder.put_away, [uid])
         return True

@@ -30,6 +30,7 @@ from schedules.pulse import Pulse
 from tickets.attachments import AttachmentSettings, AttachmentStore
 from tickets.database import Base, Database, announce
 from tickets.directory import add_contact, company_named
+from tickets.intake import Intake, IntakeSettings, MailStore
 from tickets.lifecycle import RequestSettings
 from tickets.models import Channel, Contact, Kind, Request
 from tickets.notices import Notices, NoticeSettings
@@ -111,6 +112,17 @@ class DeskServer:
                 now=self.now,
             )
         )
+        attachments = AttachmentStore(self.folder / "attachments")
+        self.intake = Intake(
+            self.database,
+            MailStore(self.folder / "mail"),
+            attachments,
+            IntakeSettings(),
+            self.notices,
+            None,
+            self.now,
+            self.request_rules.reopen_within,
+        )
         self.app = create_app(
             self.database,
             self.live,
@@ -121,9 +133,10 @@ class DeskServer:
             self.settings,
             vital={"decisions": self.pulse},
             now=self.now,
-            attachments=AttachmentStore(self.folder / "attachments"),
+            attachments=attachments,
             attachment_limits=self.attachment_limits,
             request_rules=self.request_rules,
+            intake=self.intake,
         )
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]

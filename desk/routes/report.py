@@ -4,14 +4,12 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import jinja2
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.requests import HTTPConnection
 
-from desk.context import Desk, DeskParts, Person, signed_in
-from desk.errors import NotAllowed, NotLoggedIn
-from desk.models import Role
-from desk.queries import Who
+from desk.context import Desk, DeskParts, Supervisor, signed_in, supervisor
+from desk.errors import NotLoggedIn
 from desk.report import Month, NoMonth, Report, as_csv, as_dict, formulas, service_report, sheets, word
 from desk.report_pdf import as_pdf
 from desk.words import language_of
@@ -30,15 +28,6 @@ _TEMPLATES = jinja2.Environment(
 )
 
 MonthText = Annotated[str, Query(max_length=20, description="Such as 2026-11; the last that is over when left out")]
-
-
-def _supervisor(who: Person) -> Who:
-    if who.me.role is not Role.SUPERVISOR:
-        raise NotAllowed
-    return who
-
-
-Supervisor = Annotated[Who, Depends(_supervisor)]
 
 
 @router.get("/report")
@@ -66,7 +55,7 @@ async def report_pdf(who: Supervisor, desk: DeskParts, month: MonthText = "") ->
 async def report_page(connection: HTTPConnection, desk: DeskParts, month: MonthText = "") -> Response:
     """The same as a page; who is not logged in is sent to the log-in."""
     try:
-        who = _supervisor(await signed_in(connection, desk))
+        who = supervisor(await signed_in(connection, desk))
     except NotLoggedIn:
         return RedirectResponse("/", status_code=303)
     made, language = await _made(desk, month), language_of(who.me.language)

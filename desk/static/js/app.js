@@ -8,6 +8,7 @@ import { answeredRequests, areas, connection, dueMessages, dueRequests, forget, 
 import { callerName, CallPanel } from "./views/calls.js";
 import { Counter, forgetDraft } from "./views/counter.js";
 import { Login } from "./views/login.js";
+import { Mails } from "./views/mails.js";
 import { Messages } from "./views/messages.js";
 import { Presence, PresenceNotice } from "./views/presence.js";
 import { Requests } from "./views/requests.js";
@@ -39,7 +40,8 @@ function Frame() {
       <${Nav} view=${view} />
       <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /><${Alarms} /></div>
       <main id="main" tabindex="-1">
-        ${view === "new" ? html`<${Counter} />` : view === "requests" ? html`<${Requests} id=${id ? Number(id) : null} />` : html`<${Messages} id=${view === "messages" && id ? id : null} />`}
+        ${view === "new" ? html`<${Counter} />` : view === "requests" ? html`<${Requests} id=${id ? Number(id) : null} />`
+          : view === "mails" ? html`<${Mails} id=${id ? Number(id) : null} />` : html`<${Messages} id=${view === "messages" && id ? id : null} />`}
       </main>
       ${inCall ? html`<${CallPanel} />` : html`<${Side} />`}
     </div>
@@ -92,6 +94,7 @@ function Nav({ view }) {
     <nav aria-label=${t("nav.title")}><ul>
       ${item("messages", "voice", due, due > 0)}
       ${item("requests", "list", myRequests.value.length + dueRequests.value.length + answeredRequests.value.length, false)}
+      ${me.value?.role === "supervisor" && item("mails", "mail", 0, false)}
       ${me.value?.role === "supervisor" && html`<li><a href="/report" target="_blank" rel="noopener">
         <${Icon} name="note" size=${22} /><span>${t("nav.report")}</span></a></li>`}
     </ul></nav>
