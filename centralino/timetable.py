@@ -87,7 +87,7 @@ def set_timetable(
         for request_id, which in await database.read(promises_to_look_after, watcher, utc_now()):
             await database.run(look_after, request_id, which, watcher, now=utc_now())
         # of requests opened by versions before this one
-        for request in await database.read(overdue_pickups, utc_now(), unmarked=True):
+        for request in await database.read(overdue_pickups, utc_now()):
             log.warning("promise missed: nobody took the request in charge in time", ticket=request.ticket)
             await database.run(mark_promise_missed, request.id, now=utc_now())
 

@@ -86,14 +86,6 @@ def reckon(calendar: Calendar, received_at: datetime, working: timedelta, pauses
     return Promise(received_at.astimezone(UTC), counted_from, working, due_at, paused, tuple(counted))
 
 
-def time_used(calendar: Calendar, received_at: datetime, at: datetime, pauses: Iterable[Pause] = ()) -> timedelta:
-    """How much time a clock has counted from the receipt to `at`: staffed time without the pauses."""
-    used = working_time_between(calendar, received_at, at)
-    for pause in _merged(pauses):
-        used -= working_time_between(calendar, max(pause.begin, received_at), min(pause.end, at))
-    return used
-
-
 def warn_after(working: timedelta, *, share: float, lead: timedelta | None = None) -> timedelta:
     """After how much of a target a warning is due: `lead` of working time before its end where given, else a share."""
     return max(working - lead, timedelta(0)) if lead is not None else working * share

@@ -132,49 +132,6 @@ def companies(session: Session) -> Sequence[Company]:
     return session.scalars(select(Company).options(selectinload(Company.phones)).order_by(Company.name)).all()
 
 
-_HELD = {
-    "it": {
-        "level_0": "help desk di livello 0",
-        "level_0_of": "help desk di livello 0 di {company}",
-        "group": "{group} (livello {level})",
-        "level": "livello {level}",
-        "holder": "{holder}, {where}",
-        "finished": "nessuno: è conclusa",
-    },
-    "en": {
-        "level_0": "level-0 desk",
-        "level_0_of": "level-0 desk of {company}",
-        "group": "{group} (level {level})",
-        "level": "level {level}",
-        "holder": "{holder}, {where}",
-        "finished": "nobody: it is finished",
-    },
-}
-
-
-def held_by(request: Request, language: str, *, holder_name: str | None = None) -> str:
-    """Who has a request, in words: "Anna Bianchi, livello 1", "Sistemisti (livello 2)", the desk of a company.
-
-    Since when is `Request.held_since`. `holder_name` is the agent's name where the caller knows it; else the user name
-    is told. Italian, or else English.
-    """
-    words = _HELD["it" if language.startswith("it") else "en"]
-    if request.status in CLOSED_STATUSES:
-        return words["finished"]
-    if request.level == 1:
-        where = words["level"].format(level=1)
-    elif request.level == 0:
-        company = request.company
-        where = words["level_0"] if company is None else words["level_0_of"].format(company=company.name)
-    else:
-        group = request.group
-        where = words["level" if group is None else "group"].format(
-            level=request.level, group="" if group is None else group.name
-        )
-    holder = holder_name or request.holder
-    return words["holder"].format(holder=holder, where=where) if request.holder and holder else where
-
-
 def _by_id(session: Session, table: type[T], ids: Iterable[int | None]) -> dict[int | None, T]:
     wanted = {id_ for id_ in ids if id_ is not None}
     if not wanted:
@@ -246,17 +203,19 @@ def open_requests(
     return list(found)
 
 
-def overdue_pickups(session: Session, now: datetime, *, unmarked: bool = False) -> list[Request]:
+def overdue_pickups(session: Session, now: datetime) -> list[Request]:
     """Requests that still wait after their promised pickup, the longest overdue first.
 
-    `unmarked` leaves out those whose missed promise is in the history already (`operations.mark_promise_missed`).
+    Those are left out whose missed promise is in the history already (`operations.mark_promise_missed`).
     """
+    marked = exists().where(and_(RequestEvent.request_id == Request.id, RequestEvent.kind == PROMISE_MISSED))
     query = select(Request).where(
-        Request.id > 0, Request.status.in_(UNTAKEN), Request.picked_up_at.is_(None), Request.pickup_due_at < now
+        Request.id > 0,
+        Request.status.in_(UNTAKEN),
+        Request.picked_up_at.is_(None),
+        Request.pickup_due_at < now,
+        ~marked,
     )
-    if unmarked:
-        marked = exists().where(and_(RequestEvent.request_id == Request.id, RequestEvent.kind == PROMISE_MISSED))
-        query = query.where(~marked)
     return list(session.scalars(query.order_by(Request.pickup_due_at, Request.id)))
 
 

@@ -283,7 +283,7 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "mail that is due": lambda s: outbox._due(s, NOW),
     "a mail is sent": _send,
     "mails that wait for their server": lambda s: outbox._not_reached(s, [_mail(s).id], "away", NOW),
-    "missed promises": lambda s: ticket_queries.overdue_pickups(s, NOW, unmarked=True),
+    "missed promises": lambda s: ticket_queries.overdue_pickups(s, NOW),
     "a missed promise": lambda s: ticket_operations.mark_promise_missed(s, OPEN, now=NOW + timedelta(hours=1)),
     "messages past keeping": lambda s: voicemail_queries.messages_past_keeping(s, NOW - timedelta(days=180)),
     "a message is erased": lambda s: voicemail_operations.erase_message(s, "m11", now=NOW),

@@ -36,7 +36,7 @@ from tickets.models import (
 )
 from tickets.notices import Notices, NoticeSettings
 from tickets.operations import NewRequest
-from tickets.queries import Confidence, held_by
+from tickets.queries import Confidence
 
 pytestmark = pytest.mark.contract
 
@@ -478,25 +478,6 @@ async def test_a_group_with_open_requests_stays(database: Database) -> None:
     ):
         with pytest.raises(error):
             await database.run(levels.edit_group, other.id, refused)
-
-
-async def test_who_has_a_request_is_said_at_every_level(database: Database) -> None:
-    company = await database.run(directory.add_company, "ASL Bari", level_0_email="help@asl.example")
-    group = await database.run(levels.add_group, "Sistemisti", 2)
-    request = await request_of(database, None, area="network", company_id=company.id)
-    agent: dict[str, Any] = {"actor": "anna", "role": Role.AGENT, "now": NOW}
-    assert (held_by(request, "it"), held_by(request, "en")) == ("livello 1", "level 1")
-    request = await database.run(operations.take_in_charge, request.id, actor="anna", now=NOW)
-    assert held_by(request, "it") == "anna, livello 1"
-    assert held_by(request, "it", holder_name="Anna Bianchi") == "Anna Bianchi, livello 1"
-    request = await database.run(levels.escalate, request.id, group.id, NOTICES, reason="a", handover="b", **agent)
-    assert held_by(request, "it", holder_name="Anna Bianchi") == "Sistemisti (livello 2)"
-    await database.run(levels.hand_back, request.id, NOTICES, note="a", **agent)
-    request = await database.run(levels.refer_to_level_0, request.id, NOTICES, reason="a", **agent)
-    assert held_by(request, "en") == "level-0 desk of ASL Bari"
-    move = {**agent, "text": "Fatto."}
-    request = await database.run(operations.move_request, request.id, Status.RESOLVED, NOTICES, **move)
-    assert held_by(request, "it") == "nessuno: è conclusa"
 
 
 async def test_an_edit_of_many_fields_is_one_version(database: Database) -> None:
