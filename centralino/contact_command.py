@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -106,12 +107,18 @@ def edit_contact(
     if not changes and company is None:
         fail("nothing to change: see `centralino contact edit --help`")
 
-    def edit(session: Session) -> str:
+    def edit(session: Session, now: datetime) -> tuple[str, bool]:
         if company is not None:
             changes["company_id"] = directory.find_company(session, company).id if company else None
-        return directory.edit_contact(session, directory.find_contact(session, contact).id, changes).name
+        found = directory.find_contact(session, contact)
+        before = found.credentials
+        changed = directory.edit_contact(session, found.id, changes, actor=SYSTEM, now=now)
+        return changed.name, changed.credentials != before
 
-    console.print(f"{run_operation(read_settings(config), edit)} is changed.", markup=False)
+    who, anew = run_operation(read_settings(config), edit, utc_now())
+    console.print(f"{who} is changed.", markup=False)
+    if anew:
+        console.print("The credentials have to be authorised anew, by a referent of the new company.")
 
 
 @contact_app.command("remove")
@@ -146,8 +153,9 @@ def merge_contacts(
 @contact_app.command("import")
 def import_table(file: FileArgument, dry_run: DryRunOption = False, config: ConfigOption = DEFAULT_FILE) -> None:
     """Add and change contacts from a CSV file; all of it is taken, or nothing. Known again by `user_code`."""
+    operation = partial(import_contacts, now=utc_now())
     run_import(
-        read_settings(config), Path(file), CONTACT_COLUMNS, "user_code", read_contacts, import_contacts, dry_run=dry_run
+        read_settings(config), Path(file), CONTACT_COLUMNS, "user_code", read_contacts, operation, dry_run=dry_run
     )
 
 

@@ -131,7 +131,8 @@ def run_import(
     if left:
         console.print(f"... and {left} more")
     if errors:
-        fail(f"{len(errors)} {'line' if len(errors) == 1 else 'lines'} cannot be taken, so nothing is changed")
+        lines = len({line for line, _ in errors})
+        fail(f"{lines} {'line' if lines == 1 else 'lines'} cannot be taken, so nothing is changed")
     would = "would be " if dry_run else ""
     changed = len(result.changes) - result.added
     console.print(f"{would}added: {result.added}, {would}changed: {changed}, as they were: {result.unchanged}")

@@ -11,14 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tickets.database import announce
-from tickets.directory import load_contact, refuse_second_user_code
+from tickets.directory import CREDENTIALS_AREA, load_contact, refuse_second_user_code
 from tickets.errors import CredentialsRefused, InvalidInput
 from tickets.fields import find, read_line
 from tickets.models import Area, Contact, ContactRole, Credentials
 from tickets.operations import add_event, load_request, needed_text
-
-AREA = "credentials"
-"""The area, with those below it, of requests whose history tells of these steps."""
 
 
 def request_credentials(
@@ -156,7 +153,7 @@ def _step(
     if request_id is not None:
         request = load_request(session, request_id)
         area = session.scalar(select(Area.parent).where(Area.key == request.area))
-        if AREA not in (request.area, area):
+        if CREDENTIALS_AREA not in (request.area, area):
             raise InvalidInput("request", f"request {request.ticket} is not about credentials")
         same_company = contact.company_id is not None and request.company_id == contact.company_id
         if request.contact_id != contact.id and not same_company:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, exists, func, select, update
+from sqlalchemy import Column, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from tickets.database import Base, announce
@@ -12,6 +12,7 @@ from tickets.errors import DuplicateEntry, EntryInUse, InvalidInput, NotFound
 from tickets.fields import find, new_phone, read_email, read_language, read_line, read_name, read_number
 from tickets.models import (
     OPEN_STATUSES,
+    Area,
     Company,
     Contact,
     ContactRole,
@@ -21,9 +22,13 @@ from tickets.models import (
     Request,
 )
 from tickets.operations import add_event
+from tickets.phone_numbers import parse_phone_number
 
 COMPANY_FIELDS = frozenset({"name", "code", "level_0_email", "level_0_phone", "level_0_hours", "phones"})
 """What `edit_company` changes."""
+
+CREDENTIALS_AREA = "credentials"
+"""The area, with those below it, of requests whose history tells of credentials."""
 
 CONTACT_FIELDS = frozenset({"name", "user_code", "email", "emails", "phones", "language", "role", "company_id"})
 """What `edit_contact` changes."""
@@ -164,13 +169,16 @@ def find_contact(session: Session, text: str) -> Contact:
     return contact
 
 
-def edit_contact(session: Session, contact_id: int, changes: Mapping[str, Any]) -> Contact:
+def edit_contact(
+    session: Session, contact_id: int, changes: Mapping[str, Any], *, actor: str, now: datetime
+) -> Contact:
     """Change any of `CONTACT_FIELDS`. None or an empty text takes a value away.
 
     `phones` and `emails` are all that the contact has from now on. Of the addresses, `email` is the one that notices go
     to: given alone it is added to the others; where it is no longer among `emails`, the first of these takes its place.
     Who goes to another company is a user there, whatever the role was, unless it is given: a referent speaks for one
-    company only. Raises `InvalidInput`, `DuplicateEntry`, `NotFound`; nothing is then changed.
+    company only. Credentials that one has authorised are then to be authorised anew, and open requests about them tell
+    of it in their history. Raises `InvalidInput`, `DuplicateEntry`, `NotFound`; nothing is then changed.
     """
     _refuse_unknown(changes, CONTACT_FIELDS)
     fields = read_contact({field: value for field, value in changes.items() if field not in _RELATED})
@@ -180,9 +188,13 @@ def edit_contact(session: Session, contact_id: int, changes: Mapping[str, Any]) 
     if "user_code" in fields:
         refuse_second_user_code(session, fields["user_code"], but=contact_id)
     if "company_id" in changes and changes["company_id"] != contact.company_id:
-        contact.company = find(session, Company, changes["company_id"])
-        contact.company_id = changes["company_id"]
+        company, left = find(session, Company, changes["company_id"]), contact.company_id
+        contact.company, contact.company_id = company, changes["company_id"]
         fields.setdefault("role", ContactRole.USER)
+        before = contact.credentials
+        if left is not None and elsewhere(before) != before:
+            contact.credentials = elsewhere(before)
+            tell_credentials_moved(session, contact, before, company, actor=actor, now=now)
     for field, value in fields.items():
         setattr(contact, field, value)
     if phones is not None:
@@ -196,6 +208,31 @@ def edit_contact(session: Session, contact_id: int, changes: Mapping[str, Any]) 
     session.flush()
     announce(session, "contact", contact_id)
     return contact
+
+
+def elsewhere(credentials: Credentials) -> Credentials:
+    """What credentials are worth in another company: the word of a referent holds in the own one only."""
+    authorised = credentials in (Credentials.AUTHORISED, Credentials.ACTIVE)
+    return Credentials.REQUESTED if authorised else credentials
+
+
+def tell_credentials_moved(
+    session: Session, contact: Contact, before: Credentials, company: Company | None, *, actor: str, now: datetime
+) -> None:
+    """Tell in open requests about a contact's credentials that another company's referent has to authorise them."""
+    about = select(Area.key).where(or_(Area.key == CREDENTIALS_AREA, Area.parent == CREDENTIALS_AREA))
+    found = session.scalars(
+        select(Request)
+        .where(Request.contact_id == contact.id, Request.status.in_(OPEN_STATUSES), Request.area.in_(about))
+        .order_by(Request.id)
+        .with_for_update(of=Request)
+    ).all()
+    for request in found:
+        words = _ANEW["it" if request.language == "it" else "en"]
+        details = {"contact": contact.name, "from": before, "to": elsewhere(before), "text": words}
+        if company is not None:
+            details["company"] = company.name
+        add_event(session, request, "credentials", actor, details, now)
 
 
 def remove_contact(session: Session, contact_id: int) -> None:
@@ -253,7 +290,8 @@ def merge_contacts(session: Session, contact_id: int, other_id: int, *, actor: s
     _set_addresses(contact, [one.address for one in (*contact.emails, *other.emails)])
     left = {field: getattr(other, field) for field in ("user_code", "email", "company_id", "trained_on")}
     if contact.credentials == Credentials.NONE:
-        contact.credentials = other.credentials
+        same_company = contact.company_id is None or other.company_id in (None, contact.company_id)
+        contact.credentials = other.credentials if same_company else elsewhere(other.credentials)
     if contact.role == ContactRole.USER and contact.company_id in (None, other.company_id):
         contact.role = other.role
     session.delete(other)
@@ -280,24 +318,15 @@ def companies_with_desk_at(session: Session, address: str) -> Sequence[Company]:
     return session.scalars(select(Company).where(theirs).order_by(Company.id)).all()
 
 
-def add_email(session: Session, contact_id: int, address: str) -> None:
-    """Give a contact one more address, from which mail is recognised. Raises `InvalidInput` and `NotFound`."""
-    contact, checked = find(session, Contact, contact_id), read_email(address)
-    if contact is None or checked is None:
-        raise InvalidInput("email", "is not a mail address such as anna.rossi@example.org")
-    if contact in contacts_with_email(session, checked):
-        return
-    session.add(EmailAddress(contact_id=contact_id, address=checked.lower()))
-    session.flush()
-    announce(session, "contact", contact_id)
-
-
 def assign_phone(session: Session, contact_id: int, raw: str) -> Phone:
     """Give a contact one more number, so that the next call from it is recognised; one it has already stays as it is.
 
-    Raises `InvalidInput` where no number can be read, and `NotFound`.
+    What a line shows of a caller need not be a number that can be dialled. Raises `InvalidInput` where there is no
+    number in it, and `NotFound`.
     """
-    number = read_number(raw)
+    number = parse_phone_number(raw)
+    if number.best() is None:
+        raise InvalidInput("phone", "is not a telephone number")
     find(session, Contact, contact_id)
     known = session.scalar(select(Phone).where(Phone.contact_id == contact_id, Phone.e164 == number.best()))
     if known is not None:
@@ -351,6 +380,11 @@ def read_contact(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # --- parts of the above -----------------------------------------------------------------------------------------------
+
+_ANEW = {
+    "it": "Ha cambiato azienda: le credenziali vanno autorizzate di nuovo, dal referente di quella nuova.",
+    "en": "Went to another company: the credentials have to be authorised anew, by the new company's referent.",
+}
 
 _RELATED = frozenset({"phones", "emails", "company_id"})
 

@@ -14,10 +14,11 @@ from sqlalchemy import insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 
 from tickets.database import announce
-from tickets.directory import read_company, read_contact
+from tickets.directory import elsewhere, read_company, read_contact, tell_credentials_moved
 from tickets.errors import InvalidInput, TicketsError
 from tickets.fields import new_phone, read_email, read_line, read_number
 from tickets.models import Company, Contact, ContactRole, Credentials, EmailAddress, Phone
+from tickets.operations import SYSTEM
 from tickets.phone_numbers import PhoneNumber
 
 COMPANY_COLUMNS = ("code", "name", "level_0_email", "level_0_phone", "level_0_hours", "phones")
@@ -78,30 +79,32 @@ class ImportResult:
 
 @dataclass(frozen=True, slots=True)
 class ImportTable:
-    """A table whose rows make sense by themselves: line, code and fields of each; and those that do not."""
+    """The rows of a table that have a code: line, code and those fields of each that make sense by themselves."""
 
     rows: Sequence[tuple[int, str, Mapping[str, Any]]]
     errors: Sequence[tuple[int, str]]
+    """Line and words of all that does not; what is wrong with the rest of such a row is told as well."""
 
 
 class ImportRefused(TicketsError):
     """Some rows cannot be taken, so none is: see `errors`, line and words."""
 
     def __init__(self, errors: Sequence[tuple[int, str]]) -> None:
+        rows = len({line for line, _ in errors})
         super().__init__(
-            f"{len(errors)} rows cannot be taken, so none is: " + "; ".join(f"line {n}: {w}" for n, w in errors[:5])
+            f"{rows} rows cannot be taken, so none is: " + "; ".join(f"line {n}: {w}" for n, w in errors[:5])
         )
         self.errors = errors
 
 
 def read_companies(rows: Iterable[ImportRow]) -> ImportTable:
     """Read rows of `COMPANY_COLUMNS`; it takes longer than storing them, and needs no database."""
-    return _read(rows, "code", _company_cells)
+    return _read(rows, "code", _company_cell)
 
 
 def read_contacts(rows: Iterable[ImportRow]) -> ImportTable:
     """Read rows of `CONTACT_COLUMNS`; it takes longer than storing them, and needs no database."""
-    return _read(rows, "user_code", _contact_cells)
+    return _read(rows, "user_code", _contact_cell)
 
 
 def import_companies(session: Session, table: ImportTable, *, dry_run: bool = False) -> ImportResult:
@@ -118,6 +121,7 @@ def import_companies(session: Session, table: ImportTable, *, dry_run: bool = Fa
     for column, keys in ((Company.code, codes), (Company.name, names)):
         for company in _matching(session, Company, column, keys, [selectinload(Company.phones)], not dry_run):
             by_code[company.code] = by_name[company.name] = company
+    faulty = {line for line, _ in table.errors}
     for line, code, read in table.rows:
         known, cells = by_code.get(code), dict(read)
         named = by_name.get(cells.get("name", ""))
@@ -126,20 +130,21 @@ def import_companies(session: Session, table: ImportTable, *, dry_run: bool = Fa
         if named is not None and named is not known:
             other = f"with the code {named.code!r}" if named.code is not None else "without a code"
             result.errors.append((line, f"name: {cells['name']} is in the directory already, {other}"))
-        elif known is None and "name" not in cells:
+        elif known is None and "name" not in cells and line not in faulty:
             result.errors.append((line, f"name: the company {code!r} is new and needs one"))
-        else:
+        elif line not in faulty:
             _settle(result, new, line, Company, known, {"code": code, **cells}, dry_run)
             if "name" in cells:
                 by_name[cells["name"]] = known or Company(code=code, name=cells["name"])
     return _end(session, result, Company, Company.code, new, dry_run)
 
 
-def import_contacts(session: Session, table: ImportTable, *, dry_run: bool = False) -> ImportResult:
+def import_contacts(session: Session, table: ImportTable, *, now: datetime, dry_run: bool = False) -> ImportResult:
     """Add and change contacts as the rows say, or only tell what they would do. Raises `ImportRefused`.
 
     One without a user code (added during a call, say) that has the name and a number of a row gets its user code.
-    Companies must be there before. Who goes to another company is a user there unless the row tells the role.
+    Companies must be there before. Who goes to another company is a user there, and credentials are to be
+    authorised anew, unless the row tells them.
     """
     result = ImportResult(errors=list(table.errors))
     options = (selectinload(Contact.phones), selectinload(Contact.emails))
@@ -158,6 +163,8 @@ def import_contacts(session: Session, table: ImportTable, *, dry_run: bool = Fal
     taken: set[int] = set()
     new: list[_New] = []
     of_code, of_name = _companies(session, [cells for *_, cells in table.rows])
+    faulty = {line for line, _ in table.errors}
+    moved: list[tuple[Contact, Credentials, Company]] = []
     for line, code, read in table.rows:
         known, cells = by_code.get(code), dict(read)
         for number in _new_numbers(cells) if known is None else ():
@@ -167,69 +174,95 @@ def import_contacts(session: Session, table: ImportTable, *, dry_run: bool = Fal
                 taken.add(same.id)
         company_code, company_name = cells.pop("company_code", None), cells.pop("company", None)
         company = of_code.get(company_code) if company_code else of_name.get(company_name)
+        faults = []
         if company is None and (company_code or company_name):
-            words = f"there is no company {company_code or company_name!r}: add it first"
-            result.errors.append((line, f"company: {words}"))
+            faults.append(f"company: there is no company {company_code or company_name!r}: add it first")
         elif company is not None and company_name and company_code and company.name != company_name:
-            result.errors.append((line, f"company: {company_code} is {company.name}, not {company_name}"))
-        elif known is None and "name" not in cells:
-            result.errors.append((line, f"name: the contact {code!r} is new and needs one"))
-        else:
-            if company is not None:
-                cells["company"] = company
-                if known is not None and known.company_id not in (None, company.id):
-                    cells.setdefault("role", ContactRole.USER)
-            _settle(result, new, line, Contact, known, {"user_code": code, **cells}, dry_run)
+            faults.append(f"company: {company_code} is {company.name}, not {company_name}")
+        if known is None and "name" not in cells and line not in faulty:
+            faults.append(f"name: the contact {code!r} is new and needs one")
+        result.errors += [(line, words) for words in faults]
+        if faults or line in faulty:
+            continue
+        if company is not None:
+            cells["company"] = company
+            if known is not None and known.company_id not in (None, company.id):
+                cells.setdefault("role", ContactRole.USER)
+                cells.setdefault("credentials", elsewhere(known.credentials))
+                if not dry_run and cells["credentials"] != known.credentials:
+                    moved.append((known, known.credentials, company))
+        _settle(result, new, line, Contact, known, {"user_code": code, **cells}, dry_run)
+    if not result.errors:
+        for contact, before, company in moved:
+            tell_credentials_moved(session, contact, before, company, actor=SYSTEM, now=now)
     return _end(session, result, Contact, Contact.user_code, new, dry_run)
 
 
-def _read(rows: Iterable[ImportRow], key: str, reader: Callable[[Mapping[str, str]], dict[str, Any]]) -> ImportTable:
+def _read(rows: Iterable[ImportRow], key: str, reader: Callable[[str, str], Any]) -> ImportTable:
     read: list[tuple[int, str, Mapping[str, Any]]] = []
     errors: list[tuple[int, str]] = []
     seen: dict[str, int] = {}
     for row in rows:
-        try:
-            fields = reader({column: cell for column, cell in row.cells.items() if cell.strip()})
-            code = fields.pop(key, None)
-            if code is None:
-                raise InvalidInput(key, "is needed: by it the row is known again")
-            if code in seen:
-                raise InvalidInput(key, f"{code} is in line {seen[code]} already")
-        except InvalidInput as error:
-            errors.append((row.line, str(error)))
-            continue
-        seen[code] = row.line
-        read.append((row.line, code, fields))
+        fields: dict[str, Any] = {}
+        faults: list[InvalidInput] = []
+        for column, cell in row.cells.items():
+            try:
+                if cell.strip() and (value := reader(column, cell)):
+                    fields[column] = value
+            except InvalidInput as error:
+                faults.append(error)
+            except _Several as several:
+                faults += several.errors
+        code = fields.pop(key, None)
+        if code is None and all(fault.field != key for fault in faults):
+            faults.append(InvalidInput(key, "is needed: by it the row is known again"))
+        if code in seen:
+            faults.append(InvalidInput(key, f"{code} is in line {seen[code]} already"))
+        errors += [(row.line, str(fault)) for fault in faults]
+        if code is not None and code not in seen:
+            seen[code] = row.line
+            read.append((row.line, code, fields))
     return ImportTable(read, errors)
 
 
-def _company_cells(cells: Mapping[str, str]) -> dict[str, Any]:
-    fields = read_company({column: cell for column, cell in cells.items() if column != "phones"})
-    if "phones" in cells:
-        fields["phones"] = _several(cells["phones"], read_number)
-    return {column: value for column, value in fields.items() if value}
+def _company_cell(column: str, cell: str) -> Any:
+    return _several(cell, read_number) if column == "phones" else read_company({column: cell})[column]
 
 
-def _contact_cells(cells: Mapping[str, str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for column, cell in cells.items():
-        if column == "phones":
-            fields[column] = _several(cell, read_number)
-        elif column == "emails":
-            fields[column] = _several(cell, lambda one: read_email(one, "emails"))
-        elif column in ("company", "company_code"):
-            fields[column] = read_line(column, cell, 200)
-        elif column == "credentials":
-            fields[column] = _credentials(cell)
-        elif column == "trained_on":
-            fields[column] = _day(cell)
-        else:
-            fields |= read_contact({column: cell.strip()})
-    return {column: value for column, value in fields.items() if value}
+def _contact_cell(column: str, cell: str) -> Any:
+    if column == "phones":
+        return _several(cell, read_number)
+    if column == "emails":
+        return _several(cell, lambda one: read_email(one, "emails"))
+    if column in ("company", "company_code"):
+        return read_line(column, cell, 200)
+    if column == "credentials":
+        return _credentials(cell)
+    if column == "trained_on":
+        return _day(cell)
+    return read_contact({column: cell.strip()})[column]
+
+
+class _Several(Exception):
+    """More than one thing is wrong in a cell."""
+
+    def __init__(self, errors: Sequence[InvalidInput]) -> None:
+        super().__init__(errors)
+        self.errors = errors
 
 
 def _several(cell: str, reader: Callable[[str], Key]) -> list[Key]:
-    return [reader(part) for part in cell.split(SEPARATOR) if part.strip()]
+    read: list[Key] = []
+    errors: list[InvalidInput] = []
+    for part in (part.strip() for part in cell.split(SEPARATOR)):
+        try:
+            if part:
+                read.append(reader(part))
+        except InvalidInput as error:
+            errors.append(InvalidInput(error.field, f"{part[:100]!r} {error.words}"))
+    if errors:
+        raise _Several(errors)
+    return read
 
 
 def _credentials(cell: str) -> Credentials:

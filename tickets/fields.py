@@ -1,6 +1,5 @@
 """Fields as people and files give them, read into what is stored; what cannot be taken raises `InvalidInput`."""
 
-import re
 from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
@@ -12,7 +11,10 @@ from tickets.phone_numbers import PhoneNumber, parse_phone_number
 from tickets.texts import clean_line, clean_text, is_email
 
 LONGEST_TEXT = 100_000
-_LANGUAGE = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
+LANGUAGES = ("it", "en")
+"""Of calls, notices and pages."""
+EXTENSION = range(2, 9)
+"""How many digits the number of an extension inside a company may have."""
 
 Row = TypeVar("Row", bound=Base)
 
@@ -52,9 +54,9 @@ def read_name(value: Any, field: str = "name", longest: int = 200) -> str:
 
 
 def read_language(value: Any) -> str:
-    """A code of a language, such as it or en-GB."""
-    if _LANGUAGE.fullmatch(str(value)) is None:
-        raise InvalidInput("language", "is a code such as it or en")
+    """One of `LANGUAGES`."""
+    if str(value) not in LANGUAGES:
+        raise InvalidInput("language", f"is one of {', '.join(LANGUAGES)}")
     return str(value)
 
 
@@ -73,9 +75,11 @@ def read_callback(value: Any) -> str | None:
 
 
 def read_number(raw: str) -> PhoneNumber:
-    """A telephone number, which has a `best()`."""
+    """A telephone number as people write it: one that can be dialled from outside, or an extension."""
     number = parse_phone_number(raw)
-    if number.best() is None:
+    digits = number.digits or ""
+    international = "+" in number.raw or digits.startswith("00")
+    if number.e164 is None and (international or len(digits) not in EXTENSION):
         raise InvalidInput("phone", "is not a telephone number; write it such as 080 5551234 or +39 080 5551234")
     return number
 

@@ -229,14 +229,17 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "a contact gets a number": lambda s: directory.assign_phone(s, 5, "0805551234"),
     "a new contact": lambda s: directory.add_contact(s, "Utente 7", user_code="new", phones=["0805551234"]),
     "a contact is changed": lambda s: directory.edit_contact(
-        s, 5, {"user_code": "other", "email": "a@b.example", "phones": ["0805551234"]}
+        s, 5, {"user_code": "other", "email": "a@b.example", "phones": ["0805551234"]}, actor="anna", now=NOW
+    ),
+    "a contact goes to another company": lambda s: directory.edit_contact(
+        s, 5, {"company_id": 2}, actor="anna", now=NOW
     ),
     "a contact by the user code": lambda s: directory.find_contact(s, "u5"),
     "who sent a mail": lambda s: ticket_queries.identify_sender(s, "nobody@asl.example"),
     "a course": lambda s: credentials.record_training(s, 5, NOW.date(), today=NOW.date(), actor="anna", now=NOW),
     "areas": lambda s: areas.area_tree(s, "it"),
     "contacts from a table": lambda s: import_contacts(
-        s, read_contacts([ImportRow(2, {"user_code": "u5", "name": "Anna"}), ImportRow(3, NEW_CONTACT)])
+        s, read_contacts([ImportRow(2, {"user_code": "u5", "name": "Anna"}), ImportRow(3, NEW_CONTACT)]), now=NOW
     ),
     # the desk's pages
     "who a log-in is": lambda s: desk_queries.who_has(s, "token", now=NOW),

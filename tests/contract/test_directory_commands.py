@@ -97,6 +97,21 @@ def test_two_contacts_of_one_company_are_found_and_nobody_twice(centralino: Comm
     assert centralino("contact", "find", "verdi").output == "Nobody in the directory fits.\n"
 
 
+def test_bad_values_of_a_contact_are_refused_with_the_reason(centralino: Command) -> None:
+    assert centralino("contact", "add", "Maria Rossi", "--phone", "080 5551234").exit_code == 0
+    for words, reason in (
+        (("add", "Piero Neri", "--phone", "interno"), "phone: is not a telephone number"),
+        (("add", "Piero Neri", "--phone", "123456789012"), "phone: is not a telephone number"),
+        (("add", "Piero Neri", "--phone", "080 5551235", "--language", "de"), "language: is one of it, en"),
+        (("edit", "1", "--phone", "+39 1"), "phone: is not a telephone number"),
+        (("edit", "1", "--language", "italiano"), "language: is one of it, en"),
+    ):
+        refused = centralino("contact", *words)
+        assert (refused.exit_code, reason in refused.output) == (1, True), refused.output
+    assert centralino("contact", "find", "neri").output == "Nobody in the directory fits.\n"
+    assert "+390805551234" in centralino("contact", "find", "rossi").output
+
+
 def test_who_left_is_on_no_page_and_comes_back_off_duty(centralino: Command, tmp_path: Path) -> None:
     add(centralino, "anna", "PJSIP/101", "applicativi")
 

@@ -32,7 +32,6 @@ from tickets.models import (
     Phone,
     Request,
     RequestEvent,
-    Status,
 )
 from tickets.notices import Notices, NoticeSettings
 from tickets.operations import NewRequest
@@ -139,19 +138,21 @@ async def test_a_contact_is_changed_field_by_field(database: Database) -> None:
     anna = await contact(
         database, "Anna Rossi", email="Anna@ASL.example", company_id=bari.id, phones=["0805551234"], role="referent"
     )
-    await database.run(directory.edit_contact, anna, {"name": "Anna Rossi Bianchi", "user_code": "RSSNNA"})
+    await database.run(directory.edit_contact, anna, {"name": "Anna Rossi Bianchi", "user_code": "RSSNNA"}, **WHO)
     found = await entry(database, anna)
     assert (found.name, found.user_code, found.role) == ("Anna Rossi Bianchi", "RSSNNA", ContactRole.REFERENT)
-    await database.run(directory.edit_contact, anna, {"email": "anna.bianchi@asl.example"})
+    await database.run(directory.edit_contact, anna, {"email": "anna.bianchi@asl.example"}, **WHO)
     assert await addresses(database, anna) == ["anna.bianchi@asl.example", "anna@asl.example"]
-    await database.run(directory.edit_contact, anna, {"emails": ["anna@asl.example", "ANNA@asl.example"], "phones": []})
+    await database.run(
+        directory.edit_contact, anna, {"emails": ["anna@asl.example", "ANNA@asl.example"], "phones": []}, **WHO
+    )
     found = await entry(database, anna)
     assert (found.email, found.phones) == ("anna@asl.example", [])
     assert await addresses(database, anna) == ["anna@asl.example"]
     # who speaks for one company does not speak for the next one
-    await database.run(directory.edit_contact, anna, {"company_id": lecce.id})
+    await database.run(directory.edit_contact, anna, {"company_id": lecce.id}, **WHO)
     assert (await entry(database, anna)).role == ContactRole.USER
-    await database.run(directory.edit_contact, anna, {"company_id": bari.id, "role": "level_0"})
+    await database.run(directory.edit_contact, anna, {"company_id": bari.id, "role": "level_0"}, **WHO)
     assert (await entry(database, anna)).role == ContactRole.LEVEL_0
 
 
@@ -162,15 +163,16 @@ async def test_bad_changes_of_a_contact_are_refused(database: Database) -> None:
         ({"user_code": "NREBRN"}, DuplicateEntry),
         ({"company_id": 99}, NotFound),
         ({"role": "boss"}, InvalidInput),
-        ({"language": "italiano"}, InvalidInput),
+        *(({"language": language}, InvalidInput) for language in ("italiano", "de", "it-IT", "")),
+        *(({"phones": [number]}, InvalidInput) for number in ("interno", "7", "123456789012", "+39 1", "00391", "")),
         ({"emails": ["anna"]}, InvalidInput),
         ({"name": ""}, InvalidInput),
         ({"credentials": "active"}, InvalidInput),  # these go their own way
     ):
         with pytest.raises(error):
-            await database.run(directory.edit_contact, anna, changes)
+            await database.run(directory.edit_contact, anna, changes, **WHO)
     with pytest.raises(NotFound):
-        await database.run(directory.edit_contact, 99, {"name": "Nessuno"})
+        await database.run(directory.edit_contact, 99, {"name": "Nessuno"}, **WHO)
     assert (await entry(database, anna)).user_code == "RSSNNA"
 
 
@@ -488,6 +490,61 @@ async def test_an_edit_of_many_fields_is_one_version(database: Database) -> None
     assert edited.version == request.version + 1
 
 
+# --- another company --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["edited", "from a table"])
+async def test_who_moves_to_another_company_is_authorised_anew_by_its_referent(database: Database, way: str) -> None:
+    await database.run(import_companies, read_companies(COMPANIES))
+    await database.run(import_contacts, read_contacts(PEOPLE), now=NOW)
+    anna = (await database.read(directory.find_contact, "RSSNNA")).id
+    bari, lecce = [(await database.read(directory.find_company, code)).id for code in ("160114", "160116")]
+    hers = await request_of(database, anna)
+    other = await request_of(database, anna, area="use")
+    if way == "edited":
+        await database.run(directory.edit_contact, anna, {"company_id": lecce}, **WHO)
+    else:
+        table = read_contacts(rows({"user_code": "RSSNNA", "company_code": "160116"}))
+        assert (await database.run(import_contacts, table, now=NOW)).changes[0].fields == (
+            *("company", "credentials", "role"),
+        )
+    found = await entry(database, anna)
+    assert (found.credentials, found.trained_on) == (Credentials.REQUESTED, date(2026, 11, 27))
+    kind, told = (await events(database, hers.id))[-1]
+    assert (kind, told["from"], told["to"], told["company"]) == ("credentials", "active", "requested", "ASL Lecce")
+    assert "autorizzate di nuovo" in told["text"]
+    assert [kind for kind, _ in await events(database, other.id)] == ["opened"]
+
+    old, new = [
+        await contact(database, f"Referente {company}", company_id=company, role="referent")
+        for company in (bari, lecce)
+    ]
+    with pytest.raises(CredentialsRefused):
+        await database.run(credentials.authorise_credentials, anna, old, **WHO)
+    after = await database.run(credentials.authorise_credentials, anna, new, **WHO)
+    assert after.credentials == Credentials.AUTHORISED
+    await database.run(directory.edit_contact, anna, {"company_id": lecce, "name": "Anna Neri"}, **WHO)
+    assert (await entry(database, anna)).credentials == Credentials.AUTHORISED  # the same company
+    await database.run(directory.edit_contact, anna, {"company_id": None}, **WHO)
+    assert (await entry(database, anna)).credentials == Credentials.REQUESTED
+
+
+async def test_credentials_of_another_company_do_not_come_along_with_a_merge(database: Database) -> None:
+    await database.run(import_companies, read_companies(COMPANIES))
+    await database.run(import_contacts, read_contacts(PEOPLE), now=NOW)
+    anna = (await database.read(directory.find_contact, "RSSNNA")).id
+    lecce = (await database.read(directory.find_company, "160116")).id
+    there = await contact(database, "Anna Rossi", company_id=lecce)
+    merged = await database.run(directory.merge_contacts, there, anna, **WHO)
+    assert (merged.company_id, merged.credentials) == (lecce, Credentials.REQUESTED)
+
+
+async def test_a_number_that_a_line_shows_is_kept_as_it_is(database: Database) -> None:
+    anna = await contact(database, "Anna Rossi")
+    await database.run(directory.assign_phone, anna, "123456789012")
+    assert [phone.e164 for phone in (await entry(database, anna)).phones] == ["123456789012"]
+
+
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
@@ -508,7 +565,7 @@ PEOPLE = rows(
 
 async def test_a_table_read_twice_changes_nothing_the_second_time(database: Database) -> None:
     assert (await database.run(import_companies, read_companies(COMPANIES))).added == 2
-    result = await database.run(import_contacts, read_contacts(PEOPLE))
+    result = await database.run(import_contacts, read_contacts(PEOPLE), now=NOW)
     assert (result.added, result.unchanged) == (2, 0)
     anna = await database.read(directory.find_contact, "RSSNNA")
     assert (anna.role, anna.credentials, anna.trained_on) == ("referent", "active", date(2026, 11, 27))
@@ -518,32 +575,38 @@ async def test_a_table_read_twice_changes_nothing_the_second_time(database: Data
     assert (await database.read(queries.identify_sender, "anna@bari.example")).contact_id == anna.id
     again = [
         await database.run(import_companies, read_companies(COMPANIES)),
-        await database.run(import_contacts, read_contacts(PEOPLE)),
+        await database.run(import_contacts, read_contacts(PEOPLE), now=NOW),
     ]
     assert [(result.changes, result.unchanged) for result in again] == [([], 2), ([], 2)]
 
 
 async def test_what_a_cell_says_replaces_and_what_is_empty_stays(database: Database) -> None:
     await database.run(import_companies, read_companies(COMPANIES))
-    await database.run(import_contacts, read_contacts(PEOPLE))
+    await database.run(import_contacts, read_contacts(PEOPLE), now=NOW)
     changed = rows(
         {"user_code": "RSSNNA", "name": "", "email": "a.rossi@bari.example", "phones": "0805559999"},
         {"user_code": "NREBRN", "name": "Bruno Neri", "company_code": "160114"},
     )
-    preview = await database.read(lambda session: import_contacts(session, read_contacts(changed), dry_run=True))
+    preview = await database.read(
+        lambda session: import_contacts(session, read_contacts(changed), now=NOW, dry_run=True)
+    )
     assert [(change.line, change.name, change.fields) for change in preview.changes] == [
         (2, "Anna Rossi", ("email", "phones")),
         (3, "Bruno Neri", ("company",)),
     ]
     anna = await database.read(directory.find_contact, "RSSNNA")
     assert anna.email == "anna@bari.example"
-    await database.run(import_contacts, read_contacts(changed))
+    await database.run(import_contacts, read_contacts(changed), now=NOW)
     found = await entry(database, anna.id)
     assert (found.name, found.email, len(found.phones)) == ("Anna Rossi", "a.rossi@bari.example", 3)
     assert await addresses(database, anna.id) == ["a.rossi@bari.example", "anna@bari.example"]
     moved = rows({"user_code": "RSSNNA", "company": "ASL Lecce"})
-    await database.run(import_contacts, read_contacts(moved))
-    assert (await entry(database, anna.id)).role == ContactRole.USER  # a referent speaks for one company
+    await database.run(import_contacts, read_contacts(moved), now=NOW)
+    found = await entry(database, anna.id)
+    assert (found.role, found.credentials) == ("user", "requested")  # a referent speaks for one company
+    active = rows({"user_code": "RSSNNA", "company": "ASL Bari", "credentials": "active"})
+    await database.run(import_contacts, read_contacts(active), now=NOW)
+    assert (await entry(database, anna.id)).credentials == "active"  # as the system that gives them has it
 
 
 async def test_somebody_added_during_a_call_gets_the_user_code_of_the_table(database: Database) -> None:
@@ -552,7 +615,7 @@ async def test_somebody_added_during_a_call_gets_the_user_code_of_the_table(data
         {"user_code": "RSSNNA", "name": "Anna Rossi", "phones": "0805551234"},
         {"user_code": "RSSNN2", "name": "Anna Rossi", "phones": "0805551234"},
     )
-    result = await database.run(import_contacts, read_contacts(homonyms))
+    result = await database.run(import_contacts, read_contacts(homonyms), now=NOW)
     assert (result.added, len(result.changes)) == (1, 2)
     assert (await database.read(directory.find_contact, "RSSNNA")).id == anna
     await database.run(directory.add_company, "ASL Bari")
@@ -575,15 +638,23 @@ async def test_one_bad_row_and_nothing_is_taken(database: Database) -> None:
         {"user_code": "F", "name": "F", "role": "boss"},
         {"user_code": "G", "name": "G", "trained_on": "ieri"},
         {"user_code": "H", "name": "x" * 201},
-    )
+        {"user_code": "I", "name": "I", "phones": "abc|080 5551234|+39 1", "language": "de", "role": "boss",
+         "company": "ASL Nessuna", "trained_on": "ieri"},
+        {"user_code": "y" * 65, "name": "x" * 201},
+    )  # fmt: skip
     with pytest.raises(ImportRefused) as refused:
-        await database.run(import_contacts, read_contacts(bad))
+        await database.run(import_contacts, read_contacts(bad), now=NOW)
     words = dict(refused.value.errors)
-    assert sorted(words) == list(range(3, 13))
+    assert sorted(words) == list(range(3, 15))
+    assert sorted(said.partition(":")[0] for line, said in refused.value.errors if line == 13) == [
+        *("company", "language", "phone", "phone", "role", "trained_on")
+    ]
+    assert [said.partition(":")[0] for line, said in refused.value.errors if line == 14] == ["name", "user_code"]
+    assert "12 rows cannot be taken" in str(refused.value)
     for line, said in (
         (3, "user_code: is needed"),
         (4, "GOOD is in line 2 already"),
-        (5, "phone: is not a telephone number"),
+        (5, "phone: 'interno' is not a telephone number"),
         (7, "no company 'ASL Nessuna'"),
         (8, "160114 is ASL Bari, not ASL Lecce"),
         (9, "'E' is new"),
@@ -618,8 +689,8 @@ async def test_thousands_of_rows_take_few_statements(database: Database) -> None
     )
     table, statements = read_contacts(many), []
     event.listen(database.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
-    assert (await database.run(import_contacts, table)).added == 3000
+    assert (await database.run(import_contacts, table, now=NOW)).added == 3000
     assert len(statements) < 100
     statements.clear()
-    assert (await database.run(import_contacts, table)).unchanged == 3000
+    assert (await database.run(import_contacts, table, now=NOW)).unchanged == 3000
     assert len(statements) < 60

@@ -172,7 +172,8 @@ async def test_a_contact_is_known_by_any_of_the_addresses(database: Database, in
     def known(session: Session) -> tuple[int, int]:
         company = directory.add_company(session, "ASL Bari")
         contact = directory.add_contact(session, "Anna Rossi", email=ANNA, company_id=company.id)
-        directory.add_email(session, contact.id, "reparto@asl.example")
+        both = {"emails": [ANNA, "reparto@asl.example"]}
+        directory.edit_contact(session, contact.id, both, actor="system", now=NOW)
         return contact.id, company.id
 
     contact_id, company_id = await database.run(known)
