@@ -11,6 +11,7 @@ from centralino.command import ConfigOption, on_database, read_settings, run_in_
 from centralino.serve import mail_intake
 from centralino.settings import DEFAULT_FILE
 from centralino.terminal import fail, terminal
+from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.intake import MailStore, filed_mail, filed_mails
 from tickets.mail import read_mail
@@ -66,7 +67,8 @@ def open_mail(
         fail("there is no section [mailbox] in the settings")
 
     async def make(database: Database) -> MailIn | None:
-        intake = mail_intake(settings, chosen, database, Notices(settings.notices))
+        attachments = AttachmentStore(settings.storage.attachments)
+        intake = mail_intake(settings, chosen, database, Notices(settings.notices), attachments)
         return await intake.open_filed(mail_id, actor="system")
 
     try:

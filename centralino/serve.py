@@ -78,7 +78,13 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         attachments = AttachmentStore(settings.storage.attachments)
         storage = settings.storage
         recordings = {node.recordings for node in settings.asterisk.served.values()}
-        room = Room({*recordings, storage.audio}, storage.least_free_mb, alarms, settings.asterisk.worker)
+        room = Room(
+            {*recordings, storage.audio},
+            storage.least_free_mb,
+            alarms,
+            settings.asterisk.worker,
+            attachments=storage.attachments,
+        )
         await room.look()
         transcriber = await stack.enter_async_context(
             Transcriber(database, settings.storage.audio, settings.transcription)
@@ -113,15 +119,19 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             "leases": Pulse(LONGEST_BEAT_SECONDS),
             "outbox": Pulse(LONGEST_DELIVERY_SECONDS),
         }
-        app = _app(settings, database, live, switchboard, notices, vital)
+        app = _app(settings, database, live, switchboard, notices, attachments, vital)
         await stack.enter_async_context(switchboard)
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
         others = await stack.enter_async_context(in_step(settings, database, notices, alarms, attachments))
         if settings.mailbox is not None:
-            await stack.enter_async_context(_mailbox(settings, settings.mailbox, database, notices, alarms))
+            await stack.enter_async_context(
+                _mailbox(settings, settings.mailbox, database, notices, attachments, alarms)
+            )
         clock = await stack.enter_async_context(Clock())
-        set_timetable(clock, settings, database, switchboard, live, notices, alarms, ledger, room, vital, others)
+        set_timetable(
+            clock, settings, database, switchboard, live, notices, alarms, attachments, ledger, room, vital, others
+        )
         yield Service(settings, database, switchboard, notices, alarms, ledger, live, desk_url, vital)
 
 
@@ -134,7 +144,8 @@ async def pages(settings: Settings) -> AsyncIterator[str]:
         live = await stack.enter_async_context(_live(settings, database, switchboard.name))
         await stack.enter_async_context(switchboard)
         vital = {"leases": Pulse(LONGEST_BEAT_SECONDS)}
-        app = _app(settings, database, live, switchboard, Notices(settings.notices), vital)
+        attachments = AttachmentStore(settings.storage.attachments)
+        app = _app(settings, database, live, switchboard, Notices(settings.notices), attachments, vital)
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
         clock.every(BEAT_SECONDS, switchboard.beat, "leases", vital["leases"])
@@ -143,17 +154,24 @@ async def pages(settings: Settings) -> AsyncIterator[str]:
 
 
 def _mailbox(
-    settings: Settings, chosen: MailboxSettings, database: Database, notices: Notices, alarms: Alarms
+    settings: Settings,
+    chosen: MailboxSettings,
+    database: Database,
+    notices: Notices,
+    attachments: AttachmentStore,
+    alarms: Alarms,
 ) -> Mailbox:
-    return Mailbox(database, chosen, mail_intake(settings, chosen, database, notices), alarms, utc_now)
+    return Mailbox(database, chosen, mail_intake(settings, chosen, database, notices, attachments), alarms, utc_now)
 
 
-def mail_intake(settings: Settings, chosen: MailboxSettings, database: Database, notices: Notices) -> Intake:
+def mail_intake(
+    settings: Settings, chosen: MailboxSettings, database: Database, notices: Notices, attachments: AttachmentStore
+) -> Intake:
     """What takes mails in, with the site's rules."""
     return Intake(
         database,
         MailStore(settings.storage.mail),
-        AttachmentStore(settings.storage.attachments),
+        attachments,
         chosen,
         notices,
         terms_of_line(settings.promises, settings.calls, None),
@@ -189,6 +207,7 @@ def _app(
     live: Live,
     control: CallControl,
     notices: Notices,
+    attachments: AttachmentStore,
     vital: Mapping[str, Pulse],
 ) -> FastAPI:
     return create_app(
@@ -203,10 +222,10 @@ def _app(
         now=utc_now,
         promises=settings.promises,
         report=settings.report,
-        attachments=AttachmentStore(settings.storage.attachments),
+        attachments=attachments,
         attachment_limits=settings.attachments,
         request_rules=settings.requests,
-        intake=mail_intake(settings, settings.mailbox, database, notices) if settings.mailbox else None,
+        intake=mail_intake(settings, settings.mailbox, database, notices, attachments) if settings.mailbox else None,
     )
 
 

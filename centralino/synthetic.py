@@ -17,7 +17,7 @@ from desk.views import Me
 from ivr.prompts import Prompts
 from ivr.synthetic_call import SyntheticCall, SyntheticOutcome
 from schedules.clock import utc_now
-from tickets.alarms import Alarms
+from tickets.alarms import Alarms, Words
 from tickets.database import Database
 from voicemail.audio import AudioStore
 
@@ -88,6 +88,10 @@ async def report(outcome: SyntheticOutcome, alarms: Alarms) -> None:
         log.warning("synthetic call failed", step=outcome.failed, why=outcome.why, milliseconds=outcome.steps)
         await alarms.sound(
             SYNTHETIC_CALL,
-            f"A synthetic call failed at step {outcome.failed!r}: {outcome.why}. Callers may find the same: call the "
-            "line, run `centralino check-call`, look into the log.",
+            Words(
+                it=f"Una chiamata di prova non è riuscita al passo {outcome.failed!r}: {outcome.why}. Può capitare lo "
+                "stesso a chi chiama: prova la linea, esegui `centralino check-call`, guarda il log.",
+                en=f"A synthetic call failed at step {outcome.failed!r}: {outcome.why}. Callers may find the same: "
+                "call the line, run `centralino check-call`, look into the log.",
+            ),
         )

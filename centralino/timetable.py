@@ -9,8 +9,8 @@ import structlog
 from centralino.connectors import DELIVER_SECONDS, ENROL_SECONDS, InStep
 from centralino.settings import Settings
 from centralino.synthetic import report, synthetic_call
-from desk.api.once import forget_answers
 from desk.live import Live
+from desk.once import forget_answers
 from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
 from ivr.switchboard import Switchboard
@@ -46,6 +46,7 @@ def set_timetable(
     live: Live,
     notices: Notices,
     alarms: Alarms,
+    attachments: AttachmentStore,
     ledger: Ledger,
     room: Room,
     vital: Mapping[str, Pulse],
@@ -61,14 +62,12 @@ def set_timetable(
         keep = timedelta(days=settings.storage.keep_audio_days)
         await retention.erase_expired(database, AudioStore(settings.storage.audio), keep, now=utc_now())
 
-    async def forget_api_answers() -> None:
+    async def forget_old_answers() -> None:
         await database.run(forget_answers, now=utc_now())
 
     async def erase_attachments() -> None:
         keep = timedelta(days=settings.storage.keep_attachments_days)
-        await retention_of_requests.erase_attachments(
-            database, AttachmentStore(settings.storage.attachments), keep, now=utc_now()
-        )
+        await retention_of_requests.erase_attachments(database, attachments, keep, now=utc_now())
 
     async def erase_mails() -> None:
         keep = timedelta(days=settings.storage.keep_attachments_days)
@@ -131,7 +130,7 @@ def set_timetable(
     clock.every(60, switchboard.reconcile, "calls without an owner")
     every(30, call_ourselves, "synthetic call")
     every(600, synthetic.remove_leftovers, "leftovers of synthetic calls")
-    every(3600, forget_api_answers, "answers kept for other programs")
+    every(3600, forget_old_answers, "answers kept by their keys")
     for other in others:
         every(DELIVER_SECONDS, other.work, f"in step: {other.name}")
         every(ENROL_SECONDS, other.enrol, f"new to {other.name}")

@@ -49,6 +49,7 @@ from tickets.errors import (
     RequestClosed,
     RequestTaken,
     TicketsError,
+    UnknownConnector,
 )
 from tickets.intake import Intake
 from tickets.lifecycle import RequestSettings
@@ -75,6 +76,7 @@ _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     RequestTaken: (409, "request_taken"),
     MoveRefused: (409, "move_refused"),
     NoticeNotStopped: (409, "notice_not_stopped"),
+    UnknownConnector: (409, "unknown_connector"),
     RequestChanged: (409, "conflict"),
     StaleDataError: (409, "conflict"),
     PresenceRefused: (409, "presence_refused"),

@@ -10,6 +10,7 @@
     +-- NotThere (404)             no such row
     +-- Conflict (409)
     |   +-- AlreadyBound           the call has its request already
+    |   +-- AlreadyRegistered      this form was taken before, with other words
     +-- NotJson (415)              a changing request without a JSON content type
     +-- TooManyAttempts (429)      failed log-ins, with `retry_after` in seconds
 
@@ -80,6 +81,12 @@ class AlreadyBound(Conflict):
     """The call is bound to a request already."""
 
     code = "already_bound"
+
+
+class AlreadyRegistered(Conflict):
+    """The form was taken before, but its answer was lost, and it has been changed since."""
+
+    code = "already_registered"
 
 
 class NotJson(DeskError):

@@ -86,14 +86,31 @@ class ApiToken(Base):
     """When it was last used, to within an hour."""
 
 
-class ApiAnswer(Base):
-    """What a program was answered, by its idempotency key: asked again, it gets the same, and nothing is done."""
+class KeptAnswer(Base):
+    """What was answered, by its idempotency key: asked again, the same is answered, and nothing is done."""
 
-    __tablename__ = "api_answer"
+    __abstract__ = True
 
-    token_id: Mapped[int] = mapped_column(ForeignKey("api_token.id", ondelete="CASCADE"), primary_key=True)
+    owner_id: Mapped[int]
+    """Whose key it is."""
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     asked_sha256: Mapped[str] = mapped_column(String(64))
     """Of what was asked: the path and the content."""
     answer: Mapped[dict[str, Any]] = mapped_column(JSON)
     at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+
+class ApiAnswer(KeptAnswer):
+    """What a program was answered."""
+
+    __tablename__ = "api_answer"
+
+    owner_id: Mapped[int] = mapped_column("token_id", ForeignKey("api_token.id", ondelete="CASCADE"), primary_key=True)
+
+
+class DeskAnswer(KeptAnswer):
+    """What a page was answered."""
+
+    __tablename__ = "desk_answer"
+
+    owner_id: Mapped[int] = mapped_column("account_id", ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)

@@ -36,7 +36,7 @@ from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Phase, Presenc
 from ivr.queries import attempts_since, waiting_calls
 from ivr.terms import terms_of_line
 from schedules.promises import Clock, explain, pickup_promise
-from tickets.alarms import open_alarms
+from tickets.alarms import open_alarms, words_of
 from tickets.models import (
     CLOSED_STATUSES,
     OPEN_STATUSES,
@@ -218,7 +218,16 @@ def message_items(
 
 def alarm_items(session: Session) -> dict[int, AlarmView]:
     """What supervisors have to look after, the oldest first."""
-    return {alarm.id: AlarmView.model_validate(alarm) for alarm in open_alarms(session)}
+    return {
+        alarm.id: AlarmView(
+            id=alarm.id,
+            kind=alarm.kind,
+            subject=alarm.subject,
+            words=words_of(alarm),
+            sounded_at=alarm.sounded_at,
+        )
+        for alarm in open_alarms(session)
+    }
 
 
 def message_ids_of(session: Session, request_ids: Collection[int]) -> set[str]:

@@ -758,7 +758,8 @@ class AlarmView(_View):
     id: int
     kind: str
     subject: str
-    words: str
+    words: dict[str, str]
+    """By language: it is sent to all pages alike."""
     sounded_at: datetime
 
 

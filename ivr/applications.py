@@ -15,7 +15,7 @@ from ivr.leases import PAGES, Leases
 from ivr.nodes import Nodes
 from ivr.settings import AsteriskSettings, node_of, stasis_app_of
 from ivr.tasks import Tasks
-from tickets.alarms import Alarms
+from tickets.alarms import Alarms, Words
 from tickets.database import Database
 
 log = structlog.get_logger()
@@ -226,7 +226,11 @@ class Applications:
                 log.warning("calls lost with their Asterisk", node=node, calls=closed)
             self._lost_nodes.add(node)
             if node in self.asterisk.served:  # and not one that the site has given up
-                words = f"{why}: its calls count as lost, phones registered there are not rung. See whether it runs."
+                words = Words(
+                    it=f"{what} non si raggiunge da {self.asterisk.lost_seconds:g} s: le sue chiamate contano come "
+                    "perse, i telefoni registrati lì non squillano. Guarda se è in funzione.",
+                    en=f"{why}: its calls count as lost, phones registered there are not rung. See whether it runs.",
+                )
                 await self._alarms.sound("node_lost", words, node)
         self._lost_nodes &= lost
         for node in reached - lost - self._well:

@@ -25,7 +25,7 @@ from ivr.config import CallsConfig
 from ivr.flow.message import id_of_fallback
 from ivr.models import OF_DIALPLAN, Call, CallRecord, CallRecordFile, Outcome
 from ivr.synthetic_call import is_synthetic
-from tickets.alarms import Alarms
+from tickets.alarms import Alarms, Words
 from tickets.database import Database
 from tickets.models import SYNTHETIC
 from tickets.phone_numbers import parse_phone_number
@@ -469,7 +469,11 @@ class Ledger:
         missing = await self.database.read(without_outcome)
         if missing:
             await self.alarms.sound(
-                WITHOUT_OUTCOME, f"{len(missing)} calls ended without an outcome: {', '.join(missing[:5])}"
+                WITHOUT_OUTCOME,
+                Words(
+                    it=f"{len(missing)} chiamate sono finite senza esito: {', '.join(missing[:5])}",
+                    en=f"{len(missing)} calls ended without an outcome: {', '.join(missing[:5])}",
+                ),
             )
         else:
             await self.alarms.end(WITHOUT_OUTCOME)
@@ -483,8 +487,12 @@ class Ledger:
             kinds = sorted({found.kind.value for found in unexplained})
             await self.alarms.sound(
                 DIFFERENCE,
-                f"{len(unexplained)} calls of the last day differ from Asterisk's records ({', '.join(kinds)}): "
-                "`centralino ledger --differences` shows them",
+                Words(
+                    it=f"{len(unexplained)} chiamate dell'ultimo giorno non corrispondono alle registrazioni di "
+                    f"Asterisk ({', '.join(kinds)}): `centralino ledger --differences` le mostra",
+                    en=f"{len(unexplained)} calls of the last day differ from Asterisk's records "
+                    f"({', '.join(kinds)}): `centralino ledger --differences` shows them",
+                ),
             )
         else:
             await self.alarms.end(DIFFERENCE)

@@ -5,6 +5,7 @@ those whom the site names. Who sounds it may do so again and again; it is told o
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
@@ -14,12 +15,24 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from schedules.words import date_and_time
 from tickets.database import Database, announce
 from tickets.models import Alarm
 from tickets.notices import Notices, check_email
 from tickets.texts import clean_line, clean_text
 
 log = structlog.get_logger()
+
+MAILS = ("alarm", "alarm_over")
+"""The kinds of the mails that tell of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What is wrong and what to do, for people, in both languages; the log and the commands speak English."""
+
+    it: str
+    en: str
 
 
 class AlarmSettings(BaseModel):
@@ -42,7 +55,7 @@ class Alarms:
         self.database, self.settings, self.notices, self.now = database, settings, notices, now
         self._only_logged: set[tuple[str, str]] = set()
 
-    async def sound(self, kind: str, words: str, subject: str = "") -> None:
+    async def sound(self, kind: str, words: Words, subject: str = "") -> None:
         """Tell that something is wrong, in words that say what to do; does nothing while this alarm is open."""
         try:
             new = await self.database.run(
@@ -57,7 +70,7 @@ class Alarms:
         else:
             self._only_logged.discard((kind, subject))
         if new:
-            log.error("alarm", alarm=kind, subject=subject, words=words)
+            log.error("alarm", alarm=kind, subject=subject, words=words.en)
 
     async def end(self, kind: str, subject: str = "") -> None:
         """Tell that it is over; does nothing when there is no such alarm."""
@@ -76,11 +89,26 @@ def open_alarms(session: Session) -> Sequence[Alarm]:
     return session.scalars(select(Alarm).where(Alarm.ended_at.is_(None)).order_by(Alarm.id)).all()
 
 
+def words_of(alarm: Alarm) -> dict[str, str]:
+    """Its words by language; one of a version that had none in Italian has the English ones."""
+    return {"it": alarm.words_it or alarm.words, "en": alarm.words}
+
+
+_TITLES = {
+    "it": {"alarm": "ALLARME", "alarm_over": "Allarme rientrato"},
+    "en": {"alarm": "ALARM", "alarm_over": "Over"},
+}
+_SINCE = {
+    "it": "Dal {since}. Allarmi aperti: centralino alarms",
+    "en": "Since {since}. Open alarms: centralino alarms",
+}
+
+
 def _sound(
     session: Session,
     kind: str,
     subject: str,
-    words: str,
+    words: Words,
     recipients: Sequence[str],
     notices: Notices,
     *,
@@ -91,10 +119,10 @@ def _sound(
     )
     if known is not None:
         return False
-    alarm = Alarm(kind=kind, subject=subject, words=clean_text(words), sounded_at=now)
+    alarm = Alarm(kind=kind, subject=subject, words=clean_text(words.en), words_it=clean_text(words.it), sounded_at=now)
     session.add(alarm)
     session.flush()
-    _mail(session, alarm, "alarm", f"ALARM: {kind} {subject}", recipients, notices, now=now)
+    _mail(session, alarm, "alarm", recipients, notices, now=now)
     announce(session, "alarm", alarm.id)
     return True
 
@@ -110,7 +138,7 @@ def _end(
     )
     if alarm is None:
         return False
-    _mail(session, alarm, "alarm_over", f"Over: {kind} {subject}", recipients, notices, now=now)
+    _mail(session, alarm, "alarm_over", recipients, notices, now=now)
     announce(session, "alarm", alarm.id)
     return True
 
@@ -119,16 +147,17 @@ def _mail(
     session: Session,
     alarm: Alarm,
     kind: str,
-    subject: str,
     recipients: Sequence[str],
     notices: Notices,
     *,
     now: datetime,
 ) -> None:
-    since = alarm.sounded_at.isoformat(timespec="seconds")
-    body = f"{alarm.words}\n\nSince {since}. Open alarms: centralino alarms\n"
+    language = notices.settings.language
+    since = date_and_time(alarm.sounded_at, notices.settings.timezone, language)
+    title = f"{_TITLES[language][kind]}: {alarm.kind} {alarm.subject}"
+    body = f"{words_of(alarm)[language]}\n\n{_SINCE[language].format(since=since)}\n"
     for recipient in recipients:
-        mail = notices.mail(kind, recipient, clean_line(subject), body, now=now)
+        mail = notices.mail(kind, recipient, clean_line(title), body, now=now)
         session.add(mail)
         session.flush()
         announce(session, "outbox", mail.id)

@@ -62,6 +62,10 @@ class RequestTaken(TicketsError):
     """Somebody else has the request in charge."""
 
 
+class UnknownConnector(TicketsError):
+    """The settings name no other ticket system of this name."""
+
+
 class NoticeNotStopped(TicketsError):
     """The notice is sent or on its way: there is nothing to be done again."""
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from tickets.alarms import Alarms
+from tickets.alarms import Alarms, Words
 from tickets.database import Database, OutcomeUnknown
 from tickets.imap import IMAP_FAILURES, Folder, LoginError, MailboxSettings
 from tickets.intake import Intake
@@ -127,12 +127,18 @@ class Mailbox:
         refused = isinstance(error, LoginError)
         if not refused and self.now() - self._last_read < UNREACHABLE_AFTER:
             return
-        why = "the log-in is refused" if refused else f"it cannot be read ({type(error).__name__})"
+        kind = type(error).__name__
+        why = "the log-in is refused" if refused else f"it cannot be read ({kind})"
+        why_it = "l'accesso è rifiutato" if refused else f"non si può leggere ({kind})"
+        host, last = self.settings.host, self._last_read.isoformat(timespec="minutes")
         await self._sound(
             UNREACHABLE,
-            f"No mail comes in: the mailbox at {self.settings.host} was last read at "
-            f"{self._last_read.isoformat(timespec='minutes')}, {why}. What users write waits there. "
-            "Look at the server and at [mailbox] in the settings.",
+            Words(
+                it=f"Non entra posta: la casella su {host}, letta l'ultima volta {last}: {why_it}. Quello che gli "
+                "utenti scrivono aspetta lì. Guarda il server e [mailbox] nelle impostazioni.",
+                en=f"No mail comes in: the mailbox at {host} was last read at {last}, {why}. "
+                "What users write waits there. Look at the server and at [mailbox] in the settings.",
+            ),
         )
 
     async def _read_until_lost(self) -> None:
@@ -181,7 +187,7 @@ class Mailbox:
         if self._held_at is None or self.now() - self._held_at > timedelta(days=1):
             await self._end(HELD)
 
-    async def _sound(self, kind: str, words: str) -> None:
+    async def _sound(self, kind: str, words: Words) -> None:
         self._over.discard(kind)
         await self.alarms.sound(kind, words)
 
@@ -198,8 +204,12 @@ class Mailbox:
             return False
         await self._sound(
             FULL,
-            f"The mailbox holds {len(new)} mails from before Centralino read it, and none is taken. Set mailbox.since "
-            "to the day from which on they are requests, and start the service again.",
+            Words(
+                it=f"La casella contiene {len(new)} mail di prima che Centralino la leggesse, e nessuna viene presa. "
+                "Metti in mailbox.since il giorno da cui sono richieste e riavvia il servizio.",
+                en=f"The mailbox holds {len(new)} mails from before Centralino read it, and none is taken. "
+                "Set mailbox.since to the day from which on they are requests, and start the service again.",
+            ),
         )
         return True
 
@@ -218,14 +228,26 @@ class Mailbox:
                 cut=found.cut,
             )
         except OSError as error:
-            await self._not_taken(uid, f"the disk cannot be written ({error.strerror or error})")
+            await self._not_taken(
+                uid,
+                Words(
+                    it=f"il disco non si può scrivere ({error.strerror or error})",
+                    en=f"the disk cannot be written ({error.strerror or error})",
+                ),
+            )
             return False
         except (SQLAlchemyError, OutcomeUnknown) as error:
             log.warning("mail not stored, trying again", uid=uid, error=repr(error))
             return False
         except Exception as error:
             log.exception("mail not taken", uid=uid)
-            await self._not_taken(uid, f"of an error in Centralino ({type(error).__name__}, see the log)")
+            await self._not_taken(
+                uid,
+                Words(
+                    it=f"c'è un errore in Centralino ({type(error).__name__}, vedi il log)",
+                    en=f"of an error in Centralino ({type(error).__name__}, see the log)",
+                ),
+            )
             return True
         self._failed.pop(uid, None)
         self._done.add(uid)
@@ -233,18 +255,27 @@ class Mailbox:
             self._held_at = self.now()
             await self._sound(
                 HELD,
-                "More mails came from one sender than mailbox.requests_per_day or replies_per_hour allow. They are "
-                "kept, but no requests: look under Mail at the desk, or at `centralino mail list --result held`.",
+                Words(
+                    it="Da un mittente sono arrivate più mail di quante mailbox.requests_per_day o replies_per_hour ne "
+                    "ammettano. Sono conservate, ma non sono richieste: vedi la pagina Posta, o `centralino mail list "
+                    "--result held`.",
+                    en="More mails came from one sender than mailbox.requests_per_day or replies_per_hour allow. They "
+                    "are kept, but no requests: see the desk's page Mail, or `centralino mail list --result held`.",
+                ),
             )
         await self._in_thread(folder.put_away, [uid])
         return True
 
-    async def _not_taken(self, uid: int, why: str) -> None:
+    async def _not_taken(self, uid: int, why: Words) -> None:
         self._failed[uid] = self.now() + FAILED_AGAIN_AFTER
         await self._sound(
             NOT_TAKEN,
-            f"A mail in {self.settings.folder} (UID {uid}) could not be taken, because {why}. It stays there and is "
-            "tried again; look after it by hand.",
+            Words(
+                it=f"Una mail in {self.settings.folder} (UID {uid}) non è stata presa, perché {why.it}. Resta lì e si "
+                "riprova; guardala a mano.",
+                en=f"A mail in {self.settings.folder} (UID {uid}) could not be taken, because {why.en}. It stays there "
+                "and is tried again; look after it by hand.",
+            ),
         )
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:

@@ -387,7 +387,9 @@ class Alarm(Base):
     subject: Mapped[str] = mapped_column(String(200), default="")
     """What it is about, where a kind may fail in many places: a call, a node ..."""
     words: Mapped[str] = mapped_column(Text)
-    """What is wrong and what to do, for people."""
+    """What is wrong and what to do, for people, in English."""
+    words_it: Mapped[str | None] = mapped_column(Text)
+    """The same in Italian; None for alarms of versions that had no Italian words."""
     sounded_at: Mapped[datetime] = mapped_column(UTCDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
@@ -534,7 +536,9 @@ class ConnectorLink(Base):
     told_status: Mapped[Status | None] = mapped_column(enum_column(Status))
     """The last status that we have told."""
     remote_entry: Mapped[int] = mapped_column(BigInteger, default=0)
-    """The number of the last of their worklog entries that was taken over."""
+    """Of their worklog entries those up to this number were taken over before `seen_entries` was kept."""
+    seen_entries: Mapped[list[int]] = mapped_column(JSON, default=list, server_default="[]")
+    """The numbers of those taken over since: one with a lower number may be stored there later."""
     told_file: Mapped[int] = mapped_column(default=0)
     """The id of the last attachment that they have."""
     differences: Mapped[list[dict[str, str]]] = mapped_column(JSON, default=list)

@@ -5,7 +5,7 @@ import asyncio
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from tickets.alarms import Alarms, open_alarms
+from tickets.alarms import Alarms, Words, open_alarms
 from tickets.database import Database
 from tickets.notices import Notices
 from tickets.outbox import held_notices
@@ -33,10 +33,16 @@ class NoticeWatch:
         if held and HELD not in {kind for kind, _ in open_ones}:
             await self.alarms.sound(
                 HELD,
-                f"{held} notices are held: more were written to one address or about one request within an hour than "
-                "[notices.caps] allows. Perhaps two desks answer each other's mails. Look at them with "
-                "`centralino notices stopped`; send them with `centralino notices retry`, or give them up with "
-                "`centralino notices dismiss`.",
+                Words(
+                    it=f"{held} avvisi trattenuti: in un'ora ne sono stati scritti a un indirizzo, o su una richiesta, "
+                    "più di quanti [notices.caps] ne ammette. Forse due help desk si rispondono a vicenda. "
+                    "`centralino notices stopped` li mostra, `centralino notices retry` li invia, "
+                    "`centralino notices dismiss` vi rinuncia.",
+                    en=f"{held} notices are held: more were written to one address or about one request within an hour "
+                    "than [notices.caps] allows. Perhaps two desks answer each other's mails. Look at them with "
+                    "`centralino notices stopped`; send them with `centralino notices retry`, or give them up with "
+                    "`centralino notices dismiss`.",
+                ),
             )
         elif not held and HELD in {kind for kind, _ in open_ones}:
             await self.alarms.end(HELD)
@@ -48,8 +54,12 @@ class NoticeWatch:
             if name not in open_ones:
                 await self.alarms.sound(
                     TEMPLATE,
-                    f"The site's template {name} cannot be used ({problem}); notices go out in the package's words. "
-                    "Mend it, and look at it with `centralino notices preview`.",
+                    Words(
+                        it=f"Il modello {name} di questo sito non si può usare ({problem}): gli avvisi partono con le "
+                        "parole del programma. Correggilo e guardalo con `centralino notices preview`.",
+                        en=f"The site's template {name} cannot be used ({problem}); notices go out in the package's "
+                        "words. Mend it, and look at it with `centralino notices preview`.",
+                    ),
                     name,
                 )
         # What another worker has told may be true for it alone: only at its start does a worker end others' alarms.

@@ -122,7 +122,8 @@ class NoticeSettings(BaseModel):
     """Where replies go when it is not the sender; `{ticket}` in it becomes the ticket number (a plus-address)."""
     timezone: TimezoneName = "Europe/Rome"
     language: Language = "it"
-    """Of mails to companies' own desks and to support groups; users are written to in their request's language."""
+    """Of mails to companies' own desks, to support groups and about alarms; users are written to in that of their
+    request."""
     send: tuple[NoticeKind, ...] = (
         "opened",
         "information",

@@ -1,6 +1,7 @@
 """The outbox: delivers the notices that operations wrote, with retry, and tells the history how it went."""
 
 import contextlib
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from email.headerregistry import HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
@@ -256,12 +257,17 @@ def dismiss_notice(session: Session, mail_id: int, *, actor: str, now: datetime)
     return mail
 
 
-def stopped_notices(session: Session, *states: DeliveryState, limit: int = 500) -> list[OutboxMail]:
-    """Notices that go nowhere by themselves, the latest first: the held and the dead, or those of the states given."""
+def stopped_notices(
+    session: Session, *states: DeliveryState, but: Collection[str] = (), limit: int = 500
+) -> list[OutboxMail]:
+    """Notices that go nowhere by themselves, the latest first: the held and the dead, or those of the states given.
+
+    Those of the kinds `but` are left out.
+    """
     which = states or (DeliveryState.HELD, DeliveryState.DEAD)
     found = session.scalars(
         select(OutboxMail)
-        .where(OutboxMail.state.in_(which))
+        .where(OutboxMail.state.in_(which), OutboxMail.kind.not_in(but))
         .order_by(OutboxMail.created_at.desc(), OutboxMail.id.desc())
         .limit(limit)
     )

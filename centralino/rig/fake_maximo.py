@@ -219,6 +219,15 @@ class FakeMaximo:
         if touch:
             self._touch(record, by)
 
+    @contextlib.contextmanager
+    def writing(self, ticketid: str, text: str, by: str = "WILSON") -> Iterator[None]:
+        """Somebody writes into the worklog: the entry has its number and time at once, and is stored at the end."""
+        record = self._by_number(ticketid)
+        line = self._worklog_line({"logtype": "WORK", "description": text[:100]}, by)
+        yield
+        record.worklog.append(line)
+        self._note("worklog", record, text, by)
+
     def double(self, ticketid: str) -> Record:
         """Somebody copies the record, reference and all."""
         record = self._by_number(ticketid)
@@ -449,12 +458,15 @@ class FakeMaximo:
             raise Refusal(400, "BMXAA2256E", f"SR {record.ticketid} is history: its fields are read-only.")
 
     def _add_worklog(self, record: Record, line: Mapping[str, Any], by: str) -> None:
+        record.worklog.append(self._worklog_line(line, by))
+        self._note("worklog", record, str(line.get("description", "")), by)
+
+    def _worklog_line(self, line: Mapping[str, Any], by: str) -> dict[str, Any]:
         if len(str(line.get("description", ""))) > 100:
             raise Refusal(400, "BMXAA4049E", "The value specified exceeds the maximum field length.")
         kept = {name: line.get(name) for name in ("logtype", "description", "description_longdescription")}
         kept["clientviewable"] = bool(line.get("clientviewable"))
-        record.worklog.append({"worklogid": next(self._lines), "createdate": self._time(), "createby": by, **kept})
-        self._note("worklog", record, str(line.get("description", "")), by)
+        return {"worklogid": next(self._lines), "createdate": self._time(), "createby": by, **kept}
 
     def _touch(self, record: Record, by: str) -> None:
         record.changed, record.changed_by, record.rowstamp = self._time(), by, next(self._stamps)

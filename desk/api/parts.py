@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import structlog
-from fastapi import Depends, Header
+from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
@@ -78,15 +78,3 @@ def _may(scope: Scope) -> object:
 
 Reader = Annotated[Caller, _may(Scope.READ)]
 Writer = Annotated[Caller, _may(Scope.WRITE)]
-
-IdempotencyKey = Annotated[
-    str,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[!-~]+$",
-        description="Chosen by the program for each new thing, such as a UUID: sent again with the same content, it is "
-        "answered the same and nothing is done twice.",
-    ),
-]

@@ -154,7 +154,7 @@ def event_view(event: RequestEvent) -> ApiEvent:
 
 
 def request_view(request: Request, updated_at: datetime) -> ApiRequest:
-    """A request as the API shows it."""
+    """A request as the API shows it to who may read."""
     return ApiRequest(
         ticket=request.ticket or "",
         kind=request.kind,

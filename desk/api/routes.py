@@ -8,9 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from desk.api import queries
-from desk.api.errors import BadField
-from desk.api.once import done_once
-from desk.api.parts import Api, IdempotencyKey, Parts, Reader, Writer
+from desk.api.errors import BadField, KeyReused
+from desk.api.parts import Api, Parts, Reader, Writer
 from desk.api.queries import Cursor
 from desk.api.tokens import Caller
 from desk.api.views import (
@@ -25,6 +24,8 @@ from desk.api.views import (
     NewReply,
     RequestsAsked,
 )
+from desk.models import ApiAnswer, Scope
+from desk.once import IdempotencyKey, KeyUsed, done_once
 from ivr.terms import terms_of_line
 from tickets import operations
 from tickets.models import Channel, Contact, RequestEvent
@@ -43,7 +44,11 @@ Ticket = Annotated[str, Path(max_length=60, description="The ticket number, with
 async def open_request(
     form: NewApiRequest, caller: Writer, api: Parts, key: IdempotencyKey, response: Response
 ) -> ApiRequest:
-    """Open a request; the user gets the notice with the ticket number."""
+    """Open a request; the user gets the notice with the ticket number.
+
+    A token without the scope `read` is told nothing of the directory: contact, company and address are null in the
+    answer unless they were sent.
+    """
     now = api.desk.now()
     terms = terms_of_line(api.desk.promises, api.desk.calls, None)
 
@@ -66,7 +71,11 @@ async def open_request(
             actor=caller.actor,
         )
         request = operations.open_request(session, new, api.desk.notices, now=now)
-        return queries.request_view(request, now).model_dump(mode="json")
+        view = queries.request_view(request, now)
+        if Scope.READ not in caller.scopes:  # nothing of the directory: only what was sent
+            sent = {"contact_id": form.contact_id, "email": view.email if form.email else None}
+            view = view.model_copy(update={"contact_name": None, "company_name": None, **sent})
+        return view.model_dump(mode="json")
 
     answer = ApiRequest(**await _once(api, caller, key, "requests", form.model_dump(mode="json"), work, response, now))
     response.headers["location"] = f"/api/v1/requests/{answer.ticket}"
@@ -166,7 +175,12 @@ async def _once(
     response: Response,
     now: datetime,
 ) -> dict[str, Any]:
-    answer, replayed = await done_once(api.desk.database, caller.token_id, key, [path, form], work, now=now)
+    try:
+        answer, replayed = await done_once(
+            api.desk.database, ApiAnswer, caller.token_id, key, [path, form], work, now=now
+        )
+    except KeyUsed:
+        raise KeyReused from None
     if replayed:
         response.headers[REPLAYED] = "true"
     return answer

@@ -4,9 +4,12 @@ from fastapi import APIRouter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from desk.context import DeskParts, Person
+from desk.context import DeskParts, Person, supervisor
+from desk.models import Role
+from desk.queries import Who
 from desk.views import NoticePreview, NoticeRetry, NoticeView, StoppedNotice
-from tickets.models import Request
+from tickets.alarms import MAILS
+from tickets.models import OutboxMail, Request
 from tickets.notices import Language, NoticeKind
 from tickets.outbox import dismiss_notice, retry_notice, stopped_notices
 
@@ -14,9 +17,12 @@ router = APIRouter(prefix="/notices", tags=["notices"])
 
 
 @router.get("/stopped")
-async def stopped(_who: Person, desk: DeskParts) -> list[StoppedNotice]:
-    """Tell which notices are held (over a cap) or dead (refused), the latest first; at most 500."""
-    return await desk.database.read(_stopped)
+async def stopped(who: Person, desk: DeskParts) -> list[StoppedNotice]:
+    """Tell which notices are held (over a cap) or dead (refused), the latest first; at most 500.
+
+    Mails of alarms are for supervisors only.
+    """
+    return await desk.database.read(_stopped, who.me.role is Role.SUPERVISOR)
 
 
 @router.get("/preview/{kind}")
@@ -36,6 +42,7 @@ async def preview(kind: NoticeKind, _who: Person, desk: DeskParts, language: Lan
 @router.post("/{notice_id}/retry")
 async def retry(notice_id: int, form: NoticeRetry, who: Person, desk: DeskParts) -> NoticeView:
     """Have a held or dead notice sent after all, to another address where one is given."""
+    await _refuse_alarms(notice_id, who, desk)
     mail = await desk.database.run(
         retry_notice, notice_id, actor=who.me.username, now=desk.now(), recipient=form.recipient
     )
@@ -45,12 +52,23 @@ async def retry(notice_id: int, form: NoticeRetry, who: Person, desk: DeskParts)
 @router.post("/{notice_id}/dismiss")
 async def dismiss(notice_id: int, who: Person, desk: DeskParts) -> NoticeView:
     """Give a held notice up: it is not sent, and the history tells who said so."""
+    await _refuse_alarms(notice_id, who, desk)
     mail = await desk.database.run(dismiss_notice, notice_id, actor=who.me.username, now=desk.now())
     return NoticeView.model_validate(mail)
 
 
-def _stopped(session: Session) -> list[StoppedNotice]:
-    mails = stopped_notices(session)
+async def _refuse_alarms(notice_id: int, who: Who, desk: DeskParts) -> None:
+    kind = await desk.database.read(_kind, notice_id)
+    if kind in MAILS:
+        supervisor(who)
+
+
+def _kind(session: Session, notice_id: int) -> str | None:
+    return session.scalar(select(OutboxMail.kind).where(OutboxMail.id == notice_id))
+
+
+def _stopped(session: Session, alarms: bool) -> list[StoppedNotice]:
+    mails = stopped_notices(session, but=() if alarms else MAILS)
     ids = {mail.request_id for mail in mails if mail.request_id is not None}
     named = session.execute(select(Request.id, Request.ticket).where(Request.id.in_(ids)))
     tickets = {row.id: row.ticket for row in named}

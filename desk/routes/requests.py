@@ -1,6 +1,7 @@
 """Service requests: lists, one with its history, a new one at the counter, taking in charge, notes, closing."""
 
 from typing import Annotated, Any
+from uuid import uuid4
 
 from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
@@ -8,7 +9,9 @@ from sqlalchemy.orm import Session
 from desk import operations as desk_operations
 from desk import queries
 from desk.context import AgentId, DeskParts, Person, RequestReader
-from desk.errors import NotThere
+from desk.errors import AlreadyRegistered, NotThere
+from desk.models import DeskAnswer
+from desk.once import KEY, KeyUsed, done_once
 from desk.request_queries import FOUND, Which, found_requests
 from desk.views import (
     CallBackForm,
@@ -27,7 +30,6 @@ from ivr.call_backs import ask_for_request, of_request
 from ivr.models import CallBackWay
 from ivr.terms import terms_of_line
 from tickets import operations
-from tickets.models import Request
 from tickets.queries import request_by_ticket
 
 router = APIRouter(prefix="/requests", tags=["requests"])
@@ -49,17 +51,27 @@ async def found(
 
 
 @router.post("", status_code=201)
-async def register(form: CounterForm, who: Person, desk: DeskParts) -> SavedRequest:
-    """Register what somebody asks at the counter or by phone; with a solution it is opened and closed in one."""
-    request = await desk.database.run(
-        desk_operations.register,
-        form,
-        desk.notices,
-        actor=who.me.username,
-        now=desk.now(),
-        terms=terms_of_line(desk.promises, desk.calls, None),
-    )
-    return SavedRequest(request=await desk.database.read(_view, request.id))
+async def register(
+    form: CounterForm, who: Person, desk: DeskParts, key: Annotated[str | None, KEY] = None
+) -> SavedRequest:
+    """Register what somebody asks at the counter or by phone; with a solution it is opened and closed in one.
+
+    Sent again with the same `Idempotency-Key`, since no answer came, it is answered the same and not opened twice; 409
+    (`already_registered`) when it was changed meanwhile.
+    """
+    now, terms = desk.now(), terms_of_line(desk.promises, desk.calls, None)
+
+    def work(session: Session) -> dict[str, Any]:
+        request = desk_operations.register(session, form, desk.notices, actor=who.me.username, now=now, terms=terms)
+        session.flush()
+        return SavedRequest(request=queries.request_view(request)).model_dump(mode="json")
+
+    asked, key = form.model_dump(mode="json"), key or uuid4().hex
+    try:
+        answer, _ = await done_once(desk.database, DeskAnswer, who.account_id, key, asked, work, now=now)
+    except KeyUsed:
+        raise AlreadyRegistered from None
+    return SavedRequest.model_validate(answer)
 
 
 @router.get("/by-ticket/{ticket}")
@@ -140,10 +152,6 @@ def _found(session: Session, /, which: Which, **asked: Any) -> FoundRequests:
     rows = found_requests(session, which, **asked)
     listed = [ListedRequest(**queries.request_view(request).model_dump(), due_at=due) for request, due in rows[:FOUND]]
     return FoundRequests(requests=listed, more=len(rows) > FOUND)
-
-
-def _view(session: Session, request_id: int) -> RequestView:
-    return queries.request_view(session.get_one(Request, request_id))
 
 
 def _by_ticket(session: Session, ticket: str) -> RequestView:

@@ -78,9 +78,7 @@ async def file_fax(services: Services, fax: ReceivedFax) -> None:
     except OutcomeUnknown:  # the request may be there
         raise
     except Exception:
-        # it is tried again in a few seconds, and would fill the disk with files that nobody knows
-        for file, *_ in kept:
-            await asyncio.to_thread(services.attachments.erase, file.path)
+        await asyncio.to_thread(_erase, services, kept)
         raise
     log.info("fax filed", fax=fax.unique_id, ticket=ticket, failure=fax.failure, caller=fax.caller)
     await asyncio.to_thread(_clear_away, services, fax, unreadable=pages is None)
@@ -93,7 +91,20 @@ def _keep(services: Services, fax: ReceivedFax, pages: Pages) -> list[tuple[Kept
         (pages.preview, "fax-1.png", "image/png"),
         (fax.path.read_bytes(), "fax.tif", "image/tiff"),
     )
-    return [(services.attachments.keep(content, fax.received_at), name, kind) for content, name, kind in files]
+    kept: list[tuple[Kept, str, str]] = []
+    try:
+        for content, name, kind in files:
+            kept.append((services.attachments.keep(content, fax.received_at), name, kind))
+    except OSError:
+        _erase(services, kept)
+        raise
+    return kept
+
+
+def _erase(services: Services, kept: list[tuple[Kept, str, str]]) -> None:
+    """Leave no files that nobody knows: it is tried again in a few seconds, and would fill the disk with them."""
+    for file, *_ in kept:
+        services.attachments.erase(file.path)
 
 
 def _clear_away(services: Services, fax: ReceivedFax, *, unreadable: bool) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -113,6 +113,29 @@ async def test_what_is_missing_or_wrong_is_told_at_its_field_and_the_first_is_go
     await expect(page.get_by_text("Comunica il numero di ticket")).to_be_visible()
     await page.get_by_role("link", name="Apri la richiesta").click()
     await expect(page.get_by_role("definition").filter(has_text="+39 080 555 4321")).to_be_visible()
+
+
+async def test_registering_again_after_a_lost_answer_shows_the_one_request(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    await served.agent("giulia")
+    page = await log_in("giulia")
+    await page.keyboard.press("Alt+KeyN")
+    await page.get_by_text("Domanda", exact=True).click()
+    await page.get_by_label("Area").select_option("use")
+    await page.get_by_label("Oggetto").fill("Come si stampa")
+
+    async def lose_the_answer(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/api/requests", lose_the_answer, times=1)
+    await page.get_by_role("button", name="Registra", exact=True).click()
+    await expect(page.get_by_text("Il server non risponde")).to_be_visible()
+    await page.get_by_role("button", name="Registra", exact=True).click()
+    await expect(page.get_by_text("Comunica il numero di ticket")).to_be_visible()
+    request = await only_request(served)
+    await expect(page.locator(".big-ticket")).to_have_attribute("aria-label", " ".join(request.ticket or ""))
 
 
 async def test_what_is_typed_at_the_counter_outlives_the_log_in_but_not_the_log_out(

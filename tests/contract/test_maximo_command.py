@@ -128,6 +128,11 @@ async def test_a_mistake_is_said_in_words_and_never_with_the_key(
     assert "api_key is missing" in (await centralino("maximo", "check")).output
     monkeypatch.setenv("CENTRALINO_CONFIG", str(EXAMPLE))
     assert "name no other system" in (await centralino("maximo", "status")).output
+    for words in (["retry"], ["retry", "--connector", "webhook-altro"]):
+        refused = await centralino("maximo", *words)
+        assert refused.exit_code == 1
+        assert "the settings name no other ticket system" in refused.output
+        assert "they name none" in refused.output
 
 
 def test_the_maximo_that_is_none_keeps_its_records_in_a_file(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class RemoteEntry:
-    """A line that somebody wrote there. `id` grows."""
+    """A line that somebody wrote there. `id` is its alone; a lower one may be stored there after a higher one."""
 
     id: int
     at: datetime

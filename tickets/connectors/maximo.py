@@ -36,6 +36,9 @@ ASKED_AT_ONCE = 40
 """Ticket numbers in one question: an address may have about 2,000 characters on its way through proxies."""
 OVERLAP = timedelta(minutes=2)
 """A change that took long to be stored has an older time than one that was stored before it: so much is read twice."""
+ENTRY_OVERLAP = timedelta(hours=1)
+"""The same for entries of the worklog: one bears the time at which somebody began to write it. What took even longer is
+found by the comparison."""
 LONGEST_ANSWER = 20_000_000
 """Bytes."""
 
@@ -358,11 +361,15 @@ class Maximo:
         if mark is None:
             page = await self._query(ours, order="-changedate", limit=PAGE)
             return Heard(page.remotes, page.latest)
-        since = f'"{(datetime.fromisoformat(mark) - OVERLAP).isoformat(timespec="seconds")}"'
-        pages = [await self._query(f"{ours} and changedate>={since}")]
+        at = datetime.fromisoformat(mark)
+
+        def since(overlap: timedelta) -> str:
+            return f'"{(at - overlap).isoformat(timespec="seconds")}"'
+
+        pages = [await self._query(f"{ours} and changedate>={since(OVERLAP)}")]
         if self.settings.worklogs:
             # an entry need not change the record that it belongs to
-            pages.append(await self._query(f"{ours} and worklog.createdate>={since}"))
+            pages.append(await self._query(f"{ours} and worklog.createdate>={since(ENTRY_OVERLAP)}"))
         heard = {remote.key: remote for page in pages for remote in page.remotes}
         return Heard(tuple(heard.values()), max([mark, *(page.latest or mark for page in pages)], key=_time))
 

@@ -19,11 +19,11 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
-from tickets.alarms import Alarms
+from tickets.alarms import Alarms, Words
 from tickets.attachments import AttachmentStore
-from tickets.connectors import Connector, Entry, File, Outgoing, Refused, Remote, Unreachable
+from tickets.connectors import Connector, Entry, File, Outgoing, Refused, Remote, RemoteEntry, Unreachable
 from tickets.database import CONNECTORS, Database, OutcomeUnknown, announce
-from tickets.errors import InvalidInput, MoveRefused, NotFound, TicketsError
+from tickets.errors import InvalidInput, MoveRefused, NotFound, TicketsError, UnknownConnector
 from tickets.lifecycle import REOPEN_WITHIN, Role
 from tickets.models import (
     OPEN_STATUSES,
@@ -206,7 +206,8 @@ class Sync:
     async def compare(self, *, now: datetime) -> list[SyncState]:
         """Compare all open requests, and those closed lately, with what the other side has; gives those that differ.
 
-        What still waits to be told is no difference. Raises `Unreachable` and `Refused`.
+        What still waits to be told is no difference. What people wrote there and was never heard of is heard next.
+        Raises `Unreachable` and `Refused`.
         """
         if not self.connector.answers:
             return []
@@ -279,9 +280,11 @@ class Sync:
     async def _watch(self, state: ConnectorState, now: datetime) -> None:
         if self.alarms is None or state.away_since is None or now - state.away_since < self.alarm_after:
             return
-        words = (
-            f"{self.name} cannot be reached: {state.last_error}. Requests and calls go on; what changes is kept, and "
-            "told when it is back. Look whether it runs, and try `centralino maximo check`."
+        words = Words(
+            it=f"{self.name} non si raggiunge: {state.last_error}. Richieste e chiamate vanno avanti; le modifiche "
+            "restano in attesa e partono quando torna. Guarda se è in funzione e prova `centralino maximo check`.",
+            en=f"{self.name} cannot be reached: {state.last_error}. Requests and calls go on; what changes is kept, "
+            "and told when it is back. Look whether it runs, and try `centralino maximo check`.",
         )
         await self.alarms.sound("connector_away", words, self.name)
 
@@ -295,10 +298,12 @@ class Sync:
             self._dead_before = False
             return
         self._dead_before = True
-        words = (
-            f"{self.name} does not take changes of {len(dead)} request(s), the first is {dead[0][0].ticket}: "
-            f"{dead[0][1].last_error}. `centralino maximo status` shows them, `retry` tries again, `skip` leaves "
-            "one out."
+        first, why = dead[0][0].ticket, dead[0][1].last_error
+        words = Words(
+            it=f"{self.name} non accetta le modifiche di {len(dead)} richieste, la prima è {first}: {why}. "
+            "`centralino maximo status` le mostra, `retry` riprova, `skip` ne salta una.",
+            en=f"{self.name} does not take changes of {len(dead)} request(s), the first is {first}: {why}. "
+            "`centralino maximo status` shows them, `retry` tries again, `skip` leaves one out.",
         )
         await self.alarms.sound("connector_refused", words, self.name)
 
@@ -373,7 +378,11 @@ def _standings(session: Session, name: str) -> Standings:
 
 
 def retry(session: Session, connector: str, *, request_id: int | None = None, now: datetime) -> int:
-    """Have what was refused tried again at once: of one request, or of all; returns of how many changes."""
+    """Have what was refused tried again at once: of one request, or of all; returns of how many changes.
+
+    Raises `UnknownConnector`, since nobody would try it.
+    """
+    _refuse_unknown(session, connector)
     which = [ConnectorChange.connector == connector, ConnectorChange.refusals > 0]
     if request_id is not None:
         which.append(ConnectorChange.request_id == request_id)
@@ -392,8 +401,9 @@ def skip(session: Session, connector: str, request_id: int) -> None:
     """Leave the refused change of a request out, so that its later ones are told; it is shown as a difference then.
 
     If it was refused for a file, that file is left out as well, and the next ones are told with the next change.
-    Raises `NotFound` when none was refused.
+    Raises `NotFound` when none was refused, `UnknownConnector`.
     """
+    _refuse_unknown(session, connector)
     change = _first_change(session, connector, request_id)
     if change is None or change.refusals == 0:
         raise NotFound(f"{connector} has refused no change of this request")
@@ -411,7 +421,11 @@ def skip(session: Session, connector: str, request_id: int) -> None:
 
 
 def tell_again(session: Session, connector: str, request_id: int, *, now: datetime) -> None:
-    """Bring a whole request in step: all fields and the status are told as they are now. Raises `NotFound`."""
+    """Bring a whole request in step: all fields and the status are told as they are now.
+
+    Raises `NotFound`, `UnknownConnector`.
+    """
+    _refuse_unknown(session, connector)
     request = session.get(Request, request_id)
     if request is None:
         raise NotFound(f"there is no request with the id {request_id}")
@@ -426,6 +440,16 @@ def tell_again(session: Session, connector: str, request_id: int, *, now: dateti
         )
     )
     announce(session, "request", request_id)
+
+
+def _refuse_unknown(session: Session, connector: str) -> None:
+    known = session.info.get(CONNECTORS, ())
+    if connector not in known:
+        there = f"they name {', '.join(known)}" if known else "they name none"
+        raise UnknownConnector(
+            f"the settings name no other ticket system {connector!r}, {there}: see [maximo] and [[webhooks]] in "
+            "docs/settings.md"
+        )
 
 
 def _standing(name: str, link: ConnectorLink | None, changes: Sequence[ConnectorChange]) -> SyncState:
@@ -691,10 +715,9 @@ def _take_over(
         link.look_again = True
         return
     link.look_again = False
-    for entry in remote.entries:
-        if entry.id > link.remote_entry:
-            link.remote_entry = entry.id
-            _take_over_entry(session, name, request.id, entry.by, entry.text, now=now)
+    for entry in _new_entries(link, remote):
+        link.seen_entries = [*link.seen_entries, entry.id]
+        _take_over_entry(session, name, request.id, entry.by, entry.text, now=now)
     if remote.status is None or remote.status == link.remote_status:
         return
     link.remote_status = remote.status
@@ -721,6 +744,12 @@ def _on_its_way(session: Session, name: str, request_id: int) -> bool:
     """Whether we have something to tell of it that was not refused: theirs is looked at after that."""
     first = _first_change(session, name, request_id)
     return first is not None and first.refusals == 0
+
+
+def _new_entries(link: ConnectorLink, remote: Remote) -> list[RemoteEntry]:
+    """What people wrote there and was not taken over yet."""
+    seen = set(link.seen_entries)
+    return [entry for entry in remote.entries if entry.id > link.remote_entry and entry.id not in seen]
 
 
 def _take_over_entry(session: Session, name: str, request_id: int, by: str, text: str, *, now: datetime) -> None:
@@ -806,6 +835,10 @@ def _note_differences(
         link = session.get_one(ConnectorLink, (name, request_id))
         if link.told_at is not None and link.told_at > since:
             continue  # while we were comparing
+        # what was stored there too late to be heard of is taken over by the next `listen`
+        link.look_again = link.look_again or any(
+            one.key == link.remote_key and _new_entries(link, one) for one in found.get(ticket, ())
+        )
         request = session.get_one(Request, request_id)
         differences = list(_differences(request, link, found.get(ticket, ())))
         # what was left out by hand stays until the whole request is told again

@@ -27,16 +27,18 @@ export const loggedOut = signal(0);
  * @param {"GET"|"POST"|"PUT"|"PATCH"|"DELETE"} method
  * @param {string} path  below /api
  * @param {unknown} [body]  a file is sent as it is, anything else as JSON
+ * @param {string} [key]  sent again with the same key (`newKey`), it is not done twice
  * @returns {Promise<any>} the JSON answer, or null for none
  */
-export async function api(method, path, body) {
+export async function api(method, path, body, key) {
   const file = body instanceof Blob;
   let response;
   try {
     response = await fetch(`/api${path}`, {
       method,
       credentials: "same-origin",
-      headers: { "accept-language": language.value, ...(method !== "GET" && { "content-type": file ? "application/octet-stream" : "application/json" }) },
+      headers: { "accept-language": language.value, ...(method !== "GET" && { "content-type": file ? "application/octet-stream" : "application/json" }),
+        ...(key && { "idempotency-key": key }) },
       body: method === "GET" || method === "DELETE" ? undefined : file ? body : JSON.stringify(body ?? {}),
     });
   } catch {
@@ -48,7 +50,10 @@ export async function api(method, path, body) {
   throw new ApiError(response.status, problem.error ?? "internal", problem.message ?? "", problem.fields ?? {}, problem.changes ?? []);
 }
 
+/** A key for one new thing; without `crypto.randomUUID`, which pages have over HTTPS only. */
+export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 export const get = (path) => api("GET", path);
-export const post = (path, body) => api("POST", path, body);
+export const post = (path, body, key) => api("POST", path, body, key);
 export const put = (path, body) => api("PUT", path, body);
 export const patch = (path, body) => api("PATCH", path, body);

@@ -114,7 +114,7 @@ function ConnectionBanner() {
 function Alarms() {
   return [...lists.alarms.value.values()].map((alarm) => html`
     <div key=${alarm.id} class="banner bad" role="alert"><${Icon} name="alert" />
-      <p><strong>${t("alarm.title")}</strong> ${alarm.words} <span class="small">${when(alarm.sounded_at)}</span></p></div>`);
+      <p><strong>${t("alarm.title")}</strong> ${alarm.words[language.value]} <span class="small">${when(alarm.sounded_at)}</span></p></div>`);
 }
 
 // ---- beside the views -------------------------------------------------------------------------------------------

@@ -15,11 +15,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import HOSTILE, DeskServer
-from desk.api import once, tokens
-from desk.api.errors import KeyReused
-from desk.api.once import done_once, forget_answers
+from desk import once
+from desk.api import tokens
 from desk.models import ApiAnswer, ApiToken, Scope
+from desk.once import KeyUsed, done_once, forget_answers
 from tickets.database import Database
+from tickets.directory import edit_contact
 from tickets.lifecycle import RequestSettings, Role
 from tickets.models import OutboxMail, Request, RequestEvent, Status
 from tickets.operations import close_request, move_request
@@ -132,17 +133,17 @@ async def test_one_key_in_two_processes_does_a_thing_once(database: Database) ->
     other = Database(database.engine.url.render_as_string(hide_password=False), patience=5)
     try:
         both = [database, other] * 6
-        answers = await asyncio.gather(*(done_once(one, 1, "k", {"a": 1}, work, now=now) for one in both))
+        answers = await asyncio.gather(*(done_once(one, ApiAnswer, 1, "k", {"a": 1}, work, now=now) for one in both))
     finally:
         await other.close()
     assert len({json.dumps(answer) for answer, _ in answers}) == 1
     assert sum(not replayed for _, replayed in answers) == 1
     made = [one.name for one in await database.read(everything, ApiToken) if one.name != "portale"]
     assert len(made) == 1
-    with pytest.raises(KeyReused):
-        await done_once(database, 1, "k", {"a": 2}, work, now=now)
+    with pytest.raises(KeyUsed):
+        await done_once(database, ApiAnswer, 1, "k", {"a": 2}, work, now=now)
     await database.run(forget_answers, now=now + once.KEPT + timedelta(seconds=1))
-    assert (await done_once(database, 1, "k", {"a": 2}, work, now=now))[1] is False
+    assert (await done_once(database, ApiAnswer, 1, "k", {"a": 2}, work, now=now))[1] is False
 
 
 async def test_a_program_adds_notes(served: DeskServer) -> None:
@@ -286,10 +287,56 @@ async def test_a_token_may_only_do_what_it_was_made_for(served: DeskServer) -> N
         program(served, Scope.READ, name="lettore") as reader,
         program(served, Scope.WRITE, name="autore") as writer,
     ):
-        is_problem(await reader.post("/requests", json=NEW, headers=key("1")), 403, "scope_missing")
-        assert (await reader.get("/requests")).status_code == 200
-        is_problem(await writer.get("/requests"), 403, "scope_missing")
-        assert (await writer.post("/requests", json=NEW, headers=key("1"))).status_code == 201
+        ticket = (await writer.post("/requests", json=NEW, headers=key("0"))).json()["ticket"]
+        asked = {
+            ("GET", "/requests"): Scope.READ,
+            ("GET", "/requests/{ticket}"): Scope.READ,
+            ("GET", "/contacts"): Scope.READ,
+            ("POST", "/requests"): Scope.WRITE,
+            ("POST", "/requests/{ticket}/notes"): Scope.WRITE,
+            ("POST", "/requests/{ticket}/replies"): Scope.WRITE,
+        }
+        described = (await reader.get("/openapi.json")).json()["paths"]
+        assert {(how.upper(), path) for path, hows in described.items() for how in hows} == asked.keys()
+        for number, ((how, path), scope) in enumerate(asked.items()):
+            for mine, client in ((Scope.READ, reader), (Scope.WRITE, writer)):
+                answer = await client.request(
+                    how,
+                    path.format(ticket=ticket),
+                    params={"q": "bianchi"} if path == "/contacts" else None,
+                    json=None if how == "GET" else NEW if path == "/requests" else {"text": "Provato"},
+                    headers=key(f"{number}-{mine}") if how == "POST" else None,
+                )
+                if mine is scope:
+                    assert answer.is_success, (how, path, mine, answer.text)
+                else:
+                    assert "Non stampa" not in answer.text
+                    is_problem(answer, 403, "scope_missing")
+
+
+async def test_a_token_that_may_only_write_learns_nothing_of_the_directory(served: DeskServer) -> None:
+    contact = await served.contact("Teresa Bianchi", company="ASL Bari", email="t@asl.example.org")
+    await served.database.run(edit_contact, contact, {"user_code": "BNCTRS"}, actor="system", now=served.now())
+    new = {name: value for name, value in NEW.items() if name != "email"}
+    async with program(served, Scope.WRITE, name="autore") as writer:
+        by_code = await writer.post("/requests", json=new | {"user_code": "BNCTRS"}, headers=key("1"))
+        again = await writer.post("/requests", json=new | {"user_code": "BNCTRS"}, headers=key("1"))
+        for answer in (by_code, again):
+            assert answer.status_code == 201
+            assert "Bianchi" not in answer.text
+            assert "ASL Bari" not in answer.text
+            assert "t@asl.example.org" not in answer.text
+            assert answer.json()["contact_id"] is None
+        by_id = (await writer.post("/requests", json=NEW | {"contact_id": contact}, headers=key("2"))).json()
+        assert (by_id["contact_id"], by_id["contact_name"], by_id["email"]) == (contact, None, NEW["email"])
+        wrong = await writer.post("/requests", json=NEW | {"contact_id": contact, "user_code": "X"}, headers=key("3"))
+        assert "Bianchi" not in wrong.text
+        reply = await writer.post(f"/requests/{by_id['ticket']}/replies", json={"text": "Provato"}, headers=key("4"))
+        assert "Bianchi" not in reply.text
+    async with program(served, Scope.READ, Scope.WRITE, name="entrambi") as both:
+        known = (await both.post("/requests", json=new | {"user_code": "BNCTRS"}, headers=key("1"))).json()
+        assert (known["contact_name"], known["email"]) == ("Teresa Bianchi", "t@asl.example.org")
+    assert [one.contact_id for one in await served.database.read(everything, Request)] == [contact] * 3
 
 
 async def test_nobody_is_let_in_without_a_token_that_holds(served: DeskServer) -> None:

@@ -17,7 +17,7 @@ from centralino.rig.desk_server import HOSTILE, DeskServer, withdraw
 from desk.models import Account, Role
 from desk.operations import set_password
 from ivr.models import Agent
-from tickets.alarms import Alarms, AlarmSettings
+from tickets.alarms import Alarms, AlarmSettings, Words
 
 pytestmark = pytest.mark.contract
 
@@ -269,9 +269,9 @@ async def test_alarms_are_told_to_supervisors_and_to_nobody_else(served: DeskSer
     alarms = Alarms(served.database, AlarmSettings(), served.notices, served.now)
     async with page(served, "giulia") as (agent, _), page(served, "paolo") as (supervisor, snapshot):
         assert snapshot["data"]["alarms"] == []
-        await alarms.sound("disk_space", "Make room.")
+        await alarms.sound("disk_space", Words(it="Fai spazio.", en="Make room."))
         alarm = (await supervisor.until("alarms"))["data"]["item"]
-        assert alarm["words"] == "Make room."
+        assert alarm["words"] == {"it": "Fai spazio.", "en": "Make room."}
         async with page(served, "paolo") as (_, later):
             assert [one["id"] for one in later["data"]["alarms"]] == [alarm["id"]]
         await alarms.end("disk_space")

@@ -1,6 +1,7 @@
 """The life of a request at the desk: registered, moved, edited, between levels, linked, with files."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -102,6 +103,50 @@ async def test_a_person_who_is_new_is_added_with_the_request_or_neither_is(
     assert (unread.status_code, list(unread.json()["fields"])) == (422, ["phone"])
     counts = await served.database.read(_count, Request, Contact, Phone)
     assert counts == [1, 1, 1]
+
+
+async def test_a_form_whose_answer_is_lost_is_sent_again_and_opens_one_request(
+    served: DeskServer, giulia: httpx.AsyncClient
+) -> None:
+    key = {"idempotency-key": "a1"}
+    stored = asyncio.Event()
+    served.database.subscribe(lambda changes: stored.set() if any(one.kind == "request" for one in changes) else None)
+    content = json.dumps(FORM).encode()
+    head = {"host": giulia.base_url.netloc.decode(), "content-length": str(len(content)), **giulia.headers, **key}
+    head["cookie"] = "; ".join(f"{name}={value}" for name, value in giulia.cookies.items())
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(f"POST /api/requests HTTP/1.1\r\n{lines}\r\n".encode() + content)
+    await writer.drain()
+    await asyncio.wait_for(stored.wait(), 20)
+    writer.transport.abort()  # whoever asked never hears of it
+    again = await giulia.post("/requests", json=FORM, headers=key)
+    assert again.status_code == 201
+    (ticket,) = await served.database.read(lambda session: session.scalars(select(Request.ticket)).all())
+    assert again.json()["request"]["ticket"] == ticket
+
+
+async def test_a_double_click_opens_one_request_and_a_new_form_another(
+    served: DeskServer, giulia: httpx.AsyncClient
+) -> None:
+    key = {"idempotency-key": "a1"}
+    person = {"name": "Vito Amoruso", "phone": "080 555 4321"}
+    twice = FORM | {"new_contact": person, "solution": "Riaccesa"}
+    answers = await asyncio.gather(*(giulia.post("/requests", json=twice, headers=key) for _ in range(4)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    changed = await giulia.post("/requests", json=twice | {"subject": "Altro"}, headers=key)
+    assert (changed.status_code, changed.json()["error"]) == (409, "already_registered")
+    assert await served.database.read(_count, Request, Contact) == [1, 1]
+    wrong = await giulia.post("/requests", json=FORM | {"area": "moon"}, headers={"idempotency-key": "b2"})
+    assert wrong.status_code == 422
+    corrected = await giulia.post("/requests", json=FORM, headers={"idempotency-key": "b2"})
+    assert corrected.status_code == 201  # what was refused leaves the key free
+    await served.agent("marco")
+    async with served.browser("marco") as his:  # another's keys are his own
+        assert (await his.post("/requests", json=FORM, headers=key)).status_code == 201
+    assert (await giulia.post("/requests", json=FORM)).status_code == 201
+    assert await served.database.read(_count, Request) == [4]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +254,14 @@ async def test_only_a_supervisor_cancels_what_somebody_works_on(
     assert problem["message"] == "Questo passaggio non spetta a te: chiedi a un supervisore."
     cancelled = await done(chief, request, "move", to="cancelled", text="doppia")
     assert (cancelled["status"], cancelled["moves"], cancelled["level_moves"]) == ("cancelled", [], [])
+
+
+async def test_a_system_that_is_not_connected_any_more_is_told_nothing_and_that_is_said(
+    served: DeskServer, giulia: httpx.AsyncClient
+) -> None:
+    request = await new(giulia)
+    problem = await refused(giulia, request, "connectors/maximo/retry")
+    assert (problem["error"], problem["message"][:26]) == ("unknown_connector", "Questo sistema non è più c")
 
 
 async def test_what_was_solved_too_long_ago_is_not_reopened(served: DeskServer, giulia: httpx.AsyncClient) -> None:

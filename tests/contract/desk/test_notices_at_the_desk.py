@@ -5,9 +5,11 @@ from sqlalchemy import event, update
 from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import DeskServer
+from tickets.alarms import Alarms, AlarmSettings, Words
 from tickets.models import DeliveryState, OutboxMail
 
 pytestmark = pytest.mark.contract
+WORDS = Words(it="Poco spazio.", en="Little room.")
 
 
 def stop(session: Session, state: DeliveryState) -> None:
@@ -60,6 +62,27 @@ async def test_a_held_notice_is_given_up(served: DeskServer) -> None:
         gone = await page.post(f"/notices/{notice['id']}/dismiss", json={})
         assert (gone.status_code, gone.json()["state"]) == (200, "dead")
         assert (await page.post("/notices/99999/dismiss", json={})).status_code == 404
+
+
+async def test_mails_of_alarms_are_for_supervisors_only(served: DeskServer) -> None:
+    await served.agent("giulia")
+    await served.supervisor("marta")
+    await served.request("Non stampa", email="u@asl.example.org")
+    settings = AlarmSettings(email=("ced@example.org",))
+    await Alarms(served.database, settings, served.notices, served.now).sound("disk_space", WORDS)
+    await served.database.run(stop, DeliveryState.DEAD)
+    async with served.browser("marta") as marta, served.browser("giulia") as giulia:
+        both = (await marta.get("/notices/stopped")).json()
+        assert {notice["kind"] for notice in both} == {"alarm", "opened"}
+        seen = await giulia.get("/notices/stopped")
+        assert [notice["kind"] for notice in seen.json()] == ["opened"]
+        assert "ced@example.org" not in seen.text
+        (alarm,) = (notice["id"] for notice in both if notice["kind"] == "alarm")
+        for step in ("retry", "dismiss"):
+            refused = await giulia.post(f"/notices/{alarm}/{step}", json={})
+            assert (refused.status_code, refused.json()["error"]) == (403, "not_allowed")
+        sent = await marta.post(f"/notices/{alarm}/retry", json={})
+        assert (sent.status_code, sent.json()["state"]) == (200, "pending")
 
 
 async def test_a_notice_is_looked_at_before_it_goes_to_anybody(served: DeskServer) -> None:

@@ -37,6 +37,7 @@ from tickets.connectors.sync import (
     tell_again,
 )
 from tickets.database import Database
+from tickets.errors import UnknownConnector
 from tickets.lifecycle import Role
 from tickets.models import Channel, ConnectorChange, Kind, Request, RequestEvent, Status
 from tickets.notices import Notices
@@ -311,6 +312,65 @@ async def test_an_entry_written_there_is_a_note_here_and_does_not_go_back(
     assert new[0][2]["text"].startswith("WILSON: ")
     assert new[0][2]["text"].endswith("Riavviato il servizio\nalle 10")
     assert [what for what, _ in told(fake, ticket)] == ["create", "status", "worklog"]
+
+
+@pytest.mark.parametrize("minutes", [1, 50])
+async def test_an_entry_with_a_lower_number_that_is_stored_late_is_heard_as_well(
+    followed: Database, sync: Sync, fake: FakeMaximo, notices: Notices, clock: Time, minutes: int
+) -> None:
+    ticket = (await followed.run(opened, notices, clock())).ticket or ""
+    await sync.deliver(now=clock())
+    await sync.listen(now=clock())
+    (record,) = fake.by_reference(f"CENTRALINO-{ticket}")
+    clock.passes(minutes=5)
+    with fake.writing(record.ticketid, "Cominciata prima"):
+        clock.passes(minutes=minutes)
+        fake.write(record.ticketid, "Scritta dopo")
+        await sync.listen(now=clock.passes(seconds=1))
+    for _ in range(3):
+        await sync.listen(now=clock.passes(seconds=10))
+    notes = [details["text"] for kind, _, details in await followed.read(history, ticket) if kind == "note"]
+    assert notes == ["WILSON: Scritta dopo", "WILSON: Cominciata prima"]
+
+
+async def test_an_entry_that_took_hours_to_be_stored_is_found_by_the_comparison(
+    followed: Database, sync: Sync, fake: FakeMaximo, notices: Notices, clock: Time
+) -> None:
+    ticket, other = [(await followed.run(opened, notices, clock())).ticket or "" for _ in range(2)]
+    await sync.deliver(now=clock())
+    await sync.listen(now=clock())
+    (record,), (of_other,) = [fake.by_reference(f"CENTRALINO-{one}") for one in (ticket, other)]
+    with fake.writing(record.ticketid, "Cominciata stamattina"):
+        fake.write(record.ticketid, "Scritta dopo")
+        await sync.listen(now=clock.passes(minutes=1))
+        clock.passes(hours=5)
+        fake.write(of_other.ticketid, "Un'altra")
+        await sync.listen(now=clock.passes(minutes=1))
+
+    async def notes() -> list[str]:
+        return [details["text"] for kind, _, details in await followed.read(history, ticket) if kind == "note"]
+
+    await sync.listen(now=clock.passes(minutes=1))
+    assert await notes() == ["WILSON: Scritta dopo"]
+    assert await sync.compare(now=clock()) == []
+    for _ in range(3):
+        await sync.listen(now=clock.passes(minutes=1))
+    assert await notes() == ["WILSON: Scritta dopo", "WILSON: Cominciata stamattina"]
+
+
+async def test_nothing_waits_for_ever_for_a_system_that_the_settings_do_not_name(
+    followed: Database, notices: Notices, clock: Time
+) -> None:
+    request = await followed.run(opened, notices, clock())
+
+    async def refused(work: Callable[[Session], Any]) -> None:
+        with pytest.raises(UnknownConnector, match=r"no other ticket system 'jira', they name maximo"):
+            await followed.run(work)
+
+    await refused(lambda session: retry(session, "jira", now=clock()))
+    await refused(lambda session: skip(session, "jira", request.id))
+    await refused(lambda session: tell_again(session, "jira", request.id, now=clock()))
+    assert await followed.read(waiting) == 1
 
 
 async def test_what_was_told_is_not_heard_as_news(

@@ -1,5 +1,6 @@
 """Faxes in the dialplan's folder: which are over, what is known of them, and what is made of their pages."""
 
+import errno
 import io
 import os
 import re
@@ -16,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from ivr.config import Line
 from ivr.fax import PREVIEW_PIXELS, read_pages, scan_faxes
 from ivr.flow.fax import file_fax
-from tickets.attachments import AttachmentStore
+from tickets.attachments import AttachmentStore, Kept
 
 pytestmark = [pytest.mark.unit, pytest.mark.filterwarnings("ignore::UserWarning:PIL")]
 
@@ -142,6 +143,28 @@ async def test_a_fax_that_cannot_be_stored_stays_and_leaves_no_copies(tmp_path: 
         config=SimpleNamespace(line=lambda _: line, lines=[line]), database=DatabaseAway(), attachments=store
     )
     with pytest.raises(OperationalError):
+        await file_fax(services, found)
+    assert store.files(datetime.fromtimestamp(time.time() + 60, UTC)) == []
+    assert pages.exists()
+
+
+class FullStore(AttachmentStore):
+    """A folder that holds the first file only."""
+
+    def keep(self, content: bytes, at: datetime) -> Kept:
+        if self.files(datetime.fromtimestamp(time.time() + 60, UTC)):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().keep(content, at)
+
+
+async def test_a_fax_for_which_there_is_no_room_stays_where_asterisk_put_it(tmp_path: Path) -> None:
+    pages = fax(tmp_path / f"{STEM}.tif", page("one"))
+    (tmp_path / f"{STEM}.fax").write_text("SUCCESS|1|39 080|NO_ERROR OK\n")
+    [found] = scan_faxes(tmp_path)
+    line = Line(number="800", name="Edotto", calendar="c", queue="q")
+    store = FullStore(tmp_path / "attachments")
+    services: Any = SimpleNamespace(config=SimpleNamespace(line=lambda _: line, lines=[line]), attachments=store)
+    with pytest.raises(OSError, match="No space"):
         await file_fax(services, found)
     assert store.files(datetime.fromtimestamp(time.time() + 60, UTC)) == []
     assert pages.exists()

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from tickets.alarms import Alarms
+from tickets.alarms import Alarms, Words
 from voicemail.room import ALARM, MEGABYTE, Room
 
 pytestmark = pytest.mark.unit
@@ -18,8 +18,9 @@ class Told:
     def __init__(self) -> None:
         self.log: list[str] = []
 
-    async def sound(self, kind: str, words: str, subject: str = "") -> None:
-        self.log.append(f"{kind}: {words}")
+    async def sound(self, kind: str, words: Words, subject: str = "") -> None:
+        assert words.it != words.en
+        self.log.append(f"{kind}: {words.en}")
 
     async def end(self, kind: str, subject: str = "") -> None:
         self.log.append(f"end of {kind}")
@@ -39,7 +40,7 @@ async def test_too_little_room_sounds_the_alarm_and_room_again_ends_it(
     told = Told()
     recordings = tmp_path / "recording"
     # the folder of recordings is not made yet: what counts is the one above it
-    room = Room([recordings, tmp_path / "kept"], 300, cast("Alarms", told))
+    room = Room([recordings, tmp_path / "kept"], 300, cast("Alarms", told), attachments=tmp_path)
     await room.look()
     await room.look()
     assert (room.short, room.full(recordings), told.log) == (
@@ -63,6 +64,33 @@ async def test_a_disk_that_is_full_is_an_alarm_even_where_no_floor_is_set(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 1000, 0))
     told = Told()
-    room = Room([tmp_path], 0, cast("Alarms", told))
+    room = Room([tmp_path], 0, cast("Alarms", told), attachments=tmp_path)
     await room.look()
     assert (room.short, len(told.log)) == (False, 1)
+
+
+async def test_a_disk_of_attachments_that_fills_up_is_an_alarm_and_callers_can_still_leave_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages, attachments = tmp_path / "messages", tmp_path / "attachments"
+    free = {messages: 301, attachments: 299}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1000, 0, free[path] * MEGABYTE))
+    told = Told()
+    room = Room([messages], 300, cast("Alarms", told), attachments=attachments)
+    await room.look()
+    assert not room.short
+    assert [line.partition(" (")[0] for line in told.log] == [f"{ALARM}: 299 MB are free for attachments"]
+    told.log.clear()
+    free[messages] = 10
+    await room.look()  # worse: those who were told of attachments are told of messages
+    await room.look()
+    assert room.short
+    assert told.log == [
+        f"end of {ALARM}",
+        *[f"{ALARM}: 10 MB are free for {messages}: callers can leave no messages"] * 2,
+    ]
+    told.log.clear()
+    free[messages] = free[attachments] = 301
+    await room.look()
+    await room.look()
+    assert told.log == [f"end of {ALARM}"]

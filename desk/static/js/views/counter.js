@@ -1,6 +1,6 @@
 /** A request that no call brought: somebody stands at the counter, or rang another phone. Made for the keyboard. */
 import { effect, html, signal, useEffect, useRef, useState } from "../lib.js";
-import { post } from "../api.js";
+import { newKey, post } from "../api.js";
 import { ticketText } from "../format.js";
 import { language, t } from "../i18n.js";
 import { me } from "../store.js";
@@ -11,6 +11,7 @@ import { Act, errorText, Field, Icon, Segments, toast } from "./ui.js";
 const BLANK = {
   contact: null, person: null, searched: "", channel: "in_person", kind: null, area: null, subject: "", description: "",
   impact: 2, urgency: 2, email: "", phone: "", solve: false, solution: "", follow_up_of: null,
+  key: "", // of this request from its first sending on: an answer may be lost, and it is sent again
 };
 /** What is typed stays while other things are looked at. */
 const draft = signal(BLANK);
@@ -82,6 +83,8 @@ function Form({ onSaved }) {
     if (Object.keys(wrong).length) return show(wrong);
     const email = form.email.trim() || null;
     const phone = form.phone.trim() || null;
+    const key = form.key || newKey();
+    set({ key });
     const { request } = await post("/requests", {
       channel: form.channel, kind: form.kind, area: form.area, subject: form.subject, description: form.description,
       impact: form.impact, urgency: form.urgency, email, phone, solution: form.solve ? form.solution : null,
@@ -91,7 +94,7 @@ function Form({ onSaved }) {
         name: form.person.name, user_code: form.person.user_code.trim() || null, email, phone,
         company_id: form.person.company_id ? Number(form.person.company_id) : null,
       },
-    });
+    }, key);
     draft.value = BLANK;
     return onSaved(request);
   };
