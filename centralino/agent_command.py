@@ -21,6 +21,8 @@ from desk import queries as desk_queries
 from desk.models import Role
 from ivr import operations, queries
 from schedules.clock import utc_now
+from tickets.notices import Notices
+from tickets.operations import take_from_leaver
 
 agent_app = typer.Typer(no_args_is_help=True, help="Agents: the people who take calls.")
 console = terminal()
@@ -80,14 +82,20 @@ def edit_agent(
 
 @agent_app.command("remove")
 def remove_agent(username: str, config: ConfigOption = DEFAULT_FILE) -> None:
-    """Take log-in, phone and queues from someone who leaves; what they did stays in the history."""
+    """Take log-in, phone, queues and requests from someone who leaves; what they did stays in the history."""
+    settings = read_settings(config)
 
-    def remove(session: Session, now: datetime) -> None:
+    def remove(session: Session, now: datetime) -> int:
         operations.remove_agent(session, username, now=now)
         desk_operations.remove_account(session, username)
+        return take_from_leaver(
+            session, username, Notices(settings.notices), now=now, reopen_within=settings.requests.reopen_within
+        )
 
-    run_operation(read_settings(config), remove, utc_now())
+    put_back = run_operation(settings, remove, utc_now())
     console.print(f"{username} cannot log in any more; the phone is free for somebody else.", markup=False)
+    if put_back:
+        console.print(f"{put_back} {'request is' if put_back == 1 else 'requests are'} in the queue again.")
 
 
 @agent_app.command("password")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from schedules.promises import Clock
@@ -51,7 +51,7 @@ LEVEL_0 = "level_0"
 """The actor of what the own desk of a user's company did."""
 
 UNTOLD = frozenset(
-    {"heard", "read_aloud", "transcribed", "audio_erased", "attachment_erased", "promise_missed"}
+    {"heard", "read_aloud", "transcribed", "audio_erased", "attachment_erased", "promise_missed", "holder_left"}
     | {"notice_sent", "notice_failed", "notice_held", "notice_retried"}
 )
 """Events that other ticket systems do not hear of: how the desk works is its own business."""
@@ -256,6 +256,34 @@ def take_in_charge(
     _pick_up(session, request, actor, now)
     _finish(session, request, notices.moved(request, "picked_up", "", now=now) if notices else None)
     return request
+
+
+def take_from_leaver(
+    session: Session, username: str, notices: Notices, *, now: datetime, reopen_within: timedelta
+) -> int:
+    """Leave nothing in charge of somebody who leaves; returns how many requests go back into the queue.
+
+    What they work on waits for somebody else. What waits for another, or was finished so lately that it may be
+    reopened, has no holder any more: when it goes on, it is in the queue.
+    """
+    lately = Request.closed_at >= now - reopen_within
+    ids = session.scalars(
+        select(Request.id)
+        .where(Request.holder == username, or_(Request.status.in_(OPEN_STATUSES), lately))
+        .order_by(Request.id)
+    ).all()
+    put_back = 0
+    for id_ in ids:
+        request = load_request(session, id_)
+        if request.status != Status.IN_PROGRESS:
+            _hold(request, None, now)
+        add_event(session, request, "holder_left", SYSTEM, {"holder": username}, now)
+        if request.status == Status.IN_PROGRESS:
+            to = Status.QUEUED
+            _move(session, request, to, notices, actor=SYSTEM, role=Role.SYSTEM, told="", holder=None, now=now)
+            put_back += 1
+        _finish(session, request)
+    return put_back
 
 
 def user_replied(

@@ -16,6 +16,9 @@ from desk.queries import agent_items
 from ivr.errors import AgentRefused
 from ivr.operations import go_free
 from tickets.database import Database
+from tickets.models import Channel, Kind, Request
+from tickets.notices import Notices, NoticeSettings
+from tickets.operations import NewRequest, open_request
 
 pytestmark = pytest.mark.contract
 EXAMPLE = Path(__file__).parents[2] / "docs/centralino.example.toml"
@@ -110,6 +113,26 @@ def test_bad_values_of_a_contact_are_refused_with_the_reason(centralino: Command
         assert (refused.exit_code, reason in refused.output) == (1, True), refused.output
     assert centralino("contact", "find", "neri").output == "Nobody in the directory fits.\n"
     assert "+390805551234" in centralino("contact", "find", "rossi").output
+
+
+def test_who_leaves_leaves_no_request_behind(centralino: Command, tmp_path: Path) -> None:
+    add(centralino, "anna", "PJSIP/101", "applicativi")
+
+    async def work() -> tuple[str, str | None]:
+        database, now = Database(f"sqlite:///{tmp_path}/centralino.db"), datetime.now(UTC)
+        new = NewRequest(
+            kind=Kind.PROBLEM, area="use", channel=Channel.PHONE, subject="Non stampa", received_at=now, actor="anna"
+        )
+        try:
+            request = await database.run(open_request, new, Notices(NoticeSettings()), now=now)
+            removed = await asyncio.to_thread(centralino, "agent", "remove", "anna")
+            assert removed.output.splitlines()[1] == "1 request is in the queue again."
+            found = await database.read(lambda session: session.get_one(Request, request.id))
+            return found.status, found.holder
+        finally:
+            await database.close()
+
+    assert asyncio.run(work()) == ("queued", None)
 
 
 def test_who_left_is_on_no_page_and_comes_back_off_duty(centralino: Command, tmp_path: Path) -> None:

@@ -61,3 +61,16 @@ def test_a_database_of_the_version_before_the_life_of_a_request_keeps_its_rows(u
         return counts
 
     assert inside(url, look) == dict.fromkeys(TABLES, 1)
+
+
+def test_requests_of_who_has_left_come_back_to_the_queue_when_they_are_reopened(url: str) -> None:
+    def as_it_was(connection: sa.Connection) -> None:
+        command.upgrade(migration._config(connection), "0008")
+
+    migration._within(url, as_it_was)
+    false = "false" if url.startswith("postgresql") else "0"
+    left = ("UPDATE request SET holder = 'anna', status = 'closed'", "UPDATE agent SET endpoint = NULL")
+    for statement in (*BEFORE, *left):
+        inside(url, lambda c, s=statement: c.exec_driver_sql(s.replace("{false}", false).replace("{{}}", "{}")))
+    migration.migrate(url)
+    assert inside(url, lambda c: c.execute(sa.text("SELECT status, holder FROM request")).all()) == [("closed", None)]

@@ -316,3 +316,37 @@ def test_files_that_are_too_large_or_run_when_opened_are_refused(name: str, size
 )
 def test_names_of_files_are_made_harmless(name: str, safe: str) -> None:
     assert safe_name(name) == safe
+
+
+async def test_what_somebody_who_leaves_had_in_charge_comes_back_to_the_queue(
+    database: Database, notices: Notices
+) -> None:
+    working, asked, solved, long_ago, of_bruno = [await opened(database, notices) for _ in range(5)]
+    for request in (working, asked, solved, long_ago):
+        await database.run(operations.take_in_charge, request.id, actor="anna", now=NOW)
+    await database.run(operations.take_in_charge, of_bruno.id, actor="bruno", now=NOW)
+    await moved(database, notices, asked, Status.PENDING_USER, actor="anna", text="Quale stampante?")
+    await moved(database, notices, long_ago, Status.RESOLVED, actor="anna", text="Riavviata")
+    later = NOW + REOPEN_WITHIN + DAY
+    await moved(database, notices, solved, Status.RESOLVED, at=later, actor="anna", text="Riavviata")
+    leaving = {"now": later, "reopen_within": REOPEN_WITHIN}
+    assert await database.run(operations.take_from_leaver, "anna", notices, **leaving) == 1
+
+    async def now(request: Request) -> tuple[Status, str | None]:
+        found = await database.read(lambda session: session.get_one(Request, request.id))
+        return found.status, found.holder
+
+    assert await now(working) == (Status.QUEUED, None)
+    assert await now(asked) == (Status.PENDING_USER, None)
+    assert await now(solved) == (Status.RESOLVED, None)
+    assert await now(long_ago) == (Status.RESOLVED, "anna")  # cannot be reopened any more
+    assert await now(of_bruno) == (Status.IN_PROGRESS, "bruno")
+    assert [(one.kind, one.actor) for one in (await events(database, working))[-2:]] == [
+        ("holder_left", "system"),
+        ("put_back", "system"),
+    ]
+    for request in (asked, solved):
+        assert (await events(database, request))[-1].details == {"holder": "anna"}
+        await database.run(operations.user_replied, request.id, notices, "Non va ancora", now=later)
+        assert await now(request) == (Status.QUEUED, None)
+    assert await database.run(operations.take_from_leaver, "anna", notices, **leaving) == 0

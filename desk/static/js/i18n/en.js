@@ -388,6 +388,7 @@ export default {
   "event.asked": "Asked the user",
   "event.waiting": "Waiting for a third party",
   "event.resumed": "Resumed",
+  "event.holder_left": "Who had it in charge has left",
   "event.put_back": "Put back into the queue",
   "event.escalated": "Escalated",
   "event.handed_back": "Handed back to level 1",

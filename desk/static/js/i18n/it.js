@@ -388,6 +388,7 @@ export default {
   "event.asked": "Chiesto all'utente",
   "event.waiting": "In attesa di terzi",
   "event.resumed": "Ripresa",
+  "event.holder_left": "Chi l'aveva in carico ha lasciato il servizio",
   "event.put_back": "Rimessa in coda",
   "event.escalated": "Passata a un livello superiore",
   "event.handed_back": "Restituita al livello 1",

@@ -134,6 +134,7 @@ function Event({ event }) {
     details.group, details.company, details.name, details.parent && t("links.event_parent", { ticket: ticketText(details.parent) }),
     details.child && t("links.event_child", { ticket: ticketText(details.child) }), details.into && t("links.event_into", { ticket: ticketText(details.into) }),
     event.kind === "merged" && details.from && t("links.event_from", { ticket: ticketText(details.from) }),
+    event.kind === "holder_left" && nameOf(details.holder),
     event.kind === "called_back" && details.result && t(`call_back.${details.result}`),
   ].filter((word) => typeof word === "string" && word);
   return html`
