@@ -70,7 +70,7 @@ MOVED: Mapping[Status, str] = {
 }
 """The kind of the event that tells of a move there; one that comes from a pending status is `resumed`, from a finished
 one `reopened`, and what was new is `queued`. Others are opened, note, edited, reply, called, escalated, handed_back,
-referred, level_0_answered, recalled, linked, merged, solved_with, attached, and those that are `UNTOLD`."""
+referred, level_0_answered, recalled, linked, unlinked, merged, solved_with, attached, and those that are `UNTOLD`."""
 
 _PENDING = frozenset({Status.PENDING_USER, Status.PENDING_THIRD_PARTY})
 _NEEDS_TEXT = {
@@ -425,10 +425,26 @@ def link_child(
         raise InvalidInput("parent", words, "has_children")
     if child.parent_id == parent.id:
         return child
-    child.parent_id = parent.id
-    add_event(session, child, "linked", actor, {"parent": parent.ticket}, now)
-    add_event(session, parent, "linked", actor, {"child": child.ticket}, now)
+    _put_below(session, child, parent, actor, now)
     _finish(session, child)
+    return child
+
+
+def unlink_child(
+    session: Session, request_id: int, *, actor: str, now: datetime, version: int | None = None
+) -> Request:
+    """Take a request from below the one it was put under: from now on it is solved and closed on its own.
+
+    Both histories say so; one that is below none stays as it is. Raises `RequestClosed`, `NotFound`, `RequestChanged`.
+    """
+    parent_id = session.scalar(select(Request.parent_id).where(Request.id == request_id))
+    if parent_id is None:
+        return load_request(session, request_id, version)
+    child, parent = _load_two(session, request_id, parent_id, version)
+    _refuse_closed(child)
+    if child.parent_id == parent.id:  # still, now that both are locked
+        _take_from_below(session, child, parent, actor, now)
+        _finish(session, child)
     return child
 
 
@@ -451,10 +467,11 @@ def merge_into(
     _refuse_closed(double)
     _refuse_closed(kept)
     if kept.parent_id == double.id:
-        kept.parent_id = None
+        _take_from_below(session, kept, double, actor, now)
+    above = session.get_one(Request, kept.parent_id) if kept.parent_id is not None else kept
     for child in _children(session, double):
         if child.id != kept.id:
-            child.parent_id = kept.parent_id or kept.id
+            _put_below(session, child, above, actor, now)
     italian = double.language == "it"
     told = f"{'Unita alla richiesta' if italian else 'Joined with request'} {kept.ticket}."
     double.merged_into_id = kept.id
@@ -554,6 +571,18 @@ def _children(session: Session, request: Request) -> Sequence[Request]:
         .order_by(Request.id)
         .with_for_update(of=Request)
     ).all()
+
+
+def _put_below(session: Session, child: Request, parent: Request, actor: str, now: datetime) -> None:
+    child.parent_id = parent.id
+    add_event(session, child, "linked", actor, {"parent": parent.ticket}, now)
+    add_event(session, parent, "linked", actor, {"child": child.ticket}, now)
+
+
+def _take_from_below(session: Session, child: Request, parent: Request, actor: str, now: datetime) -> None:
+    child.parent_id = None
+    add_event(session, child, "unlinked", actor, {"parent": parent.ticket}, now)
+    add_event(session, parent, "unlinked", actor, {"child": child.ticket}, now)
 
 
 def needed_text(field: str, value: str, missing: str) -> str:

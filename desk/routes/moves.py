@@ -85,6 +85,17 @@ async def link(
     return await one(request_id, who, desk, reader)
 
 
+@router.post("/unlink")
+async def unlink(
+    request_id: int, form: Versioned, who: Person, desk: DeskParts, reader: RequestReader
+) -> RequestDetail:
+    """Take a request from below the one it was put under: it is solved and closed on its own from now on."""
+    await desk.database.run(
+        operations.unlink_child, request_id, actor=who.me.username, now=reader.now, version=form.version
+    )
+    return await one(request_id, who, desk, reader)
+
+
 @router.post("/merge")
 async def merge(
     request_id: int, form: OtherRequestForm, who: Person, desk: DeskParts, reader: RequestReader

@@ -51,7 +51,7 @@ CLAIMED = timedelta(minutes=5)
 """Who tells a change has so long: longer than all answers together may take. Then it is taken to be dead."""
 TEXTS = ("text", "solution", "reason", "note")
 """Where a line of the history has what a person wrote."""
-MOVES = frozenset({"escalated", "handed_back", "referred", "recalled", "merged", "linked", "put_back"})
+MOVES = frozenset({"escalated", "handed_back", "referred", "recalled", "merged", "linked", "unlinked", "put_back"})
 """Lines that are told as an entry also where nobody wrote anything."""
 
 OF_A_FILE = "the file "

@@ -320,8 +320,9 @@ async def test_without_a_log_in_nothing_is_told_or_done(served: DeskServer, giul
             ("PATCH", f"/requests/{request['id']}"),
             *(
                 ("POST", f"/requests/{request['id']}/{what}")
-                for what in ("move", "escalate", "hand-back", "refer", "recall", "parent", "merge", "attachments")
+                for what in ("move", "escalate", "hand-back", "refer", "recall", "parent", "unlink", "merge")
             ),
+            ("POST", f"/requests/{request['id']}/attachments"),
             ("GET", f"/requests/{request['id']}/attachments/1"),
             ("GET", f"/requests/{request['id']}/attachments/1/preview"),
         ):
@@ -390,6 +391,20 @@ async def test_requests_are_put_below_another_and_closed_with_it(giulia: httpx.A
     assert itself["fields"] == {"request": "È la stessa richiesta: indicane un'altra."}
     await done(giulia, fault, "close", solution="Riparato")
     assert (await giulia.get(f"/requests/{two['id']}")).json()["status"] == "closed"
+
+
+async def test_what_was_put_below_another_by_mistake_is_taken_from_there(giulia: httpx.AsyncClient) -> None:
+    fault, child = await new(giulia, subject="Guasto"), await new(giulia)
+    below = await done(giulia, child, "parent", ticket=fault["ticket"])
+    late = await refused(giulia, child, "unlink", version=child["version"])
+    assert (late["error"], late["changes"][0]["kind"]) == ("conflict", "linked")
+    alone = await done(giulia, child, "unlink", version=below["version"])
+    assert alone["parent"] is None
+    assert (alone["events"][-1]["kind"], alone["events"][-1]["details"]) == ("unlinked", {"parent": fault["ticket"]})
+    assert len((await done(giulia, child, "unlink"))["events"]) == len(alone["events"])
+    above = await done(giulia, fault, "close", solution="Riparato")
+    assert (above["children"], above["events"][-2]["kind"]) == ([], "unlinked")
+    assert (await giulia.get(f"/requests/{child['id']}")).json()["status"] == "in_progress"
 
 
 async def test_a_request_that_tells_the_same_goes_on_in_another(giulia: httpx.AsyncClient) -> None:

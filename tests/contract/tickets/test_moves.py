@@ -168,6 +168,10 @@ async def test_a_double_is_merged_and_its_replies_go_on_in_the_other(database: D
     below = await database.read(queries.request_by_ticket, str(child.ticket))
     assert below is not None
     assert below.parent_id == kept.id
+    assert [(event.kind, event.details) for event in await events(database, child)][-2:] == [
+        ("linked", {"parent": double.ticket}),
+        ("linked", {"parent": kept.ticket}),
+    ]
     (told,) = [mail for mail in await mails(database, double) if mail.kind == "closed"]
     assert f"Unita alla richiesta {kept.ticket}" in told.body
     answered = await database.run(operations.user_replied, double.id, notices, "Grazie", now=NOW)
@@ -175,8 +179,49 @@ async def test_a_double_is_merged_and_its_replies_go_on_in_the_other(database: D
     await moved(database, notices, kept, Status.RESOLVED, text="Cambiato il toner.")
     (told,) = [mail for mail in await mails(database, double) if mail.kind == "resolved"]
     assert "Cambiato il toner." in told.body
-    assert [event.kind for event in await events(database, kept)][:3] == ["opened", "merged", "reply"]
+    assert [event.kind for event in await events(database, kept)][:4] == ["opened", "linked", "merged", "reply"]
     assert (await events(database, double))[-1].kind == "solved_with"
+
+
+async def test_what_goes_below_another_by_a_merge_is_told_as_changed(database: Database, notices: Notices) -> None:
+    kept, double, child = [await opened(database, notices) for _ in range(3)]
+    for below in (child, kept):
+        await database.run(operations.link_child, below.id, double.id, actor="bruno", now=NOW)
+    heard: set[Any] = set()
+    stop = database.subscribe(lambda changes: heard.update(one.id for one in changes if one.kind == "request"))
+    await database.run(operations.merge_into, double.id, kept.id, notices, actor="carla", now=NOW)
+    stop()
+    assert heard == {kept.id, double.id, child.id}
+    told = {request.id: await events(database, request) for request in (kept, child)}
+    assert [(event.kind, event.actor, event.details) for event in told[child.id]][-1:] == [
+        ("linked", "carla", {"parent": kept.ticket}),
+    ]
+    assert [(event.kind, event.details) for event in told[kept.id]][-3:] == [
+        ("unlinked", {"parent": double.ticket}),
+        ("linked", {"child": child.ticket}),
+        ("merged", {"from": double.ticket}),
+    ]
+    now = await database.read(queries.request_by_ticket, str(child.ticket))
+    assert now is not None
+    assert (now.parent_id, now.version) == (kept.id, told[child.id][-1].version)
+
+
+async def test_a_request_is_taken_from_below_another_and_lives_on_alone(database: Database, notices: Notices) -> None:
+    fault, child = [await opened(database, notices) for _ in range(2)]
+    await database.run(operations.link_child, child.id, fault.id, actor="bruno", now=NOW)
+    alone = await database.run(operations.unlink_child, child.id, actor="anna", now=NOW + DAY)
+    assert alone.parent_id is None
+    for request, details in ((child, {"parent": fault.ticket}), (fault, {"child": child.ticket})):
+        last = (await events(database, request))[-1]
+        assert (last.kind, last.actor, last.details) == ("unlinked", "anna", details)
+    again = await database.run(operations.unlink_child, child.id, actor="anna", now=NOW + DAY)
+    assert again.version == alone.version
+    await moved(database, notices, fault, Status.CLOSED, text="Sostituito lo switch.")
+    still = await database.read(queries.request_by_ticket, str(child.ticket))
+    assert still is not None
+    assert still.status == Status.QUEUED
+    with pytest.raises(RequestClosed):
+        await database.run(operations.link_child, child.id, fault.id, actor="bruno", now=NOW)
 
 
 async def test_nobody_is_named_as_holder_of_what_nobody_has_taken(database: Database, notices: Notices) -> None:

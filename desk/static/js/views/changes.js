@@ -284,18 +284,25 @@ function LinkForm({ request, name, onDone, onClose }) {
 
 const LINKS = [["parent", "links.is_below"], ["merged_into", "links.goes_on_in"], ["follow_up_of", "links.follows"]];
 
-/** The requests that have to do with this one. */
-export function Links({ request }) {
-  const item = (one) => html`<li key=${one.id}><a href=${`#/requests/${one.id}`}><span class="ticket">${ticketText(one.ticket)}</span> ${one.subject}</a>
-    <${Badge}>${t(`status.${one.status}`)}<//></li>`;
+/** The requests that have to do with this one; what was put below another by mistake is taken from there. */
+export function Links({ request, onChanged }) {
+  const item = (one, more) => html`<li key=${one.id}><a href=${`#/requests/${one.id}`}><span class="ticket">${ticketText(one.ticket)}</span> ${one.subject}</a>
+    <${Badge}>${t(`status.${one.status}`)}<//>${more}</li>`;
+  const unlink = async () => {
+    onChanged(await post(`/requests/${request.id}/unlink`, { version: request.version }));
+    toast(t("links.unlinked"));
+    document.getElementById("request-title")?.focus();
+  };
   const alone = LINKS.filter(([field]) => request[field]);
   const lists_ = [["children", "links.children"], ["merged", "links.merged"], ["follow_ups", "links.follow_ups"]].filter(([field]) => request[field].length);
   if (alone.length + lists_.length === 0) return null;
   return html`
     <section class="links" aria-labelledby="links"><h3 id="links">${t("links.title")}</h3>
-      ${alone.map(([field, words]) => html`<p class="section-label" key=${field}>${t(words)}</p><ul class="past-list">${item(request[field])}</ul>`)}
+      ${alone.map(([field, words]) => html`<p class="section-label" key=${field}>${t(words)}</p><ul class="past-list">
+        ${item(request[field], field === "parent" && !request.closed_at && html`<${Act} class="quiet small" act=${unlink} onFailed=${refused}>
+          <${Icon} name="close" size=${16} />${t("links.unlink")}<//>`)}</ul>`)}
       ${lists_.map(([field, words]) => html`<p class="section-label" key=${field}>${t(words, { n: request[field].length })}</p>
-        <ul class="past-list">${request[field].map(item)}</ul>`)}
+        <ul class="past-list">${request[field].map((one) => item(one))}</ul>`)}
     </section>
   `;
 }

@@ -59,7 +59,7 @@ export function One({ id }) {
         <a class="button quiet" key=${message} href=${`#/messages/${encodeURIComponent(message)}`}><${Icon} name="voice" size=${18} />${t("requests.listen")}</a>`)}</div>`}
       ${request.description && html`<section class="card prose"><h3>${t("form.description")}</h3><p>${request.description}</p></section>`}
       ${request.solution && html`<section class="card prose solved"><h3>${t("form.solution")}</h3><p>${request.solution}</p></section>`}
-      <${Links} request=${request} />
+      <${Links} request=${request} onChanged=${setRequest} />
       <${Files} request=${request} onChanged=${setRequest} />
       ${request.promises.length > 0 && html`<section aria-labelledby="promises"><h3 id="promises">${t("promises.title")}</h3>
         <ul class="notices">${request.promises.map((one) => html`<${Promised} key=${one.clock} one=${one} />`)}</ul></section>`}
