@@ -421,7 +421,7 @@ _RESULTS: Mapping[Outcome | None, CallBackResult] = {
 def settle(session: Session, *, now: datetime) -> int:
     """End the attempts of which nobody said how they went, since a worker or an Asterisk was lost; returns how many."""
     over = session.execute(
-        select(CallBack.id, Call.outcome)
+        select(CallBack.id, Call.outcome, Call.agent_id)
         .outerjoin(Call, Call.id == CallBack.call_id)
         .where(
             CallBack.ended_at.is_(None),
@@ -433,8 +433,11 @@ def settle(session: Session, *, now: datetime) -> int:
             ),
         )
     ).all()
-    for call_back_id, outcome in over:
+    for call_back_id, outcome, talked in over:
         result = _RESULTS.get(outcome, CallBackResult.FAILED)
+        if result is CallBackResult.ANSWERED and talked is not None:  # who asked for it need not be who talked
+            answered(session, call_back_id, talked, now=now)
+            continue
         end(
             session,
             call_back_id,

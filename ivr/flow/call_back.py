@@ -13,6 +13,7 @@ from ivr.ari import AriError, AriRefused, Hangup, ServerFault
 from ivr.flow import inbound
 from ivr.flow.call import ActiveCall
 from ivr.flow.leg import Leg
+from ivr.flow.message import take_message
 from ivr.flow.ring import REJECTED_CAUSES, UNREACHABLE_CAUSES, ring
 from ivr.flow.talk import OUTSIDE, TRANSFER_PRIORITY, quietly
 from ivr.models import CallBack, CallBackResult, CallBackWay, Offer, OfferResult, Outcome, Phase
@@ -83,8 +84,13 @@ async def _contact_first(call: ActiveCall, row: CallBack, offer: Offer) -> Outco
         return await _not_reached(call, row, result)
     await call.say("calling-back")
     reached = await ring(call, [offer])
-    if reached is None:
-        return await inbound.serve(call, row.queue, TRANSFER_PRIORITY)  # the user is there, and waits for anybody
+    if reached is None:  # the user is there, and waits for anybody
+        await inbound.join(call, row.queue, TRANSFER_PRIORITY)
+        waited = await inbound.wait_for_agent(call)
+        if waited is None or isinstance(waited, Outcome):
+            await call.services.database.run(call_backs.end, row.id, CallBackResult.NO_AGENT, now=call.now())
+            return waited or await take_message(call)
+        reached = waited
     return await _talk(call, row, *reached)
 
 

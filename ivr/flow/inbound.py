@@ -155,7 +155,7 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | Outcome | None
                     await call.end_offer(needless, OfferResult.WITHDRAWN)
                 return reached
             await database.run(operations.wait_again, call.id)
-        elif config.call_back and (key := call.leg.take_key()):
+        elif _may_choose(call) and (key := call.leg.take_key()):
             if key == CALL_BACK_KEY and (called_back := await keep_place(call)) is not None:
                 return called_back
             if call.phase is not Phase.WAITING:
@@ -190,10 +190,15 @@ async def announce_position(call: ActiveCall) -> None:
     await call.leg.start_music()
 
 
+def _may_choose(call: ActiveCall) -> bool:
+    """Whether a key asks to be called back: never of somebody whom we are calling back."""
+    return call.queue_config.call_back and not call.outbound
+
+
 def _offer_or_key(call: ActiveCall) -> "asyncio.Future[Any]":
     """Done when there is an offer, or, where callers may choose to be called back, a key."""
     arrival = call.offers.arrival()
-    if not call.queue_config.call_back or call.outbound:
+    if not _may_choose(call):
         return arrival
     either: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     for future in (arrival, call.leg.key()):

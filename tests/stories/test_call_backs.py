@@ -188,6 +188,39 @@ async def test_the_user_is_called_first_and_put_through(
     await nothing_left(world, service)
 
 
+async def test_a_user_called_first_whom_another_agent_takes_is_that_agents_and_is_offered_no_call_back(
+    world: World, service: Service, on_duty: Duty, rossi_at_home: Phone
+) -> None:
+    anna, bruno, request = await on_duty(ANNA), await on_duty(BRUNO, free=False), await ask(world)
+    await anna.desk.post(f"/api/requests/{request.id}/call-back", {"first": "contact"})
+    await rossi_at_home.wait_for(Event.RINGING)
+    await rossi_at_home.answer()
+    await anna.phone.wait_for(Event.RINGING, within=20)
+    await anna.phone.reject()
+    call = await world.until(
+        lambda session: session.scalar(select(Call).where(Call.outbound, Call.phase == Phase.WAITING))
+    )
+    await rossi_at_home.press("1")
+    await asyncio.sleep(4)  # the next announcements: a key that means something would be obeyed by then
+    assert (await world.call_until(call.id, lambda row: True)).phase is Phase.WAITING
+    await bruno.desk.post("/api/presence/free")
+    await answered_by(world, bruno, call)
+    await bruno.phone.hang_up()
+    await rossi_at_home.wait_for(Event.CLOSED)
+    assert similarity(prompt("call-back-not-possible"), rossi_at_home.heard()) < 0.6
+    assert similarity(prompt("offer-call-back"), rossi_at_home.heard()) < 0.6
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+    assert (await ended(world, request)).agent_id == bruno.id
+
+    def told(session: Session) -> list[tuple[str, str]]:
+        events = select(RequestEvent).where(RequestEvent.request_id == request.id, RequestEvent.kind == "called_back")
+        return [(event.actor, event.details["result"]) for event in session.scalars(events)]
+
+    assert await world.read(told) == [("bruno", "answered")]
+    assert (await request_now(world, request))[0].holder == "bruno"
+    await nothing_left(world, service)
+
+
 async def test_what_cannot_be_called_is_refused_with_a_reason(world: World, service: Service, on_duty: Duty) -> None:
     anna = await on_duty(ANNA)
     without, premium = await ask(world, None), await ask(world, "+39899123456")

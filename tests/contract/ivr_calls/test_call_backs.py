@@ -172,6 +172,26 @@ async def test_what_nobody_ended_is_ended_by_the_clock(database: Database) -> No
     assert await history(database, lost) == [("anna", "failed")]
 
 
+async def test_whoever_talked_is_named_and_has_the_request_where_nobody_said_how_it_went(database: Database) -> None:
+    anna, bruno, request_id = await agent(database, "anna"), await agent(database, "bruno"), await request(database)
+    asked = await ask(database, request_id, anna, way=CallBackWay.CONTACT)
+    await begin(database, asked, "c1")
+
+    def another_talks(session: Session) -> None:
+        session.get_one(Call, "c1").agent_id = bruno
+
+    await database.run(another_talks)
+    await database.run(operations.end_call, "c1", Outcome.ANSWERED, now=NOW)
+    assert await database.run(call_backs.settle, now=NOW + timedelta(seconds=10)) == 1
+    assert await history(database, request_id) == [("bruno", "answered")]
+    assert (await row(database, asked.id)).agent_id == bruno
+
+    def holder(session: Session) -> str | None:
+        return session.get_one(Request, request_id).holder
+
+    assert await database.read(holder) == "bruno"
+
+
 async def waiting(database: Database, call_id: str, caller: str) -> None:
     def begin(session: Session) -> None:
         operations.begin_call(
