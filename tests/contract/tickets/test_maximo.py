@@ -39,7 +39,7 @@ from tickets.connectors.sync import (
 from tickets.database import Database
 from tickets.errors import UnknownConnector
 from tickets.lifecycle import Role
-from tickets.models import Channel, ConnectorChange, Kind, Request, RequestEvent, Status
+from tickets.models import Channel, ConnectorChange, Kind, OutboxMail, Request, RequestEvent, Status
 from tickets.notices import Notices
 from tickets.operations import NewRequest
 
@@ -635,6 +635,34 @@ async def test_a_request_closed_there_is_closed_here_with_a_notice_and_nothing_g
     assert [done.by for done in fake.journal if done.what == "status"] == ["CENTRALINO", "WILSON", "WILSON"]
     assert (await in_step(sync, ticket))[0].standing == "in_step"
     assert await sync.compare(now=clock()) == []
+
+
+async def test_what_is_closed_with_the_fault_above_it_is_told_of_each_request(
+    followed: Database, sync: Sync, fake: FakeMaximo, notices: Notices, clock: Time
+) -> None:
+    fault, *below = [
+        await followed.run(opened, notices, clock(), email=f"{name}@example.org") for name in ("ced", "anna", "bruno")
+    ]
+    for child in below:
+        await followed.run(operations.link_child, child.id, fault.id, actor="carla", now=clock())
+    await followed.run(
+        operations.close_request, fault.id, notices, solution="Cambiato lo switch", actor="carla", now=clock()
+    )
+    while await sync.deliver(now=clock()):
+        pass
+    for request in (fault, *below):
+        ticket = request.ticket or ""
+        (record,) = fake.by_reference(f"CENTRALINO-{ticket}")
+        assert record.values["status"] == "CLOSED"
+        assert record.worklog[-1]["description"].endswith("closed (carla): Cambiato lo switch")
+        closed = [details for kind, _, details in await followed.read(history, ticket) if kind == "closed"]
+        assert closed == [{"from": "in_progress", "to": "closed", "solution": "Cambiato lo switch"}]
+    told_by_mail = await followed.read(
+        lambda session: session.scalars(
+            select(OutboxMail.recipient).where(OutboxMail.kind == "closed").order_by(OutboxMail.recipient)
+        ).all()
+    )
+    assert told_by_mail == ["anna@example.org", "bruno@example.org", "ced@example.org"]
 
 
 async def test_a_move_there_that_our_lifecycle_refuses_is_a_difference(
