@@ -159,6 +159,8 @@ def request_from_call(
         terms=terms(call.line) if terms is not None else None,
         holder=actor,
         actor=actor,
+        impact=form.impact,
+        urgency=form.urgency,
     )
     request = open_request(session, new, notices, now=now)
     if form.solution:

@@ -418,6 +418,8 @@ class NewRequestForm(_Input):
 
     kind: Kind
     area: Area
+    impact: OneOfThree = 2
+    urgency: OneOfThree = 2
     subject: Words
     description: Text = ""
     solution: Text | None = None
@@ -431,6 +433,8 @@ class Draft(_Input):
 
     kind: Kind | None = None
     area: Area | None = None
+    impact: OneOfThree | None = None
+    urgency: OneOfThree | None = None
     subject: Annotated[str, StringConstraints(max_length=200)] = ""
     description: Annotated[str, StringConstraints(max_length=20_000)] = ""
     solution: Annotated[str, StringConstraints(max_length=20_000)] = ""
@@ -453,8 +457,6 @@ class CounterForm(NewRequestForm):
     """A request that no call brought: in person at the counter, or by phone."""
 
     channel: Literal[Channel.IN_PERSON, Channel.PHONE]
-    impact: OneOfThree = 2
-    urgency: OneOfThree = 2
     phone: PhoneText | None = None
     """Where to call back; the contact's first number where not given."""
     new_contact: PersonForm | None = None

@@ -6,11 +6,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import HOSTILE, PASSWORD, DeskServer
 from ivr.models import Agent, OfferResult, Presence
 from ivr.operations import end_offer
+from tickets.models import Request
 from tickets.operations import close_request
 from voicemail.models import Message, TranscriptState
 
@@ -55,12 +57,22 @@ async def test_a_call_is_answered_and_solved_on_the_spot(served: DeskServer, log
     await expect(form.get_by_text("Da compilare.").first).to_be_visible()
     await form.get_by_text("Problema", exact=True).click()
     await form.get_by_label("Oggetto").fill("Password scaduta")
+    await expect(form.get_by_label("Alcuni")).to_be_checked()
+    await form.get_by_text("Molti", exact=True).click()
+    await form.get_by_text("Subito", exact=True).click()
+    await expect(form.get_by_text("Priorità 1: critica")).to_be_attached()
     await form.get_by_text("Risolta subito").click()
     await expect(form.get_by_label("Soluzione")).to_be_focused()
     await page.keyboard.type("Reimpostata")
     await panel.get_by_role("button", name="Registra e chiudi").click()
     await expect(panel.get_by_text("Comunica il numero di ticket")).to_be_visible()
     ticket = await panel.locator(".big-ticket").inner_text()
+
+    def priorities(session: Session) -> list[int]:
+        found = session.scalars(select(Request).where(Request.subject == "Password scaduta"))
+        return [request.priority for request in found]
+
+    assert await served.database.read(priorities) == [1]
 
     async with page.expect_response("**/hang-up"):
         await panel.get_by_role("button", name="Riaggancia").click()

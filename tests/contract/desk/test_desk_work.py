@@ -36,13 +36,17 @@ async def test_a_request_is_registered_with_its_ticket_and_the_call_bound_to_it(
     contact = await served.contact("Teresa")
     call_id = await talking(served, giulia)
     async with served.browser("giulia") as page:
-        answer = await page.post(f"/calls/{call_id}/request", json=FORM | {"contact_id": contact})
+        form = FORM | {"contact_id": contact, "impact": 1, "urgency": 1}
+        wrong = await page.post(f"/calls/{call_id}/request", json=form | {"urgency": 4})
+        assert (wrong.status_code, list(wrong.json()["fields"])) == (422, ["urgency"])
+        answer = await page.post(f"/calls/{call_id}/request", json=form)
         assert answer.status_code == 201, answer.text
         request = answer.json()["request"]
         assert request["ticket"]
         assert request["status"] == "in_progress"
         assert request["holder"] == "giulia"
         assert request["contact_name"] == "Teresa"
+        assert (request["impact"], request["urgency"], request["priority"]) == (1, 1, 1)
         again = await page.post(f"/calls/{call_id}/request", json=FORM)
         assert (again.status_code, again.json()["error"]) == (409, "already_bound")
         assert (await page.get(f"/requests/by-ticket/{request['ticket']}")).json()["id"] == request["id"]
@@ -105,12 +109,12 @@ async def test_a_draft_survives_and_a_dismissal_keeps_its_reason(served: DeskSer
     giulia = await served.agent("giulia")
     call_id = await talking(served, giulia)
     async with served.browser("giulia") as page:
-        draft = {"subject": "Non stamp", "kind": "problem", "email": "not yet an addr"}
+        draft = {"subject": "Non stamp", "kind": "problem", "email": "not yet an addr", "impact": 1}
         assert (await page.put(f"/calls/{call_id}/draft", json=draft)).status_code == 204
         assert (await page.post(f"/calls/{call_id}/dismiss", json={"reason": "test"})).status_code == 204
     call = await served.database.read(Session.get_one, Call, call_id)
     assert call.draft is not None
-    assert call.draft["subject"] == "Non stamp"
+    assert (call.draft["subject"], call.draft["impact"]) == ("Non stamp", 1)
     assert (await served.database.read(Session.get_one, DismissedPop, (call_id, giulia))).reason == "test"
 
 

@@ -5,7 +5,7 @@ import { clock, phone, secondsSince, serverNow, ticketText, when, words } from "
 import { language, t } from "../i18n.js";
 import { activeAreas, areaName, lists, queues } from "../store.js";
 import { ContactPicker } from "./directory.js";
-import { AreaSelect, StatusBadge } from "./request_parts.js";
+import { AreaSelect, StatusBadge, Weight } from "./request_parts.js";
 import { Act, Badge, Dialog, Dot, errorText, Field, Icon, Menu, Segments, toast } from "./ui.js";
 
 /**
@@ -195,6 +195,8 @@ function draftOf(pop) {
     drafts.set(pop.call_id, signal({
       kind: pop.draft.kind ?? null,
       area: pop.draft.area ?? (activeAreas.value.some((area) => area.key === pop.choice) ? pop.choice : null),
+      impact: pop.draft.impact ?? 2,
+      urgency: pop.draft.urgency ?? 2,
       subject: pop.draft.subject ?? "",
       description: pop.draft.description ?? "",
       solution: pop.draft.solution ?? "",
@@ -269,6 +271,7 @@ function Form({ pop }) {
         <input id=${id} value=${draft.subject} maxlength="200" autocomplete="off" onInput=${set("subject")} />`}<//>
       <${Field} label=${t("form.description")} error=${fields.description}>${(id) => html`
         <textarea id=${id} rows="3" value=${draft.description} onInput=${set("description")}></textarea>`}<//>
+      <${Weight} prefix="call-" values=${draft} fields=${fields} onChange=${(change) => edit(pop, change)} />
       <label class="switch"><input type="checkbox" checked=${Boolean(solve)}
           onChange=${(event) => setSolve(event.target.checked ? "now" : "")} />
         <span>${t("form.solve_now")}</span></label>

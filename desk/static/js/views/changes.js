@@ -9,7 +9,7 @@ import { t } from "../i18n.js";
 import { areaName, lists, me, nameOf } from "../store.js";
 import { follow } from "./counter.js";
 import { Chosen, ContactSearch, PersonFields } from "./directory.js";
-import { AreaSelect, CallBack, changeText, Priority, refused } from "./request_parts.js";
+import { AreaSelect, CallBack, changeText, refused, Weight } from "./request_parts.js";
 import { Act, Badge, errorText, Field, Icon, Menu, Segments, toast } from "./ui.js";
 
 /** Moves that need no word of explanation. */
@@ -220,12 +220,7 @@ function EditForm({ request, onDone, onClose }) {
           <${Field} label=${t("form.area")} error=${fields.area}>${(id, aria) => html`
             <${AreaSelect} id=${id} ...${aria} value=${form.area} onChange=${set("area")} />`}<//>
         </div>
-        <div class="pair">
-          ${["impact", "urgency"].map((name) => html`
-            <${Segments} key=${name} label=${t(`form.${name}`)} name=${`edit-${name}`} value=${String(form[name])} error=${fields[name]}
-              onChange=${(n) => set(name)(Number(n))} options=${["1", "2", "3"].map((n) => [n, t(`${name}.${n}`)])} />`)}
-        </div>
-        <p class="muted">${t("form.priority")} <${Priority} n=${form.impact + form.urgency - 1} /></p>
+        <${Weight} prefix="edit-" values=${form} fields=${fields} onChange=${(change) => setForm({ ...form, ...change })} />
         ${contact ? html`<${Chosen} contact=${contact} onClear=${() => setContact(null)} />`
           : person ? html`<fieldset class="person"><legend>${t("directory.new")}
               <button type="button" class="link" onClick=${() => setPerson(null)}>${t("directory.other")}</button></legend>

@@ -5,7 +5,7 @@ import { ticketText } from "../format.js";
 import { language, t } from "../i18n.js";
 import { me } from "../store.js";
 import { Chosen, ContactSearch, PersonFields } from "./directory.js";
-import { AreaSelect, Priority, StatusBadge } from "./request_parts.js";
+import { AreaSelect, Priority, StatusBadge, Weight } from "./request_parts.js";
 import { Act, errorText, Field, Icon, Segments, toast } from "./ui.js";
 
 const BLANK = {
@@ -33,8 +33,6 @@ export function follow(request) {
   };
   location.hash = "#/new";
 }
-
-const threes = (name) => ["1", "2", "3"].map((n) => [n, t(`${name}.${n}`)]);
 
 export function Counter() {
   const [saved, setSaved] = useState(null);
@@ -133,13 +131,7 @@ function Form({ onSaved }) {
         <input id=${id} ...${aria} value=${form.subject} maxlength="200" autocomplete="off" aria-required="true" onInput=${typed("subject")} />`}<//>
       <${Field} label=${t("form.description")} error=${fields.description}>${(id, aria) => html`
         <textarea id=${id} ...${aria} rows="3" value=${form.description} onInput=${typed("description")}></textarea>`}<//>
-      <div class="pair">
-        <${Segments} label=${t("form.impact")} name="impact" value=${String(form.impact)} error=${fields.impact}
-          onChange=${(n) => set({ impact: Number(n) })} options=${threes("impact")} />
-        <${Segments} label=${t("form.urgency")} name="urgency" value=${String(form.urgency)} error=${fields.urgency}
-          onChange=${(n) => set({ urgency: Number(n) })} options=${threes("urgency")} />
-      </div>
-      <p class="muted" role="status"><span aria-hidden="true">${t("form.priority")} </span><${Priority} n=${form.impact + form.urgency - 1} /></p>
+      <${Weight} values=${form} fields=${fields} onChange=${set} />
       <div class="pair">
         <${Field} label=${t("form.email")} error=${fields.email}>${(id, aria) => html`
           <input id=${id} ...${aria} type="email" value=${form.email} maxlength="254" onInput=${typed("email")} placeholder=${t("form.email_none")} />`}<//>

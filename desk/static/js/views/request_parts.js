@@ -4,7 +4,7 @@ import { post } from "../api.js";
 import { secondsSince, ticketText, when, words } from "../format.js";
 import { t } from "../i18n.js";
 import { activeAreas, areaName, me, nameOf, promise, untaken } from "../store.js";
-import { Act, Badge, errorText, Field, Icon, toast } from "./ui.js";
+import { Act, Badge, errorText, Field, Icon, Segments, toast } from "./ui.js";
 
 const STATUS_TONE = {
   new: "warn", queued: "warn", in_progress: "info", pending_user: "calm", pending_third_party: "calm", resolved: "ok", closed: "ok",
@@ -18,6 +18,15 @@ export const StatusBadge = ({ status }) => html`<${Badge} tone=${STATUS_TONE[sta
 export const Priority = ({ n }) => html`
   <${Badge} tone=${PRIORITY_TONE[n]} title=${t("requests.priority", { n, words: t(`priority.${n}`) })}>
     <span aria-hidden="true">P${n}</span><span class="sr-only">${t("requests.priority", { n, words: t(`priority.${n}`) })}</span><//>`;
+
+const WEIGHT = ["impact", "urgency"];
+
+/** How many are hit and how soon it must be; the priority that follows. @param {{values: any, fields: any, prefix?: string, onChange: (change: any) => void}} props */
+export const Weight = ({ values, fields, prefix = "", onChange }) => html`
+  <div class="pair weight">${WEIGHT.map((name) => html`
+    <${Segments} key=${name} label=${t(`form.${name}`)} name=${prefix + name} value=${String(values[name])} error=${fields[name]}
+      onChange=${(n) => onChange({ [name]: Number(n) })} options=${["1", "2", "3"].map((n) => [n, t(`${name}.${n}`)])} />`)}</div>
+  <p class="muted" role="status"><span aria-hidden="true">${t("form.priority")} </span><${Priority} n=${values.impact + values.urgency - 1} /></p>`;
 
 /** Who has it: level, group or company, agent; and since when. @param {any} request */
 export function heldBy(request) {
