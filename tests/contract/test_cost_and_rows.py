@@ -143,7 +143,7 @@ def _mail(session: Session) -> OutboxMail:
 def _send(session: Session) -> None:
     mail = _mail(session)
     assert outbox._claim(session, mail, NOW)
-    outbox._record(session, mail.id, None, False, NOW)
+    outbox._record(session, mail.id, mail.attempts, None, False, NOW)
 
 
 def _lease_and_store(session: Session) -> None:

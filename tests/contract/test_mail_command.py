@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from centralino.cli import app
 from centralino.serve import mail_intake
 from centralino.settings import load
+from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.notices import Notices
 
@@ -41,7 +42,8 @@ def site(tmp_path: Path, migrated_file: Path, monkeypatch: pytest.MonkeyPatch) -
     async def take() -> None:
         assert settings.mailbox is not None
         database = Database(settings.storage.database)
-        intake = mail_intake(settings, settings.mailbox, database, Notices(settings.notices))
+        attachments = AttachmentStore(settings.storage.attachments)
+        intake = mail_intake(settings, settings.mailbox, database, Notices(settings.notices), attachments)
         for name in ("plain_ascii", "precedence_bulk"):
             await intake.take((ROOT / f"tests/mail_corpus/{name}.eml").read_bytes(), RECEIVED)
         await database.close()

@@ -159,7 +159,7 @@ async def test_a_contact_is_changed_field_by_field(database: Database) -> None:
 async def test_bad_changes_of_a_contact_are_refused(database: Database) -> None:
     await contact(database, "Bruno Neri", user_code="NREBRN")
     anna = await contact(database, "Anna Rossi", user_code="RSSNNA")
-    for changes, error in (
+    faults: list[tuple[dict[str, Any], type[Exception]]] = [
         ({"user_code": "NREBRN"}, DuplicateEntry),
         ({"company_id": 99}, NotFound),
         ({"role": "boss"}, InvalidInput),
@@ -168,7 +168,8 @@ async def test_bad_changes_of_a_contact_are_refused(database: Database) -> None:
         ({"emails": ["anna"]}, InvalidInput),
         ({"name": ""}, InvalidInput),
         ({"credentials": "active"}, InvalidInput),  # these go their own way
-    ):
+    ]
+    for changes, error in faults:
         with pytest.raises(error):
             await database.run(directory.edit_contact, anna, changes, **WHO)
     with pytest.raises(NotFound):

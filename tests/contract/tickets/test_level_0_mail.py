@@ -55,7 +55,7 @@ async def referred(database: Database, notices: Notices) -> Request:
             ("Pia Verdi", "reparto@asl.example", "user"),
         ):
             contact = directory.add_contact(session, name, email=email, company_id=company.id)
-            directory.edit_contact(session, contact.id, {"role": role})
+            directory.edit_contact(session, contact.id, {"role": role}, actor="test", now=NOW)
         new = NewRequest(
             kind=Kind.PROBLEM,
             area="network",

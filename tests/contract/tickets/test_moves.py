@@ -374,8 +374,11 @@ async def test_what_somebody_who_leaves_had_in_charge_comes_back_to_the_queue(
     await moved(database, notices, long_ago, Status.RESOLVED, actor="anna", text="Riavviata")
     later = NOW + REOPEN_WITHIN + DAY
     await moved(database, notices, solved, Status.RESOLVED, at=later, actor="anna", text="Riavviata")
-    leaving = {"now": later, "reopen_within": REOPEN_WITHIN}
-    assert await database.run(operations.take_from_leaver, "anna", notices, **leaving) == 1
+
+    async def leave() -> int:
+        return await database.run(operations.take_from_leaver, "anna", notices, now=later, reopen_within=REOPEN_WITHIN)
+
+    assert await leave() == 1
 
     async def now(request: Request) -> tuple[Status, str | None]:
         found = await database.read(lambda session: session.get_one(Request, request.id))
@@ -394,4 +397,4 @@ async def test_what_somebody_who_leaves_had_in_charge_comes_back_to_the_queue(
         assert (await events(database, request))[-1].details == {"holder": "anna"}
         await database.run(operations.user_replied, request.id, notices, "Non va ancora", now=later)
         assert await now(request) == (Status.QUEUED, None)
-    assert await database.run(operations.take_from_leaver, "anna", notices, **leaving) == 0
+    assert await leave() == 0

@@ -62,7 +62,8 @@ def brute_is_open(calendar: Calendar, at: datetime) -> bool:
     if calendar.patron_saint == f"{day.month:02}-{day.day:02}":
         return False
     saint_francis = (day.month, day.day) == (10, 4) and day.year >= 2026  # a holiday again by a law of 2025
-    if calendar.holidays and ((day.month, day.day) in _FIXED or day in _EASTER or saint_francis):
+    national_unity = day.month == 11 and day.day <= 7 and day.weekday() == 6  # law 54/1977, art. 1
+    if calendar.holidays and ((day.month, day.day) in _FIXED or day in _EASTER or saint_francis or national_unity):
         return False
     clock = f"{local:%H:%M}"
     weekly: dict[Any, tuple[str, ...]] = calendar.weekly
