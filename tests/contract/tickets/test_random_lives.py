@@ -96,6 +96,8 @@ class Lives(RuleBasedStateMachine):
     def moves(self, request: Meant, to: Status, holder: str | None = None, role: Role = Role.AGENT) -> None:
         """What one move does to one request."""
         before = request.status
+        if before in CLOSED_STATUSES and to not in CLOSED_STATUSES:
+            request.mails += 1  # that it is open again
         stays = role == Role.LEVEL_0 and to == Status.IN_PROGRESS  # at level 0, with the company's own desk
         if to in SOLVED and before not in CLOSED_STATUSES and not request.taken:
             request.events += 1
@@ -210,9 +212,14 @@ class Lives(RuleBasedStateMachine):
             return
         if kept.parent == id_:
             kept.parent = None
+            kept.events += 1
+            double.events += 1
+        above = kept.parent or other
         for child_id, child in self.meant.items():
             if child.parent == id_ and child.is_open and child_id != other:
-                child.parent = kept.parent or other
+                child.parent = above
+                child.events += 1
+                self.meant[above].events += 1
         double.merged_into = other
         self.moves(double, Status.CLOSED, "anna")
         double.mails += 1
