@@ -35,11 +35,13 @@ async def served(tmp_path: Path) -> AsyncIterator[DeskServer]:
 def _is_an_answer(message: ConsoleMessage) -> bool:
     """An answer that a page expects and shows, noted by Chromium all the same.
 
-    Not logged in, no such ticket, a field that is wrong, somebody else was faster, no picture although it says so.
+    Not logged in, no such ticket, a field that is wrong, somebody else was faster, no picture although it says so, an
+    answer lost on its way.
     """
     url = message.location["url"]
     return (
         "401 (Unauthorized)" in message.text
+        or "504 (Gateway Timeout)" in message.text
         or ("404 (Not Found)" in message.text and "/by-ticket/" in url)
         or (
             any(status in message.text for status in ("409 (Conflict)", "422 (Unprocessable"))
