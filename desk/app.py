@@ -31,7 +31,7 @@ from desk.throttle import Throttle
 from desk.views import ChangeView, Problem
 from desk.words import language_of, say, say_why
 from ivr.config import CallsConfig
-from ivr.errors import CommandRefused, IvrError, PresenceRefused
+from ivr.errors import CommandRefused, IvrError, PresenceRefused, WrapUpRefused
 from ivr.report import ReportSettings
 from schedules.pulse import Pulse
 from tickets.attachments import AttachmentSettings, AttachmentStore
@@ -80,6 +80,7 @@ _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     RequestChanged: (409, "conflict"),
     StaleDataError: (409, "conflict"),
     PresenceRefused: (409, "presence_refused"),
+    WrapUpRefused: (409, "wrap_up_refused"),
     CommandRefused: (409, "command_refused"),
 }
 """What the lower packages refuse, as status and code."""

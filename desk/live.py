@@ -1,6 +1,7 @@
 """Live pages: each browser gets a snapshot, then numbered events.
 
-A page holds six lists: `agents`, `waiting`, `messages`, `requests`, `pops`, and `alarms` (for supervisors only). An
+A page holds seven lists: `agents`, `waiting`, `messages`, `requests`, `pops`, `missed`, and `alarms` (for supervisors
+only). An
 event carries one item of one list as it is now, or null when it is no longer on the list, so that events may be
 merged: a browser that reads slowly has at most one unsent event per item, and one with too many of them gets a new
 snapshot instead. Numbers count per connection; a page that misses one asks for a snapshot (`{"type": "resync"}`). One
@@ -26,9 +27,9 @@ from desk import queries
 from desk.models import Role
 from desk.queries import Who
 from desk.settings import DeskSettings
-from desk.views import Me, Snapshot
+from desk.views import LabelView, Me, Snapshot
 from ivr.config import CallsConfig
-from ivr.operations import set_desk_connected
+from ivr.operations import TO_DO, set_desk_connected
 from ivr.tasks import Tasks
 from tickets.changes import MISSED, Change
 from tickets.database import Database, announce
@@ -272,7 +273,11 @@ class Live:
                 requests=list(queries.request_items(session).values()),
                 pops=list(mine.values()),
                 alarms=list(queries.alarm_items(session).values()) if me.role is Role.SUPERVISOR else [],
+                missed=list(queries.missed_items(session).values()),
                 queues=sorted(self.calls.queues),
+                outcome_codes=[LabelView.model_validate(label) for label in self.calls.outcome_codes],
+                pause_reasons=[LabelView.model_validate(label) for label in self.calls.pause_reasons],
+                wrap_up_extensions=self.calls.wrap_up_extensions,
             )
         )
 
@@ -431,6 +436,8 @@ class Live:
             for call_id, agent_id in queries.offered_to(session, calls):
                 if agent_id in present:
                     news.pops.append((agent_id, call_id, self._read_pop(session, agent_id, call_id)))
+        if missed := ids.get(TO_DO, set()):
+            news.note("missed", missed, queries.missed_items(session, missed))
         if requests:
             news.note("requests", requests, queries.request_items(session, requests))
             messages |= queries.message_ids_of(session, requests)

@@ -22,6 +22,7 @@ from desk.views import (
     Me,
     MessageDetail,
     MessageView,
+    MissedView,
     NoticeView,
     Pop,
     PopState,
@@ -121,7 +122,32 @@ def agent_items(session: Session, ids: Collection[int] | None = None) -> dict[in
     query = select(Agent).where(NOT_LEFT).order_by(Agent.name)
     if ids is not None:
         query = query.where(Agent.id.in_(ids))
-    return {agent.id: AgentView.model_validate(agent) for agent in session.scalars(query)}
+    agents = session.scalars(query).all()
+    wrapping_up = {agent.call_id for agent in agents if agent.presence is Presence.WRAP_UP}
+    codes: dict[tuple[str | None, int], str | None] = {}
+    if wrapping_up:
+        talks = select(Offer.call_id, Offer.agent_id, Offer.code).where(
+            Offer.call_id.in_(wrapping_up), Offer.result == OfferResult.ANSWERED
+        )
+        rows = session.execute(talks.order_by(Offer.offered_at))
+        codes = {(call_id, agent_id): code for call_id, agent_id, code in rows}
+    return {
+        agent.id: AgentView.model_validate(agent).model_copy(update={"code": codes.get((agent.call_id, agent.id))})
+        for agent in agents
+    }
+
+
+def missed_items(session: Session, ids: Collection[str] | None = None) -> dict[str, MissedView]:
+    """Calls that wait for somebody to look after them, by id, the oldest first."""
+    query = (
+        select(Call.id, Call.to_do_since, Call.owner)
+        .where(Call.to_do_since.is_not(None))
+        .order_by(Call.to_do_since, Call.id)
+        .limit(OPEN_REQUESTS)
+    )
+    if ids is not None:
+        query = query.where(Call.id.in_(ids))
+    return {row.id: MissedView.model_validate(row) for row in session.execute(query)}
 
 
 def desks_forgotten(session: Session, agent_ids: Collection[int | None], worker: str) -> list[int]:

@@ -4,14 +4,15 @@ import csv
 import io
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
 from desk.queries import line_name
-from ivr.config import CallsConfig
+from ivr.config import CallsConfig, Label
+from ivr.models import TIMED_OUT
 from ivr.report import CallFigures, ReportSettings, call_facts, count_calls, lines_of_calls
 from schedules.promises import Clock
 from tickets.report import Fact, RequestFigures, Verdict, count, request_facts
@@ -64,9 +65,10 @@ class Month:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One group of the report: by `total`, `line`, `company`, `channel` or `level`; an empty name is unknown or none.
+    """One group of the report: by `total`, `line`, `company`, `channel`, `level`, `code`; no name is unknown or none.
 
-    `calls` is None where calls have no such thing.
+    `calls` is None where calls have no such thing. Outcome codes (`code`) are of calls in which an agent talked; their
+    name is the code itself.
     """
 
     by: str
@@ -83,6 +85,8 @@ class Report:
     made_at: datetime
     settings: ReportSettings
     rows: tuple[Row, ...]
+    codes: tuple[Label, ...] = ()
+    """What the outcome codes are called."""
 
 
 def service_report(
@@ -117,7 +121,9 @@ def service_report(
             )
             for name in sorted(names, key=lambda name: (name == "", name))
         ]
-    return Report(month, now, settings, tuple(rows))
+    coded = count_calls((call for call in calls if call.code is not None), settings, lambda call: call.code or "")
+    rows += [Row("code", code, RequestFigures(), figures) for code, figures in coded.items()]
+    return Report(month, now, settings, tuple(rows), config.outcome_codes)
 
 
 # ------------------------------------------------------------------------------------------------------- measures
@@ -212,6 +218,8 @@ _WORDS = {
         "company": "per azienda",
         "channel": "per canale",
         "level": "per livello",
+        "code": "per esito",
+        "timed_out": "nessun esito indicato in tempo",
         "all": "tutte",
         "no line": "nessuna linea",
         "no company": "azienda non nota",
@@ -253,6 +261,8 @@ _WORDS = {
         "company": "by company",
         "channel": "by channel",
         "level": "by level",
+        "code": "by outcome",
+        "timed_out": "no outcome given in time",
         "all": "all",
         "no line": "no line",
         "no company": "company not known",
@@ -311,11 +321,15 @@ def word(key: str, language: str) -> str:
 
 
 def sheets(report: Report, language: str) -> list[Sheet]:
-    """The report as tables for people: requests and calls in all, then by line, company, channel, level."""
+    """The report as tables for people: requests and calls in all, then by line, company, channel, level, outcome."""
     words = _WORDS[language]
     tables = []
-    for by in ("total", "line", "company", "channel", "level"):
-        rows = [row for row in report.rows if row.by == by]
+    for by in ("total", "line", "company", "channel", "level", "code"):
+        rows = [
+            replace(row, name=_code(row.name, report, language)) if by == "code" else row
+            for row in report.rows
+            if row.by == by
+        ]
         if not rows:
             continue
         tables.append(
@@ -337,6 +351,14 @@ def sheets(report: Report, language: str) -> list[Sheet]:
     return [table for table in tables if table.rows]
 
 
+def _code(code: str, report: Report, language: str) -> str:
+    """What an outcome code is called; one that the site has given up shows as it is."""
+    if code == TIMED_OUT:
+        return word(TIMED_OUT, language)
+    label = next((label for label in report.codes if label.code == code), None)
+    return code if label is None else label.en if language == "en" else label.it
+
+
 def formulas(report: Report, language: str) -> list[str]:
     """How the figures are counted, one sentence each."""
     short, within = f"{report.settings.short_seconds:g}", f"{report.settings.answered_within_seconds:g}"
@@ -349,6 +371,7 @@ def formulas(report: Report, language: str) -> list[str]:
             f"Risposte in tempo = risposte entro {within} s / (risposte + abbandonate in attesa).",
             f"Abbandonate = abbandonate in attesa / (risposte + abbandonate in attesa). Chi riaggancia entro {short} s "
             "è contato a parte (abbandonate subito).",
+            "Per esito: le chiamate in cui un operatore ha parlato, con l'ultimo esito indicato.",
             "Attesa: dall'ingresso in coda alla risposta, di chi ha avuto risposta. Attesa 90%: il valore che nove "
             "chiamanti su dieci non superano (rango più vicino).",
         ]
@@ -360,6 +383,7 @@ def formulas(report: Report, language: str) -> list[str]:
         f"Answered in time = answered within {within} s / (answered + gave up waiting).",
         f"Abandoned = gave up waiting / (answered + gave up waiting). Who hangs up within {short} s is counted apart "
         "(gave up at once).",
+        "By outcome: calls in which an agent talked, with the last outcome that was given.",
         "Wait: from joining the waiting line to the answer, of those who were answered. Wait 90%: what nine callers "
         "of ten did not exceed (nearest rank).",
     ]

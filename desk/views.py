@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from desk.models import DismissReason, Role
-from ivr.models import CallBackResult, CallBackWay, Outcome, PauseReason, Phase, Presence
+from ivr.models import CallBackResult, CallBackWay, Outcome, Phase, Presence
 from schedules.promises import Clock
 from tickets.models import Channel, DeliveryState, Kind, MailResult, Status
 from voicemail.models import MessageState, TranscriptState
@@ -26,6 +26,7 @@ OneOfThree = Annotated[int, Field(ge=1, le=3)]
 NeededText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 PhoneText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
 TicketText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 
 
@@ -104,10 +105,15 @@ class AgentView(_View):
     name: str
     queues: list[str]
     presence: Presence
-    pause_reason: PauseReason | None
-    pause_after_call: PauseReason | None
+    pause_reason: str | None
+    """A code of the snapshot's `pause_reasons`, or the machine's: `missed_call`, `phone_unreachable`."""
+    pause_after_call: str | None
     presence_since: datetime
     wrap_up_until: datetime | None
+    wrap_up_extended: int
+    """How often this wrap-up was made longer."""
+    code: str | None = None
+    """The outcome code of the talk that is being wrapped up: of the snapshot's `outcome_codes`, or `timed_out`."""
     misses: int
     desk_connected: bool
     phone_reachable: bool
@@ -734,11 +740,15 @@ class TransferForm(_Input):
 
 
 class PauseForm(_Input):
-    """A pause and why; the reasons that the machine sets are not for people."""
+    """A pause and why, one of the snapshot's `pause_reasons`; those that the machine sets are not for people."""
 
-    reason: Literal[
-        PauseReason.BREAK, PauseReason.MEETING, PauseReason.TRAINING, PauseReason.BACK_OFFICE, PauseReason.TECHNICAL
-    ]
+    reason: Code
+
+
+class CodeForm(_Input):
+    """How a talk went: one of the snapshot's `outcome_codes`."""
+
+    code: Code
 
 
 class Credentials(_Input):
@@ -765,6 +775,22 @@ class AlarmView(_View):
     sounded_at: datetime
 
 
+class LabelView(_View):
+    """Something to choose, in both languages."""
+
+    code: str
+    it: str
+    en: str
+
+
+class MissedView(_View):
+    """A call that nobody served, and that waits for somebody to look after it."""
+
+    id: str
+    to_do_since: datetime
+    owner: str | None
+
+
 class Snapshot(_View):
     """Everything a page shows at first; afterwards numbered events change single items."""
 
@@ -780,4 +806,9 @@ class Snapshot(_View):
     pops: list[Pop]
     alarms: list[AlarmView]
     """Only for supervisors."""
+    missed: list[MissedView]
     queues: list[str]
+    outcome_codes: list[LabelView]
+    pause_reasons: list[LabelView]
+    wrap_up_extensions: int
+    """So often a wrap-up may be made longer."""

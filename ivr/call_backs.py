@@ -4,7 +4,7 @@ A row is both the wish and the record: whoever asks writes it, and the first wor
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,10 +12,22 @@ from datetime import datetime, timedelta
 from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from ivr import operations, queries
+from ivr import missed_calls, operations, queries
 from ivr.config import CallsConfig, Queue
 from ivr.errors import CommandRefused
-from ivr.models import NOT_LEFT, Agent, Call, CallBack, CallBackResult, CallBackWay, Offer, Outcome, Phase, Presence
+from ivr.models import (
+    NOT_LEFT,
+    Agent,
+    Call,
+    CallBack,
+    CallBackResult,
+    CallBackWay,
+    DoneReason,
+    Offer,
+    Outcome,
+    Phase,
+    Presence,
+)
 from tickets.database import announce
 from tickets.errors import NotFound, RequestClosed, RequestTaken
 from tickets.models import CLOSED_STATUSES, Channel, Contact, Kind, Phone, Request
@@ -100,6 +112,37 @@ def ask_for_message(
     )
 
 
+def ask_for_call(
+    session: Session,
+    call_id: str,
+    config: CallsConfig,
+    *,
+    agent_id: int,
+    way: CallBackWay,
+    number: str | None = None,
+    now: datetime,
+) -> CallBack:
+    """Have the caller called of a call that nobody served; the agent looks after it from now on. Raises as above.
+
+    Also where a colleague looks after it, or it does not wait for anybody (any more).
+    """
+    missed = session.get(Call, call_id, with_for_update=True)
+    if missed is None:
+        raise NotFound(f"there is no call {call_id}")
+    username = session.get_one(Agent, agent_id).username
+    if not missed_calls.take(session, [call_id], username=username, now=now):
+        raise CommandRefused("a colleague looks after this call, or it is done")
+    under_way = select(CallBack.id).where(CallBack.for_call_id == call_id, CallBack.ended_at.is_(None)).limit(1)
+    if session.scalar(under_way) is not None:
+        raise CommandRefused("the caller is being called just now")
+    called = number or missed.caller
+    return _ask(
+        *(session, config, called, agent_id, way, missed.line, now),
+        request_id=missed.request_id,
+        for_call_id=call_id,
+    )
+
+
 def _phone_of(session: Session, contact_id: int | None) -> str | None:
     if contact_id is None:
         return None
@@ -117,6 +160,7 @@ def _ask(
     *,
     request_id: int | None,
     message_id: str | None = None,
+    for_call_id: str | None = None,
 ) -> CallBack:
     called = parse_phone_number(number).best()
     if called is None:
@@ -135,6 +179,7 @@ def _ask(
         id=uuid.uuid4().hex,
         request_id=request_id,
         message_id=message_id,
+        for_call_id=for_call_id,
         way=way,
         agent_id=agent_id,
         asked_by=agent.username,
@@ -272,6 +317,7 @@ def begin(
     if call_back is None or call_back.begun_at is not None or call_back.ended_at is not None:
         return None
     request = session.get(Request, call_back.request_id) if call_back.request_id else None
+    missed = session.get(Call, call_back.for_call_id) if call_back.for_call_id else None
     operations.begin_call(
         session,
         call_id=call_id,
@@ -280,7 +326,7 @@ def begin(
         line=call_back.line,
         language=language,
         caller=call_back.number,
-        contact_id=request.contact_id if request else None,
+        contact_id=request.contact_id if request else missed.contact_id if missed else None,
         now=now,
     )
     kept_place = call_back.way is CallBackWay.LINE
@@ -371,6 +417,12 @@ def asked_in(session: Session, call_id: str) -> bool:
     return session.scalar(select(CallBack.id).where(CallBack.asked_in_call == call_id).limit(1)) is not None
 
 
+def of_calls(session: Session, call_ids: Collection[str]) -> Sequence[CallBack]:
+    """All attempts to call the callers of these calls, the oldest first."""
+    found = select(CallBack).where(CallBack.for_call_id.in_(call_ids)).order_by(CallBack.asked_at, CallBack.id)
+    return session.scalars(found).all()
+
+
 def of_request(session: Session, request_id: int) -> Sequence[CallBack]:
     """All attempts to call for a request, the oldest first."""
     found = select(CallBack).where(CallBack.request_id == request_id).order_by(CallBack.asked_at, CallBack.id)
@@ -387,6 +439,14 @@ def answered(session: Session, call_back_id: str, agent_id: int, *, now: datetim
         return
     call_back.agent_id = agent_id
     end(session, call_back_id, CallBackResult.ANSWERED, now=now)
+    if call_back.for_call_id is not None:
+        username = session.get_one(Agent, agent_id).username
+        missed_calls.finish(
+            *(session, [call_back.for_call_id], DoneReason.CALLED_BACK),
+            username=username,
+            whoever_has_it=True,
+            now=now,
+        )
     request = session.get(Request, call_back.request_id) if call_back.request_id else None
     if request is not None and request.status in UNTAKEN and request.holder is None:
         with suppress(RequestTaken, RequestClosed):  # somebody was faster: the two talk all the same
@@ -399,6 +459,8 @@ def end(session: Session, call_back_id: str, result: CallBackResult, *, note: st
     if call_back.ended_at is not None:
         return
     call_back.ended_at, call_back.result, call_back.note = now, result, note
+    if call_back.for_call_id is not None:
+        announce(session, operations.TO_DO, call_back.for_call_id)
     request = session.get(Request, call_back.request_id) if call_back.request_id else None
     if request is None:
         return

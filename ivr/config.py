@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ivr.models import TIMED_OUT, PauseReason
 from schedules.hours import Calendar
 from tickets.models import AREAS
 from tickets.notices import check_email
@@ -123,6 +124,37 @@ class Line(_Config):
     """A number for faxes only."""
 
 
+class Label(_Config):
+    """One thing to choose at the desk: a code that is stored, and how it is called."""
+
+    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    it: str = Field(min_length=1, max_length=60)
+    en: str = Field(min_length=1, max_length=60)
+
+
+def _labels(*rows: tuple[str, str, str]) -> tuple[Label, ...]:
+    return tuple(Label(code=code, it=italian, en=english) for code, italian, english in rows)
+
+
+OUTCOME_CODES = _labels(
+    ("solved", "Risolto al telefono", "Solved on the phone"),
+    ("registered", "Richiesta registrata", "Request registered"),
+    ("information", "Informazione data", "Information given"),
+    ("status", "Sollecito o stato di una richiesta", "Status of a request"),
+    ("passed_on", "Passato ad altri", "Passed on"),
+    ("not_ours", "Non di nostra competenza", "Not for this desk"),
+    ("line_dropped", "Caduta la linea", "The line dropped"),
+    ("wrong_number", "Numero sbagliato", "Wrong number"),
+)
+PAUSE_REASONS = _labels(
+    ("break", "riposo", "break"),
+    ("meeting", "riunione", "meeting"),
+    ("training", "formazione", "training"),
+    ("back_office", "lavoro d'ufficio", "back office"),
+    ("technical", "problema tecnico", "technical problem"),
+)
+
+
 class SyntheticCallConfig(_Config):
     """The service calls itself and leaves a message, to see that all of it works (`ivr.synthetic_call`)."""
 
@@ -142,6 +174,14 @@ class CallsConfig(_Config):
     lines: list[Line] = Field(min_length=1)
     message: MessageLimits = MessageLimits()
     synthetic_call: SyntheticCallConfig = SyntheticCallConfig()
+    outcome_codes: tuple[Label, ...] = Field(default=OUTCOME_CODES, min_length=1, max_length=15)
+    """What an agent may say of a call that is over; who says nothing in time gets `TIMED_OUT`."""
+    pause_reasons: tuple[Label, ...] = Field(default=PAUSE_REASONS, min_length=1, max_length=15)
+    """Why an agent may pause, beside the machine's own reasons."""
+    wrap_up_extensions: int = Field(default=2, ge=0, le=20)
+    """So often an agent may make one wrap-up longer."""
+    wrap_up_extension_seconds: Seconds = 60.0
+    """By so much each time."""
     outbound_endpoint: str | None = None
     """Where calls to outside numbers go, such as `PJSIP/{number}@trunk`; None: transfers outside are refused."""
     outbound_allowed: tuple[str, ...] = ()
@@ -173,6 +213,15 @@ class CallsConfig(_Config):
             if queue.call_back and (self.outbound_endpoint is None or not self.outbound_allowed):
                 words = "callers can be called back only where there is a way out: outbound_endpoint, outbound_allowed"
                 yield ("queues", name, "call_back"), words
+        for field, labels, taken in (
+            ("outcome_codes", self.outcome_codes, {TIMED_OUT}),
+            ("pause_reasons", self.pause_reasons, set(PauseReason)),
+        ):
+            codes: set[str] = {str(code) for code in taken}
+            for index, label in enumerate(labels):
+                if label.code in codes:
+                    yield (field, index, "code"), f"{label.code!r} is given twice, or is the machine's own"
+                codes.add(label.code)
         if self.synthetic_call.line and self.synthetic_call.line not in numbers:
             yield ("synthetic_call", "line"), _nowhere("line", self.synthetic_call.line, numbers)
         for index, pattern in enumerate(self.outbound_allowed):

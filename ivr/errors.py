@@ -2,6 +2,7 @@
 
 IvrError
 +-- PresenceRefused   an agent's change of state that is not possible now
++-- WrapUpRefused     a wrap-up that cannot be made longer (any more)
 +-- AgentRefused      an agent cannot be added, changed or removed that way
 +-- CommandRefused    a steer of a call (hold, transfer ...) that is not possible now
 """
@@ -13,6 +14,10 @@ class IvrError(Exception):
 
 class PresenceRefused(IvrError):
     """The agent cannot change to that state now."""
+
+
+class WrapUpRefused(IvrError):
+    """The wrap-up cannot be made longer."""
 
 
 class AgentRefused(IvrError):

@@ -26,7 +26,7 @@ from ivr.flow.message import id_of_fallback
 from ivr.models import OF_DIALPLAN, Call, CallRecord, CallRecordFile, Outcome
 from ivr.synthetic_call import is_synthetic
 from tickets.alarms import Alarms, Words
-from tickets.database import Database
+from tickets.database import Database, announce
 from tickets.models import SYNTHETIC
 from tickets.phone_numbers import parse_phone_number
 from tickets.queries import identify_caller
@@ -366,6 +366,9 @@ def settle(session: Session, config: CallsConfig, app: str, *, now: datetime) ->
             abandoned = record.recording_at is None and call.message_id is None
             if abandoned and call.outcome is Outcome.FALLBACK:
                 call.outcome = Outcome.ABANDONED_FALLBACK
+                if call.caller is not None and not call.id.startswith(SYNTHETIC):
+                    call.to_do_since = call.ended_at
+                    announce(session, operations.TO_DO, call.id)
         record.settled_at, record.caller = now, None
         settled += 1
     return settled

@@ -60,6 +60,9 @@ ABANDONED = (
 )
 """The caller hung up while the service had the call."""
 
+UNSERVED = frozenset({*ABANDONED, Outcome.ABANDONED_FALLBACK, Outcome.TURNED_AWAY, Outcome.FAILED, Outcome.LOST})
+"""Nobody served the caller to the end, and nothing was left to work on: somebody should call back."""
+
 OF_DIALPLAN = (Outcome.FALLBACK, Outcome.ABANDONED_FALLBACK, Outcome.FAX, Outcome.FAX_FAILED)
 """The dialplan had the call at its end: its times are Asterisk's own."""
 
@@ -76,13 +79,8 @@ class Presence(enum.StrEnum):
 
 
 class PauseReason(enum.StrEnum):
-    """Why an agent is paused; the last two are set by the machine."""
+    """Why the machine pauses an agent; the reasons of people are the site's (`CallsConfig.pause_reasons`)."""
 
-    BREAK = "break"
-    MEETING = "meeting"
-    TRAINING = "training"
-    BACK_OFFICE = "back_office"
-    TECHNICAL = "technical"
     MISSED_CALL = "missed_call"
     PHONE_UNREACHABLE = "phone_unreachable"
 
@@ -98,6 +96,22 @@ class OfferResult(enum.StrEnum):
     """The caller left, or another agent was faster."""
 
 
+TIMED_OUT = "timed_out"
+"""The outcome code of a talk for which the agent chose none before the wrap-up was over."""
+
+
+class DoneReason(enum.StrEnum):
+    """Why nothing is left to do for a call that nobody served."""
+
+    CALLED_BACK = "called_back"
+    """The caller was called back and answered; also set by the machine."""
+    CALLED_AGAIN = "called_again"
+    NOT_NEEDED = "not_needed"
+    NOT_REACHED = "not_reached"
+    """The caller was called back several times, and never answered."""
+    WRONG_NUMBER = "wrong_number"
+
+
 class Agent(Base):
     """A person who takes calls, or did: one who has left has no phone any more, but stays in the history of calls."""
 
@@ -110,13 +124,16 @@ class Agent(Base):
     """The phone, such as `PJSIP/101`; None: the agent has left."""
     queues: Mapped[list[str]] = mapped_column(JSON, default=list)
     presence: Mapped[Presence] = mapped_column(enum_column(Presence), default=Presence.OFFLINE, index=True)
-    pause_reason: Mapped[PauseReason | None] = mapped_column(enum_column(PauseReason))
-    pause_after_call: Mapped[PauseReason | None] = mapped_column(enum_column(PauseReason))
+    pause_reason: Mapped[str | None] = mapped_column(String(32))
+    """A code of the site's, or one of `PauseReason`."""
+    pause_after_call: Mapped[str | None] = mapped_column(String(32))
     """A pause asked for during a call: it begins when the call and its wrap-up are over."""
     presence_since: Mapped[datetime] = mapped_column(UTCDateTime)
     free_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
     """Idle time counts from here: the longest idle agent is served first."""
     wrap_up_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    wrap_up_extended: Mapped[int] = mapped_column(default=0)
+    """How often this wrap-up, or the last one, was made longer."""
     misses: Mapped[int] = mapped_column(default=0)
     """Offers missed in a row."""
     desks: Mapped[list[str]] = mapped_column(JSON, default=list)
@@ -142,6 +159,8 @@ class Call(Base):
         Index("ix_call_phase_queued", "phase", "queued_at"),
         Index("ix_call_caller_started", "caller", "started_at"),
         index_of_some("ix_call_open", "ended_at IS NULL", "app"),
+        index_of_some("ix_call_to_do", "to_do_since IS NOT NULL", "to_do_since"),
+        Index("ix_call_outcome_started", "outcome", "started_at"),
         index_of_some("ix_call_without_outcome", "outcome IS NULL AND ended_at IS NOT NULL", "ended_at"),
     )
 
@@ -188,6 +207,15 @@ class Call(Base):
     """How many ticket numbers the caller has keyed, right or wrong."""
     draft: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """The request form as the agent has filled it so far: it survives a reload of the page."""
+    to_do_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """Since when it waits for somebody to look after it, as nobody served the caller; None: it does not (any more).
+    One whose number was withheld never does, since nobody could be called back."""
+    owner: Mapped[str | None] = mapped_column(String(64))
+    """User name of who looks after it, or has."""
+    owned_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    done_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    done_by: Mapped[str | None] = mapped_column(String(64))
+    done_reason: Mapped[DoneReason | None] = mapped_column(enum_column(DoneReason))
     offers: Mapped[list["Offer"]] = relationship(back_populates="call", order_by="Offer.offered_at")
 
 
@@ -287,6 +315,10 @@ class SyntheticResult(Base):
     why: Mapped[str | None] = mapped_column(Text)
 
 
+RUNG_IN_VAIN = "result IN ('missed', 'rejected', 'unreachable')"
+"""The SQL condition for an offer that its agent did not answer; as text, by which SQLite knows its index again."""
+
+
 class Offer(Base):
     """One agent's phone ringing for one call."""
 
@@ -295,6 +327,7 @@ class Offer(Base):
         Index("ix_offer_agent_offered", "agent_id", "offered_at"),
         # With the agent: SQLite might else search through all that an agent was ever offered.
         Index("ix_offer_call_agent", "call_id", "agent_id"),
+        index_of_some("ix_offer_in_vain", RUNG_IN_VAIN, "offered_at"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -307,6 +340,8 @@ class Offer(Base):
     offered_at: Mapped[datetime] = mapped_column(UTCDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     result: Mapped[OfferResult | None] = mapped_column(enum_column(OfferResult))
+    code: Mapped[str | None] = mapped_column(String(40))
+    """What the agent said of the talk when it was over: one of the site's outcome codes, or `TIMED_OUT`."""
     call: Mapped[Call] = relationship(back_populates="offers")
 
 
@@ -368,6 +403,8 @@ class CallBack(Base):
     """The call in which the caller asked for it."""
     call_id: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
     """The call that was made."""
+    for_call_id: Mapped[str | None] = mapped_column(ForeignKey("call.id"), index=True)
+    """The call that nobody had served."""
     way: Mapped[CallBackWay] = mapped_column(enum_column(CallBackWay))
     agent_id: Mapped[int | None] = mapped_column(ForeignKey("agent.id"))
     """Who asked for it, or who was rung."""

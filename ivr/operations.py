@@ -11,16 +11,29 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Row, String, bindparam, case, func, insert, select, update
+from sqlalchemy import CursorResult, Row, String, and_, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from ivr.assignment import FreeAgent, WaitingCall, assign
 from ivr.config import Queue
-from ivr.errors import AgentRefused, PresenceRefused
-from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
+from ivr.errors import AgentRefused, CommandRefused, PresenceRefused, WrapUpRefused
+from ivr.models import (
+    NOT_LEFT,
+    TIMED_OUT,
+    UNSERVED,
+    Agent,
+    Call,
+    Offer,
+    OfferResult,
+    Outcome,
+    PauseReason,
+    Phase,
+    Presence,
+)
 from ivr.queries import apps_of_open_calls
 from ivr.settings import node_of
 from tickets.database import UTCDateTime, announce, execute
+from tickets.models import SYNTHETIC
 from tickets.texts import clean_line
 
 WAITING = "waiting"
@@ -28,6 +41,8 @@ FREE_AGENT = "free_agent"
 """Changes after which a new decision is due (beside `call` and `agent`, which are for screens)."""
 OFFERED = "offered"
 """The change after which whoever serves the call has to hear of its offers, where another worker decided."""
+TO_DO = "to_do"
+"""The change after which a call begins or ceases to wait for somebody to look after it, or has another owner."""
 DESK_OPENED = "desk_opened"
 """The change after which it should be known at once whether the agent's phone can be rung."""
 
@@ -370,6 +385,13 @@ _END = (
         outcome=bindparam("how"),
         outcome_note=bindparam("why"),
         ended_at=_NOW,
+        to_do_since=case(
+            (
+                and_(Call.outbound.is_(False), Call.caller.is_not(None), Call.id < SYNTHETIC),
+                bindparam("unserved_since", type_=UTCDateTime),
+            ),
+            else_=None,
+        ),
     )
     .execution_options(synchronize_session=False)
 )
@@ -384,11 +406,21 @@ def end_call(
     wrap_up_seconds: float = 0.0,
     now: datetime,
 ) -> bool:
-    """Close a call's row with its outcome and let go of every agent it held; False when it was closed already."""
-    closed = execute(session, _END, {"of_call": call_id, "how": outcome, "why": note, "now": now})
+    """Close a call's row with its outcome and let go of every agent it held; False when it was closed already.
+
+    One whose caller nobody served waits for somebody to look after it (`ivr.missed_calls`).
+    """
+    unserved = outcome in UNSERVED
+    closed = execute(
+        session,
+        _END,
+        {"of_call": call_id, "how": outcome, "why": note, "now": now, "unserved_since": now if unserved else None},
+    )
     if _rows(closed) != 1:
         return False
     announce(session, "call", call_id)
+    if unserved:
+        announce(session, TO_DO, call_id)
     _release_agents(session, call_id, wrap_up_seconds=wrap_up_seconds, now=now)
     return True
 
@@ -398,10 +430,11 @@ def correct_outcome(session: Session, call_id: str, wrong: Collection[Outcome], 
     session.execute(
         update(Call)
         .where(Call.id == call_id, Call.outcome.in_(wrong))
-        .values(outcome=right)
+        .values(outcome=right, **({} if right in UNSERVED else {"to_do_since": None}))
         .execution_options(synchronize_session=False)
     )
     announce(session, "call", call_id)
+    announce(session, TO_DO, call_id)
 
 
 def take_back(session: Session, call_id: str, *, wrap_up_seconds: float, now: datetime) -> None:
@@ -463,6 +496,8 @@ def reopen_call(session: Session, call_id: str, phase: Phase, *, now: datetime) 
     if call.outcome is not Outcome.LOST:
         return False
     call.phase, call.outcome, call.outcome_note, call.ended_at = phase, None, None, None
+    call.to_do_since = call.owner = call.owned_since = call.done_at = call.done_by = call.done_reason = None
+    announce(session, TO_DO, call_id)
     if phase is Phase.TALKING and call.agent_id is not None:
         agent = _locked(session, call.agent_id)
         if agent.presence not in (Presence.RINGING, Presence.TALKING):
@@ -614,8 +649,8 @@ def go_free(session: Session, agent_id: int, *, now: datetime) -> Agent:
     return agent
 
 
-def pause(session: Session, agent_id: int, reason: PauseReason, *, now: datetime) -> Agent:
-    """Pause with a reason. During a call or wrap-up the pause is noted and begins after it."""
+def pause(session: Session, agent_id: int, reason: str, *, now: datetime) -> Agent:
+    """Pause with a reason, a code of the site's. During a call or wrap-up the pause is noted and begins after it."""
     agent = _locked(session, agent_id)
     if agent.presence in (Presence.TALKING, Presence.WRAP_UP):
         agent.pause_after_call = reason
@@ -633,6 +668,34 @@ def end_wrap_up(session: Session, agent_id: int, *, now: datetime) -> Agent:
     if agent.presence is Presence.WRAP_UP:
         _after_call(session, agent, now=now)
     return agent
+
+
+def extend_wrap_up(session: Session, agent_id: int, *, seconds: float, times: int, now: datetime) -> Agent:
+    """Make a wrap-up longer by so many seconds, at most so many times. Raises WrapUpRefused, also when it is over."""
+    agent = _locked(session, agent_id)
+    if agent.presence is not Presence.WRAP_UP or agent.wrap_up_until is None or agent.wrap_up_extended >= times:
+        raise WrapUpRefused("the wrap-up is over, or was made longer as often as the site allows")
+    agent.wrap_up_until = max(agent.wrap_up_until, now) + timedelta(seconds=seconds)
+    agent.wrap_up_extended += 1
+    announce(session, "agent", agent_id)
+    return agent
+
+
+def set_code(session: Session, call_id: str, agent_id: int, code: str) -> None:
+    """Say how an agent's talk in a call went, with one of the site's outcome codes; the last word counts.
+
+    Raises CommandRefused where the agent has not talked in it.
+    """
+    talks = session.scalars(
+        select(Offer)
+        .where(Offer.call_id == call_id, Offer.agent_id == agent_id, Offer.result == OfferResult.ANSWERED)
+        .with_for_update()
+    ).all()
+    if not talks:
+        raise CommandRefused("you have not talked in this call")
+    max(talks, key=lambda talk: talk.offered_at).code = code  # sorted by SQLite, it would read all that the agent had
+    announce(session, "call", call_id)
+    announce(session, "agent", agent_id)
 
 
 def go_offline(session: Session, agent_id: int, *, now: datetime) -> Agent:
@@ -669,7 +732,7 @@ def set_phone_reachable(session: Session, endpoint: str, reachable: bool, *, nod
     if agent is None or (agent.phone_reachable, agent.phone_node) == (reachable, node):
         return
     agent.phone_reachable, agent.phone_node = reachable, node
-    if reachable and agent.pause_reason is PauseReason.PHONE_UNREACHABLE:
+    if reachable and agent.pause_reason == PauseReason.PHONE_UNREACHABLE:
         _set_presence(session, agent, Presence.FREE, now=now)
     announce(session, "agent", agent.id)
     announce(session, FREE_AGENT, agent.id)
@@ -700,10 +763,25 @@ def _locked(session: Session, agent_id: int) -> Agent:
     return session.get_one(Agent, agent_id, with_for_update=True)
 
 
+_NO_CODE = (
+    update(Offer)
+    .where(
+        Offer.call_id == bindparam("in_call"),
+        Offer.agent_id == bindparam("of_agent"),
+        Offer.result == OfferResult.ANSWERED,
+        Offer.code.is_(None),
+    )
+    .values(code=TIMED_OUT)
+    .execution_options(synchronize_session=False)
+)
+
+
 def _end_talk(session: Session, agent: Agent, *, wrap_up_seconds: float, now: datetime) -> None:
+    # Written now and not when the wrap-up is over: however that ends, the code is not missing.
+    execute(session, _NO_CODE, {"in_call": agent.call_id, "of_agent": agent.id})
     if wrap_up_seconds > 0:
         _set_presence(session, agent, Presence.WRAP_UP, now=now)
-        agent.wrap_up_until = now + timedelta(seconds=wrap_up_seconds)
+        agent.wrap_up_until, agent.wrap_up_extended = now + timedelta(seconds=wrap_up_seconds), 0
     else:
         _after_call(session, agent, now=now)
 
@@ -714,7 +792,7 @@ def _after_call(session: Session, agent: Agent, *, now: datetime) -> None:
 
 
 def _set_presence(
-    session: Session, agent: Agent, presence: Presence, *, now: datetime, reason: PauseReason | None = None
+    session: Session, agent: Agent, presence: Presence, *, now: datetime, reason: str | None = None
 ) -> None:
     agent.presence, agent.presence_since, agent.pause_reason = presence, now, reason
     agent.wrap_up_until = None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ivr.models import ABANDONED, Call, Outcome
+from ivr.models import ABANDONED, Call, Offer, Outcome
 from tickets.models import SYNTHETIC, Company, Contact
 
 LEFT_A_MESSAGE = frozenset({Outcome.VOICEMAIL, Outcome.FALLBACK, Outcome.CALLBACK})
@@ -31,13 +31,17 @@ class ReportSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class CallFact:
-    """One call of the month. `waited` is in seconds: in the waiting line, or since its beginning without one."""
+    """One call of the month. `waited` is in seconds: in the waiting line, or since its beginning without one.
+
+    `code` is the outcome code of its last talk; None where nobody talked.
+    """
 
     line: str
     company: str | None
     outcome: Outcome | None
     queued: bool
     waited: float | None
+    code: str | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +83,16 @@ class CallFigures:
         return sorted(self.waits)[max(math.ceil(share * len(self.waits)), 1) - 1] if self.waits else None
 
 
+_LAST_CODE = (
+    select(Offer.code)
+    .where(Offer.call_id == Call.id, Offer.code.is_not(None))
+    .order_by(Offer.offered_at.desc())
+    .limit(1)
+    .correlate(Call)
+    .scalar_subquery()
+)
+
+
 def call_facts(session: Session, begin: datetime, end: datetime) -> list[CallFact]:
     """The calls that began from `begin` on and before `end`; synthetic ones and our own are left out."""
     rows = session.execute(
@@ -90,6 +104,7 @@ def call_facts(session: Session, begin: datetime, end: datetime) -> list[CallFac
             Call.answered_at,
             Call.ended_at,
             Company.name.label("company"),
+            _LAST_CODE.label("code"),
         )
         .outerjoin(Contact, Contact.id == Call.contact_id)
         .outerjoin(Company, Company.id == Contact.company_id)
@@ -100,7 +115,7 @@ def call_facts(session: Session, begin: datetime, end: datetime) -> list[CallFac
     for row in rows:
         until = row.answered_at or row.ended_at
         waited = (until - (row.queued_at or row.started_at)).total_seconds() if until is not None else None
-        facts.append(CallFact(row.line, row.company, row.outcome, row.queued_at is not None, waited))
+        facts.append(CallFact(row.line, row.company, row.outcome, row.queued_at is not None, waited, row.code))
     return facts
 
 

@@ -10,6 +10,7 @@ from desk.context import AgentId, CallOnMyPhone, DeskParts, MyCall, Person
 from desk.errors import NotThere
 from desk.views import (
     AttachForm,
+    CodeForm,
     ContactView,
     DismissForm,
     Draft,
@@ -19,8 +20,9 @@ from desk.views import (
     SavedRequest,
     TransferForm,
 )
-from ivr.operations import save_draft
+from ivr.operations import save_draft, set_code
 from ivr.terms import terms_of_line
+from tickets.errors import InvalidInput
 from tickets.models import Contact
 from tickets.models import Request as ServiceRequest
 
@@ -62,6 +64,15 @@ async def attach(form: AttachForm, call: MyCall, who: Person, desk: DeskParts) -
 async def dismiss(form: DismissForm, call: MyCall, agent_id: AgentId, desk: DeskParts) -> Response:
     """Put the call aside without a request, saying why."""
     await desk.database.run(operations.dismiss_call, call.id, agent_id, form.reason, now=desk.now())
+    return Response(status_code=204)
+
+
+@router.post("/code", status_code=204)
+async def say_how_it_went(form: CodeForm, call: MyCall, agent_id: AgentId, desk: DeskParts) -> Response:
+    """Say how the agent's talk went, with an outcome code; the last word counts, also after the wrap-up."""
+    if form.code not in {label.code for label in desk.calls.outcome_codes}:
+        raise InvalidInput("code", "is none of this site's outcome codes", "no_such_code")
+    await desk.database.run(set_code, call.id, agent_id, form.code)
     return Response(status_code=204)
 
 

@@ -79,7 +79,18 @@ async def test_a_call_is_answered_and_solved_on_the_spot(served: DeskServer, log
     assert ("hang_up", call_id, "") in served.control.commands
     await served.hang_up(call_id)
     await expect(page.locator(".call-panel")).to_be_hidden()
-    await expect(page.get_by_role("button", name="Ho finito")).to_be_visible()
+    outcome = page.get_by_role("region", name="Com'è andata la chiamata?")
+    await page.keyboard.press("Alt+KeyE")
+    await expect(outcome.get_by_role("button").first).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(outcome.get_by_role("button", name="Risolto al telefono")).to_have_attribute("aria-pressed", "true")
+    for _ in range(2):
+        async with page.expect_response("**/extend-wrap-up"):
+            await page.get_by_role("button", name="Più tempo").click()
+    await expect(page.get_by_role("button", name="Più tempo")).to_be_hidden()
+    await page.get_by_role("button", name="Ho finito").click()
+    await expect(outcome).to_be_hidden()
+    await expect(page.locator(".presence-word")).to_have_text("Libero")
     assert len("".join(c for c in ticket if c.isdigit())) == 7
 
 

@@ -15,7 +15,7 @@ from tickets.attachments import add_attachment
 from tickets.levels import add_group
 from tickets.lifecycle import Role
 from tickets.models import Channel, Company, DeliveryState, OutboxMail, Request, Status
-from tickets.operations import edit_request, move_request
+from tickets.operations import edit_request, link_child, move_request
 
 pytestmark = pytest.mark.contract
 
@@ -300,6 +300,19 @@ async def test_two_that_tell_the_same_are_shown_with_both_subjects_and_joined(
     await expect(page.get_by_text("Prosegue in")).to_be_visible()
     await page.locator(".links").get_by_role("link", name="Stampante ferma al pronto soccorso").click()
     await expect(page.get_by_text("1 richiesta unita a questa")).to_be_visible()
+
+
+async def test_a_request_put_below_the_wrong_one_is_taken_from_there(served: DeskServer, log_in: OpenPage) -> None:
+    await served.agent("giulia")
+    fault, child = [await served.request(subject, actor="giulia") for subject in ("Rete ferma", "Non si stampa")]
+    await served.database.run(link_child, child.id, fault.id, actor="giulia", now=served.now())
+    page = await log_in("giulia")
+    await page.goto(f"{served.url}/#/requests/{child.id}")
+    await expect(page.get_by_text("Fa parte di")).to_be_visible()
+    await page.get_by_role("button", name="Togli da sotto").click()
+    await expect(page.get_by_text("Fa parte di")).to_be_hidden()
+    await expect(page.locator("#request-title")).to_be_focused()
+    await expect(page.locator(".history")).to_contain_text("Scollegata")
 
 
 async def test_a_file_is_added_and_saved_and_too_large_a_one_is_not(

@@ -22,7 +22,7 @@ from desk.request_queries import Reader, Which, found_requests
 from desk.views import NewRequestForm
 from ivr import leases, operations, queries, steering
 from ivr.config import Queue
-from ivr.models import Call, Offer, OfferResult, Outcome, PauseReason, Phase
+from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 from schedules.promises import Clock
 from tickets import areas, credentials, directory, outbox, promise_watch
 from tickets import operations as ticket_operations
@@ -61,7 +61,7 @@ GROWING = (
     "phone",
     "dismissed_pop",
 )
-OF_OPEN_ONES = ("ix_call_open", "ix_promise_running")
+OF_OPEN_ONES = ("ix_call_open", "ix_promise_running", "ix_call_to_do", "ix_offer_in_vain")
 """Indexes that hold only what is under way: they may be read from end to end."""
 
 NOTICES = Notices(NoticeSettings(desk_name="Help Desk", sender="helpdesk@desk.example"))
@@ -265,7 +265,7 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     ),
     "a call is put aside": lambda s: desk_operations.dismiss_call(s, "talking", 2, DismissReason.TEST, now=NOW),
     "a caller is identified": lambda s: desk_operations.identify_call(s, "talking", contact_id=5),
-    "an agent pauses": lambda s: operations.pause(s, 3, PauseReason.BREAK, now=NOW),
+    "an agent pauses": lambda s: operations.pause(s, 3, "break", now=NOW),
     "an agent goes off duty": lambda s: operations.go_offline(s, 3, now=NOW),
     "alarms": desk_queries.alarm_items,
     # what runs by itself

@@ -94,6 +94,23 @@ def test_values_of_a_wrong_kind_are_shown_but_for_secrets(
     ]
 
 
+def test_codes_that_are_given_twice_or_are_the_machines_own_are_refused(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    def label(code: str) -> dict[str, str]:
+        return {"code": code, "it": "x", "en": "x"}
+
+    settings["calls"]["outcome_codes"] = [label(code) for code in ("a", "timed_out", "a")]
+    settings["calls"]["pause_reasons"] = [label("missed_call")]
+    assert refused(tmp_path, settings) == [
+        "calls.outcome_codes[entry 2].code: 'timed_out' is given twice, or is the machine's own",
+        "calls.outcome_codes[entry 3].code: 'a' is given twice, or is the machine's own",
+        "calls.pause_reasons[entry 1].code: 'missed_call' is given twice, or is the machine's own",
+    ]
+    settings["calls"]["outcome_codes"] = [label(f"c{number}") for number in range(16)]
+    assert any("outcome_codes" in line for line in refused(tmp_path, settings))
+
+
 @pytest.mark.parametrize("url", ["utente:segreta@127.0.0.1:8088", "http://127.0.0.1:80x8", "http://[::1", "ftp://pbx"])
 def test_an_address_of_asterisk_that_cannot_be_is_not_repeated(
     tmp_path: Path, settings: dict[str, Any], url: str

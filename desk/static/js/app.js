@@ -10,7 +10,7 @@ import { Counter, forgetDraft } from "./views/counter.js";
 import { Login } from "./views/login.js";
 import { Mails } from "./views/mails.js";
 import { Messages } from "./views/messages.js";
-import { Presence, PresenceNotice } from "./views/presence.js";
+import { Presence, PresenceNotice, WrapUp } from "./views/presence.js";
 import { Requests } from "./views/requests.js";
 import { initials, Side } from "./views/side.js";
 import { Act, Dialog, errorText, Icon, Loading, Menu, toast, Toasts } from "./views/ui.js";
@@ -38,7 +38,7 @@ function Frame() {
     <div class=${`frame ${inCall ? "in-call" : ""}`}>
       <${Top} />
       <${Nav} view=${view} />
-      <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /><${Alarms} /></div>
+      <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /><${WrapUp} /><${Alarms} /></div>
       <main id="main" tabindex="-1">
         ${view === "new" ? html`<${Counter} />` : view === "requests" ? html`<${Requests} id=${id ? Number(id) : null} />`
           : view === "mails" ? html`<${Mails} id=${id ? Number(id) : null} />` : html`<${Messages} id=${view === "messages" && id ? id : null} />`}
@@ -165,6 +165,7 @@ addEventListener("keydown", (event) => {
   }[event.code];
   if (!action) return;
   event.preventDefault();
+    KeyE: () => document.querySelector(".wrap-up button")?.focus(),
   action();
 });
 

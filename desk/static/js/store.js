@@ -4,12 +4,13 @@
  */
 import { batch, computed, signal } from "./lib.js";
 import { clockOffset, serverNow, timezone, words } from "./format.js";
-import { t } from "./i18n.js";
+import { language, t } from "./i18n.js";
 
 /**
  * @typedef {{username: string, name: string, role: string, language: string, agent_id: number|null}} Me
  * @typedef {{id: number, name: string, username: string, presence: string, pause_reason: string|null,
- *   pause_after_call: string|null, presence_since: string, wrap_up_until: string|null, misses: number,
+ *   pause_after_call: string|null, presence_since: string, wrap_up_until: string|null, wrap_up_extended: number,
+ *   code: string|null, misses: number,
  *   desk_connected: boolean, phone_reachable: boolean, call_id: string|null, queues: string[]}} Agent
  * @typedef {{id: number, ticket: string, kind: string, area: string, channel: string, status: string, subject: string,
  *   contact_name: string|null, company_name: string|null, phone_shown: string|null, holder: string|null,
@@ -25,6 +26,21 @@ export const connection = signal("connecting");
 export const loaded = signal(false);
 /** @type {import("@preact/signals").Signal<string[]>} */
 export const queues = signal([]);
+/** What a site lets agents choose, in both languages. @typedef {{code: string, it: string, en: string}} Label */
+/** How a call went. @type {import("@preact/signals").Signal<Label[]>} */
+export const outcomeCodes = signal([]);
+/** Why an agent pauses. @type {import("@preact/signals").Signal<Label[]>} */
+export const pauseReasons = signal([]);
+/** So often a wrap-up may be made longer. */
+export const wrapUpExtensions = signal(0);
+/** @param {Label} label */
+export const labelText = (label) => label[language.value === "en" ? "en" : "it"];
+const named = (labels, code) => labels.filter((label) => label.code === code).map(labelText)[0];
+/** Those that the machine sets have words here; a code that the site has given up shows as it is. @param {string} code */
+export const codeName = (code) => named(outcomeCodes.value, code) ?? (code === "timed_out" ? t("code.timed_out") : code);
+/** @param {string} code */
+export const pauseName = (code) =>
+  named(pauseReasons.value, code) ?? (["missed_call", "phone_unreachable"].includes(code) ? t(`pause.${code}`) : code);
 
 /** @type {Record<string, import("@preact/signals").Signal<Map<any, any>>>} */
 export const lists = {
@@ -34,6 +50,7 @@ export const lists = {
   requests: signal(new Map()),
   pops: signal(new Map()),
   alarms: signal(new Map()),
+  missed: signal(new Map()),
 };
 /** What requests may be about, in this person's language; the built-in ones until the server has told.
  * @type {import("@preact/signals").Signal<{key: string, name: string, parent: string|null, active: boolean}[]>} */
@@ -57,6 +74,9 @@ export function applySnapshot(data) {
   batch(() => {
     me.value = data.me;
     queues.value = data.queues;
+    outcomeCodes.value = data.outcome_codes;
+    pauseReasons.value = data.pause_reasons;
+    wrapUpExtensions.value = data.wrap_up_extensions;
     timezone.value = data.timezone;
     clockOffset.value = Date.parse(data.now) - Date.now();
     for (const [topic, list] of Object.entries(lists)) {

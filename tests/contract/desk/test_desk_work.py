@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import HOSTILE, DeskServer
 from desk.models import DismissedPop
-from ivr.models import Call
+from ivr.models import Call, Offer
 from tickets.models import OutboxMail, Phone, Request, Status
 
 pytestmark = pytest.mark.contract
@@ -176,6 +176,26 @@ async def test_presence_changes_and_refusals_have_words(served: DeskServer) -> N
         refused = await page.post("/presence/offline", json={})
         assert (refused.status_code, refused.json()["error"]) == (409, "presence_refused")
         assert "telefono" in refused.json()["message"]
+
+
+async def test_after_a_call_its_outcome_is_told_and_there_is_more_time(served: DeskServer) -> None:
+    giulia = await served.agent("giulia")
+    call_id = await talking(served, giulia)
+    async with served.browser("giulia") as page:
+        early = await page.post("/presence/extend-wrap-up", json={})
+        assert (early.status_code, early.json()["error"]) == (409, "wrap_up_refused")
+        await served.hang_up(call_id)
+        for wrong in ("timed_out", "x", HOSTILE[:40]):
+            answer = await page.post(f"/calls/{call_id}/code", json={"code": wrong})
+            assert (answer.status_code, list(answer.json()["fields"])) == (422, ["code"])
+        assert (await page.post(f"/calls/{call_id}/code", json={"code": "solved"})).status_code == 204
+        for times in (1, 2):
+            longer = (await page.post("/presence/extend-wrap-up", json={})).json()
+            assert (longer["presence"], longer["wrap_up_extended"]) == ("wrap_up", times)
+        assert (await page.post("/presence/extend-wrap-up", json={})).status_code == 409
+        assert (await page.post("/presence/end-wrap-up", json={})).json()["presence"] == "free"
+    codes = [offer.code for offer in await served.database.read(everything, Offer)]
+    assert codes == ["solved"]
 
 
 async def test_the_second_of_two_people_is_told(served: DeskServer) -> None:

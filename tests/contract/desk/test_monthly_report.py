@@ -18,7 +18,7 @@ from desk.models import Role
 from desk.operations import set_role
 from desk.report import Month, NoMonth, Report, as_csv, as_dict, formulas, measures, service_report, sheets
 from desk.report_pdf import as_pdf
-from ivr.models import Call, Outcome, Phase
+from ivr.models import TIMED_OUT, Agent, Call, Offer, Outcome, Phase
 from ivr.report import ReportSettings
 from schedules.hours import Calendar
 from schedules.promises import Clock
@@ -99,6 +99,14 @@ def november(session: Session) -> None:
     call(session, "a2", rome(3, "09:00:00"), Outcome.ANSWERED, queued=10, answered=22, ended=100)
     call(session, "a3", rome(4, "09:00:00"), Outcome.ANSWERED, queued=10, answered=30, ended=100)
     call(session, "a4", rome(30, "23:59:59"), Outcome.ANSWERED, queued=10, answered=71, ended=100)
+    # said of them: a1 passed on, then solved; a2 nothing in time; a3 a code that the site has given up; a4 nothing yet
+    session.add(Agent(id=1, username="anna", name="Anna", endpoint="PJSIP/1", presence_since=NOW))
+    session.flush()
+    for number, (of_call, code) in enumerate(
+        (("a1", "passed_on"), ("a1", "solved"), ("a2", TIMED_OUT), ("a3", "old_one"), ("a4", None), ("f1", "solved"))
+    ):
+        at = rome(2, f"09:0{number}:00")
+        session.add(Offer(id=f"o{number}", call_id=of_call, agent_id=1, endpoint="PJSIP/1", offered_at=at, code=code))
     call(session, "b1", rome(5, "09:00:00"), Outcome.ABANDONED_QUEUE, queued=10, ended=40)
     call(session, "b2", rome(5, "10:00:00"), Outcome.ABANDONED_QUEUE, queued=10, ended=100)
     call(session, "b3", rome(5, "11:00:00"), Outcome.ABANDONED_QUEUE, queued=10, ended=14)
@@ -173,6 +181,13 @@ def test_the_groups_add_up_to_the_total(report: Report) -> None:
         for name, value in total.items():
             if isinstance(value, int) and rows[0][name] is not None:
                 assert sum(int(row[name] or 0) for row in rows) == value, (by, name)
+
+
+def test_calls_are_counted_by_the_last_outcome_that_an_agent_gave(report: Report) -> None:
+    coded = {row.name: row.calls.answered for row in report.rows if row.by == "code" and row.calls is not None}
+    assert coded == {"solved": 1, "timed_out": 1, "old_one": 1}
+    (italian,) = [table for table in sheets(report, "it") if table.title == "Chiamate per esito"]
+    assert [row[0] for row in italian.rows] == ["old_one", "Risolto al telefono", "nessun esito indicato in tempo"]
 
 
 def test_each_group_is_counted_by_itself(report: Report) -> None:

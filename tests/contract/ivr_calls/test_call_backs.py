@@ -11,7 +11,7 @@ from ivr import call_backs, operations
 from ivr.config import CallsConfig, Queue
 from ivr.errors import CommandRefused
 from ivr.flow.read_aloud import _look_up
-from ivr.models import Agent, Call, CallBack, CallBackResult, CallBackWay, Outcome, PauseReason, Phase, Presence
+from ivr.models import Agent, Call, CallBack, CallBackResult, CallBackWay, Outcome, Phase, Presence
 from schedules.hours import Calendar
 from tickets.database import Database
 from tickets.errors import NotFound, RequestTaken
@@ -108,18 +108,18 @@ async def test_one_worker_only_begins_an_attempt(database: Database) -> None:
 
 async def test_an_agent_in_a_pause_calls_and_is_in_the_pause_again(database: Database) -> None:
     anna, request_id = await agent(database, "anna"), await request(database)
-    await database.run(operations.pause, anna, PauseReason.BACK_OFFICE, now=NOW)
+    await database.run(operations.pause, anna, "back_office", now=NOW)
     begun = await begin(database, await ask(database, request_id, anna), "c1")
     assert begun is not None
     assert begun.offer is not None
 
-    def presence(session: Session) -> tuple[Presence, PauseReason | None]:
+    def presence(session: Session) -> tuple[Presence, str | None]:
         found = session.get_one(Agent, anna)
         return found.presence, found.pause_reason
 
     assert await database.read(presence) == (Presence.RINGING, None)
     await database.run(operations.end_call, "c1", Outcome.NOT_REACHED, now=NOW)
-    assert await database.read(presence) == (Presence.PAUSED, PauseReason.BACK_OFFICE)
+    assert await database.read(presence) == (Presence.PAUSED, "back_office")
 
 
 async def test_only_one_calls_for_a_request_at_a_time(database: Database) -> None:

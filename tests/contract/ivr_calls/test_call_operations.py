@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -9,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from ivr import operations, queries
 from ivr.config import Queue
-from ivr.models import Agent, Call, Offer, OfferResult, Outcome, PauseReason, Phase, Presence
+from ivr.errors import CommandRefused, WrapUpRefused
+from ivr.models import TIMED_OUT, Agent, Call, Offer, OfferResult, Outcome, Phase, Presence
 from tickets.database import Database
 
 pytestmark = pytest.mark.contract
@@ -83,6 +85,70 @@ async def test_a_call_from_the_line_to_its_end(database: Database) -> None:
     assert (await agent(database, anna)).presence is Presence.FREE
 
 
+async def talks(database: Database, call_id: str) -> Offer:
+    await waiting(database, call_id, "edotto")
+    (offer,) = await offers_for(database, call_id)
+    await database.run(operations.answer_offer, offer, bridge_id="b", now=NOW)
+    return offer
+
+
+async def code_of(database: Database, offer: Offer) -> str | None:
+    def look(session: Session) -> str | None:
+        return session.get_one(Offer, offer.id).code
+
+    return await database.read(look)
+
+
+async def test_who_says_nothing_of_a_call_leaves_the_machines_own_code_however_the_wrap_up_ends(
+    database: Database,
+) -> None:
+    anna = await on_duty(database, "anna", "edotto")
+    ends: tuple[Any, ...] = (operations.finish_wrap_ups, operations.end_wrap_up, operations.go_free)
+    for number, end in enumerate(ends):
+        offer = await talks(database, f"c{number}")
+        assert await code_of(database, offer) is None
+        await database.run(operations.end_call, f"c{number}", Outcome.ANSWERED, wrap_up_seconds=30, now=NOW)
+        who = () if end is operations.finish_wrap_ups else (anna,)
+        await database.run(end, *who, now=NOW + timedelta(seconds=31))
+        assert await code_of(database, offer) == TIMED_OUT
+        assert (await agent(database, anna)).presence is Presence.FREE
+        await database.run(operations.set_code, f"c{number}", anna, "solved")  # put right later
+        assert await code_of(database, offer) == "solved"
+
+
+async def test_what_was_said_of_a_call_stays_and_only_by_who_talked(database: Database) -> None:
+    anna = await on_duty(database, "anna", "edotto")
+    offer = await talks(database, "c1")
+    bruno = await on_duty(database, "bruno", "secondo")
+    await database.run(operations.set_code, "c1", anna, "passed_on")
+    with pytest.raises(CommandRefused):
+        await database.run(operations.set_code, "c1", bruno, "solved")
+    await database.run(operations.leave_talk, anna, wrap_up_seconds=30, now=NOW)
+    assert await code_of(database, offer) == "passed_on"
+
+
+async def test_a_wrap_up_is_made_longer_as_often_as_the_site_allows(database: Database) -> None:
+    anna = await on_duty(database, "anna", "edotto")
+    more: dict[str, Any] = {"seconds": 60, "times": 2}
+    await talks(database, "c1")
+    with pytest.raises(WrapUpRefused):
+        await database.run(operations.extend_wrap_up, anna, now=NOW, **more)
+    await database.run(operations.end_call, "c1", Outcome.ANSWERED, wrap_up_seconds=30, now=NOW)
+    late = NOW + timedelta(seconds=40)  # over, and not ended yet
+    once = await database.run(operations.extend_wrap_up, anna, now=NOW, **more)
+    assert once.wrap_up_until == NOW + timedelta(seconds=90)
+    await database.run(operations.finish_wrap_ups, now=late)
+    assert (await agent(database, anna)).presence is Presence.WRAP_UP
+    twice = await database.run(operations.extend_wrap_up, anna, now=NOW + timedelta(seconds=95), **more)
+    assert twice.wrap_up_until == NOW + timedelta(seconds=155)
+    with pytest.raises(WrapUpRefused):
+        await database.run(operations.extend_wrap_up, anna, now=late, **more)
+    await database.run(operations.end_wrap_up, anna, now=late)
+    await talks(database, "c2")
+    await database.run(operations.end_call, "c2", Outcome.ANSWERED, wrap_up_seconds=30, now=late)
+    assert (await database.run(operations.extend_wrap_up, anna, now=late, **more)).wrap_up_extended == 1
+
+
 async def test_a_call_that_joins_its_queue_again_keeps_its_place_and_another_queue_is_a_new_place(
     database: Database,
 ) -> None:
@@ -136,10 +202,10 @@ async def test_who_is_consulted_talks_and_a_pause_asked_for_meanwhile_is_kept(da
     assert asked is not None
     await database.run(operations.begin_consultation, asked, now=NOW)
     assert (await agent(database, bruno)).presence is Presence.TALKING
-    await database.run(operations.pause, bruno, PauseReason.BREAK, now=NOW)
+    await database.run(operations.pause, bruno, "break", now=NOW)
     await database.run(operations.end_offer, asked.id, OfferResult.WITHDRAWN, misses_before_pause=1, now=NOW)
     row = await agent(database, bruno)
-    assert (row.presence, row.pause_reason, row.pause_after_call) == (Presence.PAUSED, PauseReason.BREAK, None)
+    assert (row.presence, row.pause_reason, row.pause_after_call) == (Presence.PAUSED, "break", None)
     assert (await call(database, "c1")).agent_id == anna
 
 

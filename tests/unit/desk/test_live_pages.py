@@ -16,7 +16,7 @@ from desk.models import Role
 from desk.queries import Who
 from desk.settings import DeskSettings
 from desk.views import Me
-from ivr.models import Agent, PauseReason
+from ivr.models import Agent
 from ivr.operations import add_agent, go_free, pause
 from tickets.changes import Change
 from tickets.database import Base, Database
@@ -121,9 +121,9 @@ async def test_a_slow_browser_gets_only_the_latest_state_of_an_item(live: Live) 
     socket.reading.clear()
     await live.database.run(go_free, agent.id, now=now())
     for _ in range(5):
-        await live.database.run(pause, agent.id, PauseReason.BREAK, now=now())
+        await live.database.run(pause, agent.id, "break", now=now())
         await live.database.run(go_free, agent.id, now=now())
-    await live.database.run(pause, agent.id, PauseReason.MEETING, now=now())
+    await live.database.run(pause, agent.id, "meeting", now=now())
     while True:  # the last state is noted before the browser reads again
         item = browser.unsent.get(("agents", agent.id))
         if item and orjson.loads(item)["pause_reason"] == "meeting":

@@ -3,10 +3,9 @@ import { html } from "../lib.js";
 import { post } from "../api.js";
 import { clock, secondsSince, serverNow } from "../format.js";
 import { t } from "../i18n.js";
-import { myAgent } from "../store.js";
+import { labelText, myAgent, outcomeCodes, pauseName, pauseReasons, wrapUpExtensions } from "../store.js";
 import { Act, Dot, Icon, Menu, presenceTone } from "./ui.js";
 
-const REASONS = ["break", "meeting", "training", "back_office", "technical"];
 const free = () => post("/presence/free");
 const pause = (reason) => post("/presence/pause", { reason });
 
@@ -19,22 +18,24 @@ export function Presence() {
     <div class="presence" role="group" aria-label=${t("presence.mine")}>
       <div class=${`presence-now ${presenceTone(presence)}`}>
         <span class="presence-word"><${Dot} tone=${presenceTone(presence)} />${t(`presence.${presence}`)}</span>
-        ${agent.pause_reason && html`<span class="presence-why">${t(`pause.${agent.pause_reason}`)}</span>`}
+        ${agent.pause_reason && html`<span class="presence-why">${pauseName(agent.pause_reason)}</span>`}
         <span class="time">${presence === "wrap_up" ? countdown(agent) : clock(secondsSince(agent.presence_since))}</span>
       </div>
       ${(presence === "offline" || presence === "paused") && html`
         <${Act} class="primary" act=${free}>
           ${t(presence === "offline" ? "presence.go_free" : "presence.back_free")}<//>`}
       ${presence === "wrap_up" && html`
+        ${agent.wrap_up_extended < wrapUpExtensions.value && html`
+          <${Act} class="quiet" act=${() => post("/presence/extend-wrap-up")}><${Icon} name="clock" size=${18} />${t("presence.extend")}<//>`}
         <${Act} class="primary" act=${() => post("/presence/end-wrap-up")}>${t("presence.end_wrap_up")}<//>`}
       ${agent.pause_after_call && html`
-        <${Act} class="quiet" act=${free}>${t("presence.cancel_pause", { reason: t(`pause.${agent.pause_after_call}`) })}<//>`}
+        <${Act} class="quiet" act=${free}>${t("presence.cancel_pause", { reason: pauseName(agent.pause_after_call) })}<//>`}
       ${presence !== "ringing" && html`
         <${Menu} class="quiet" align="end"
           label=${presence === "talking" || presence === "wrap_up" ? t("presence.pause_after") : t("presence.change")}>
-          ${REASONS.map((reason) => html`
-            <${Act} key=${reason} class="menu-item" act=${() => pause(reason)}>
-              <${Dot} tone="pause" />${t("presence.pause_for", { reason: t(`pause.${reason}`) })}<//>`)}
+          ${pauseReasons.value.map((reason) => html`
+            <${Act} key=${reason.code} class="menu-item" act=${() => pause(reason.code)}>
+              <${Dot} tone="pause" />${t("presence.pause_for", { reason: labelText(reason) })}<//>`)}
           ${!inCall && presence !== "offline" && html`
             <${Act} class="menu-item apart" act=${() => post("/presence/offline")}>
               <${Dot} tone="off" />${t("presence.go_offline")}<//>`}
@@ -47,6 +48,20 @@ const countdown = (agent) =>
   agent.wrap_up_until
     ? t("presence.left", { time: clock((Date.parse(agent.wrap_up_until) - serverNow()) / 1000 + 0.9) })
     : clock(secondsSince(agent.presence_since));
+
+/** After a call: how it went, in one click; who says nothing leaves it to the machine to say so. */
+export function WrapUp() {
+  const agent = myAgent.value;
+  if (agent?.presence !== "wrap_up") return null;
+  return html`
+    <section class="banner wrap-up" aria-label=${t("wrap_up.title")}>
+      <p role="status"><strong>${t("wrap_up.title")}</strong></p>
+      <div class="codes">${outcomeCodes.value.map((label) => html`
+        <${Act} key=${label.code} class="quiet small" aria-pressed=${agent.code === label.code}
+          act=${() => post(`/calls/${agent.call_id}/code`, { code: label.code })}>
+          ${agent.code === label.code && html`<${Icon} name="check" size=${16} />`}${labelText(label)}<//>`)}</div>
+    </section>`;
+}
 
 /** Says why calls do not come, with the click that changes it. */
 export function PresenceNotice() {

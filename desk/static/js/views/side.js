@@ -2,7 +2,7 @@
 import { html } from "../lib.js";
 import { clock, phone, secondsSince } from "../format.js";
 import { t } from "../i18n.js";
-import { areaName, lists, me, waitingLine } from "../store.js";
+import { areaName, lists, me, pauseName, waitingLine } from "../store.js";
 import { Badge, Dot, Icon, presenceTone } from "./ui.js";
 
 export function Side() {
@@ -40,7 +40,7 @@ export function Side() {
               <span class=${`avatar ${presenceTone(agent.presence)}`} aria-hidden="true">${initials(agent.name)}</span>
               <span class="who">${agent.name}</span>
               <span class="meta"><span class="state"><${Dot} tone=${presenceTone(agent.presence)} />${t(`presence.${agent.presence}`)}</span>
-                ${agent.pause_reason ? html` · ${t(`pause.${agent.pause_reason}`)}` : null}
+                ${agent.pause_reason ? html` · ${pauseName(agent.pause_reason)}` : null}
                 ${agent.presence === "free" && !(agent.phone_reachable && agent.desk_connected)
                   ? html` · <span class="bad-text">${t("side.unreachable")}</span>` : null}</span>
               ${agent.presence !== "offline" && html`<span class="time">${clock(secondsSince(agent.presence_since))}</span>`}
