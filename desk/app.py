@@ -22,7 +22,7 @@ from desk.context import CallControl, Desk
 from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
 from desk.live import Live, Now
-from desk.routes import calls, directory, files, health, mails, messages, moves, presence, requests, session
+from desk.routes import call_log, calls, directory, files, health, mails, messages, moves, presence, requests, session
 from desk.routes import live as live_route
 from desk.routes import notices as notice_route
 from desk.routes import report as report_route
@@ -88,7 +88,11 @@ _REFUSALS: dict[type[Exception], tuple[int, str]] = {
 TAGS = [
     {"name": "session", "description": "Logging in and out."},
     {"name": "presence", "description": "Being free for calls, pausing, going off duty."},
-    {"name": "calls", "description": "Calls offered to the agent: the form, the outcome, steering."},
+    {
+        "name": "calls",
+        "description": "Calls offered to the agent: the form, the outcome, steering; and the list of all calls, with "
+        "the work of those that nobody served.",
+    },
     {"name": "requests", "description": "Service requests (RdS)."},
     {"name": "messages", "description": "Voicemail messages."},
     {"name": "mails", "description": "Mails that came in and became no request; for supervisors."},
@@ -151,7 +155,7 @@ def create_app(
         intake=intake,
     )
     about_requests = (requests, moves, files, messages, mails, notice_route)
-    for part in (session, presence, calls, *about_requests, directory, health, live_route):
+    for part in (session, presence, calls, call_log, *about_requests, directory, health, live_route):
         app.include_router(part.router, prefix="/api")
     app.include_router(report_route.router)
     app.include_router(report_route.page)

@@ -208,6 +208,12 @@ class DeskServer:
         """The call is over."""
         await self.database.run(end_call, call_id, Outcome.ANSWERED, wrap_up_seconds=30.0, now=self.now())
 
+    async def missed_call(self, caller: str | None = "+390805551234", *, waited: float = 40.0) -> str:
+        """A call whose caller hung up while waiting."""
+        call_id = await self.waiting_call(caller, waited=waited)
+        await self.database.run(end_call, call_id, Outcome.ABANDONED_QUEUE, now=self.now())
+        return call_id
+
     async def request(self, subject: str, **fields: Any) -> Request:
         """A request, by phone unless said otherwise."""
         known: dict[str, Any] = {

@@ -94,6 +94,76 @@ async def test_a_call_is_answered_and_solved_on_the_spot(served: DeskServer, log
     assert len("".join(c for c in ticket if c.isdigit())) == 7
 
 
+async def test_calls_that_nobody_served_are_taken_and_done_several_at_once_with_the_keyboard(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    await served.agent("giulia", "Giulia Ferrante")
+    await served.agent("marco", "Marco Neri")
+    await served.contact("Teresa Lorusso", company="ASL Bari")
+    first, second = await served.missed_call(), await served.missed_call("+393331112222")
+    page = await log_in("giulia")
+    keys = page.keyboard
+    await expect(page.get_by_role("link", name="Chiamate")).to_contain_text("2")
+    await keys.press("Alt+Digit3")
+    await expect(page.get_by_role("heading", name="Chiamate")).to_be_visible()
+    rows = page.locator(".ticking")
+    await expect(rows).to_have_count(2)
+    third = await served.missed_call(HOSTILE[:60])
+    await expect(rows).to_have_count(3)
+    async with served.browser("marco") as his:
+        await his.post("/calls/take", json={"ids": [third]})
+    await expect(rows.filter(has_text="Marco Neri")).to_have_count(1)
+    every = page.get_by_label("Tutte quelle della pagina")
+    await every.focus()
+    await keys.press("Space")
+    await expect(page.get_by_text("3 scelte")).to_be_visible()
+    await keys.press("Tab")
+    await expect(page.get_by_role("button", name="Me ne occupo io")).to_be_focused()
+    await keys.press("Enter")
+    await expect(page.get_by_text("2 chiamate sono tue. Una no: è di un collega")).to_be_visible()
+    await expect(rows.filter(has_text="tua")).to_have_count(2)
+    await expect(every).to_be_focused()
+    await page.get_by_label("Scegli la chiamata di +39 333 111 2222").check()
+    await page.get_by_role("button", name="Fatto").click()
+    await keys.press("ArrowDown")
+    await expect(page.get_by_role("button", name="richiamato", exact=True)).to_be_focused()
+    await keys.press("Enter")
+    await expect(rows).to_have_count(2)
+    await expect(page.get_by_role("link", name="Chiamate")).to_contain_text("2")
+    await page.goto(f"{served.url}/#/calls/{second}")
+    await expect(page.get_by_role("definition").filter(has_text="Giulia Ferrante,")).to_be_visible()
+    await page.goto(f"{served.url}/#/calls/{first}")
+    await expect(page.get_by_role("button", name="Richiama")).to_be_visible()
+    await page.get_by_role("group", name="Cosa si può fare").get_by_role("button", name="Lascia").click()
+    await expect(page.locator(".held")).to_contain_text("in carico a nessuno")
+    assert await page.evaluate("window.hacked") is None
+
+
+async def test_every_call_is_found_with_its_outcome_and_that_can_be_put_right(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    giulia = await served.agent("giulia")
+    call_id = await served.waiting_call()
+    await served.answer(await served.ring(call_id, giulia, pop=False))
+    await served.hang_up(call_id)
+    async with served.browser("giulia") as hers:
+        await hers.post(f"/calls/{call_id}/dismiss", json={"reason": "no_request"})
+    page = await log_in("giulia")
+    await page.goto(f"{served.url}/#/calls")
+    await expect(page.get_by_text("finché qualcuno se ne occupa")).to_be_visible()
+    await page.get_by_label("Quali chiamate").select_option("mine")
+    await page.locator(".row").filter(has_text="risposta").click()
+    await expect(page.locator(".detail")).to_contain_text("ha risposto")
+    await page.get_by_role("button", name="Indica l'esito").click()
+    await page.locator(".detail").get_by_role("button", name="Informazione data").click()
+    await expect(page.locator(".detail .badge").filter(has_text="Informazione data")).to_be_visible()
+    await page.get_by_label("Giorno").fill("2001-01-01")
+    await expect(page.get_by_text("Nessuna chiamata di questo elenco.")).to_be_visible()
+    await page.get_by_role("button", name="Giulia").click()
+    await page.get_by_role("button", name="English").click()
+    await expect(page.get_by_role("heading", name="Calls", exact=True)).to_be_visible()
+
+
 async def test_a_pop_does_not_take_the_focus_from_what_is_being_typed(served: DeskServer, log_in: OpenPage) -> None:
     giulia = await served.agent("giulia")
     message = await served.message("m1", "buongiorno vorrei informazioni")

@@ -4,7 +4,8 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from centralino.rig.desk_server import CALLS, LINE
 from centralino.rig.history import NOW, fill_directory, fill_history
 from desk import operations as desk_operations
 from desk import queries as desk_queries
+from desk.call_queries import WhichCalls, call_page, found_calls
 from desk.models import DismissReason
 from desk.request_queries import Reader, Which, found_requests
 from desk.views import NewRequestForm
-from ivr import leases, operations, queries, steering
+from ivr import leases, missed_calls, operations, queries, steering
 from ivr.config import Queue
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
 from schedules.promises import Clock
@@ -146,6 +148,10 @@ def _send(session: Session) -> None:
     outbox._record(session, mail.id, mail.attempts, None, False, NOW)
 
 
+def _calls(session: Session, which: WhichCalls, **asked: Any) -> Any:
+    return found_calls(session, CALLS, which, reader="agente1", agent_id=1, timezone="Europe/Rome", **asked)
+
+
 def _lease_and_store(session: Session) -> None:
     message = voicemail_operations.lease_next(session, lease_seconds=60, now=NOW, languages=["it"])
     assert message is not None
@@ -187,6 +193,13 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "a talk ends": lambda s: operations.end_call(s, "talking", Outcome.ANSWERED, wrap_up_seconds=30, now=NOW),
     "a ringing call ends": lambda s: operations.end_call(s, "ringing", Outcome.ABANDONED_QUEUE, now=NOW),
     "a call is taken back": lambda s: operations.take_back(s, "ringing", wrap_up_seconds=0, now=NOW),
+    "what an agent says of a talk": lambda s: operations.set_code(s, "c11", 2, "solved"),
+    "calls that nobody served": lambda s: desk_queries.missed_items(s),
+    "a call with all that is known of it": lambda s: call_page(s, CALLS, "c11"),
+    **{f"the list of calls: {which}": partial(_calls, which=which) for which in WhichCalls},
+    "an earlier page of calls": partial(_calls, which=WhichCalls.ALL, before="2026-11-20T09:00:00+00:00~c10"),
+    "the calls of a day": partial(_calls, which=WhichCalls.ALL, day=date(2026, 11, 20)),
+    "a call that nobody served is taken": lambda s: missed_calls.take(s, ["c11"], username="agente1", now=NOW),
     # messages
     "a message begins": lambda s: _message(s, "new"),
     "a message is recorded again": lambda s: voicemail_operations.next_take(s, "recording"),

@@ -6,6 +6,7 @@ import { language, setLanguage, t } from "./i18n.js";
 import { connect, disconnect, retryNow } from "./live.js";
 import { answeredRequests, areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, untaken, waitingLine } from "./store.js";
 import { callerName, CallPanel } from "./views/calls.js";
+import { Calls } from "./views/call_log.js";
 import { Counter, forgetDraft } from "./views/counter.js";
 import { Login } from "./views/login.js";
 import { Mails } from "./views/mails.js";
@@ -30,6 +31,15 @@ function App() {
   return html`<${Frame} />`;
 }
 
+/** What the first part of the address shows; the second is an id. */
+const VIEWS = {
+  messages: (id) => html`<${Messages} id=${id} />`,
+  requests: (id) => html`<${Requests} id=${id && Number(id)} />`,
+  calls: (id) => html`<${Calls} id=${id} />`,
+  mails: (id) => html`<${Mails} id=${id && Number(id)} />`,
+  new: () => html`<${Counter} />`,
+};
+
 function Frame() {
   const [view, id] = route.value;
   const inCall = lists.pops.value.size > 0;
@@ -40,8 +50,7 @@ function Frame() {
       <${Nav} view=${view} />
       <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /><${WrapUp} /><${Alarms} /></div>
       <main id="main" tabindex="-1">
-        ${view === "new" ? html`<${Counter} />` : view === "requests" ? html`<${Requests} id=${id ? Number(id) : null} />`
-          : view === "mails" ? html`<${Mails} id=${id ? Number(id) : null} />` : html`<${Messages} id=${view === "messages" && id ? id : null} />`}
+        ${(VIEWS[view] ?? VIEWS.messages)(view in VIEWS && id ? id : null)}
       </main>
       ${inCall ? html`<${CallPanel} />` : html`<${Side} />`}
     </div>
@@ -78,7 +87,7 @@ function Top() {
         <${Act} class="menu-item apart" act=${leave}><${Icon} name="logout" size=${18} />${t("log_out")}<//>
       <//>
       ${keys && html`<${Dialog} title=${t("keys.title")} onClose=${() => setKeys(false)}>
-        <dl class="keys">${[["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+N", "form.title"], ["Alt+C", "keys.call"], ["Esc", "keys.esc"], ["← →", "keys.words"]].map(
+        <dl class="keys">${[["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+3", "nav.calls"], ["Alt+N", "form.title"], ["Alt+C", "keys.call"], ["Alt+E", "keys.outcome"], ["Esc", "keys.esc"], ["← →", "keys.words"]].map(
           ([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl><//>`}
     </header>
   `;
@@ -94,6 +103,7 @@ function Nav({ view }) {
     <nav aria-label=${t("nav.title")}><ul>
       ${item("messages", "voice", due, due > 0)}
       ${item("requests", "list", myRequests.value.length + dueRequests.value.length + answeredRequests.value.length, false)}
+      ${item("calls", "phone", lists.missed.value.size, false)}
       ${me.value?.role === "supervisor" && item("mails", "mail", 0, false)}
       ${me.value?.role === "supervisor" && html`<li><a href="/report" target="_blank" rel="noopener">
         <${Icon} name="note" size=${22} /><span>${t("nav.report")}</span></a></li>`}
@@ -160,12 +170,13 @@ addEventListener("keydown", (event) => {
   const action = {
     Digit1: () => (location.hash = "#/messages"),
     Digit2: () => (location.hash = "#/requests"),
+    Digit3: () => (location.hash = "#/calls"),
     KeyN: () => (location.hash = "#/new"),
+    KeyE: () => document.querySelector(".wrap-up button")?.focus(),
     KeyC: () => document.querySelector("#call-panel :is(.call-form input, .call-form textarea, button)")?.focus(),
   }[event.code];
   if (!action) return;
   event.preventDefault();
-    KeyE: () => document.querySelector(".wrap-up button")?.focus(),
   action();
 });
 

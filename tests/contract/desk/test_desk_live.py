@@ -99,6 +99,20 @@ async def test_a_page_gets_a_snapshot_and_then_numbered_events(served: DeskServe
         assert seen == list(range(seq + 1, seq + 1 + len(seen)))
 
 
+async def test_a_call_that_nobody_served_comes_to_every_page_and_goes_when_it_is_done(served: DeskServer) -> None:
+    await served.agent("giulia")
+    await served.agent("marco")
+    before = await served.missed_call()
+    async with page(served, "giulia") as (hers, snapshot), served.browser("marco") as his:
+        assert [(call["id"], call["owner"]) for call in snapshot["data"]["missed"]] == [(before, None)]
+        call_id = await served.missed_call()
+        assert (await hers.until("missed", call_id))["data"]["item"]["owner"] is None
+        await his.post("/calls/take", json={"ids": [call_id]})
+        assert (await hers.until("missed", call_id))["data"]["item"]["owner"] == "marco"
+        await his.post("/calls/done", json={"ids": [call_id], "reason": "not_needed"})
+        assert (await hers.until("missed", call_id))["data"]["item"] is None
+
+
 async def test_a_page_that_missed_something_asks_and_gets_a_snapshot(served: DeskServer) -> None:
     await served.agent("giulia")
     async with page(served, "giulia") as (one, _):

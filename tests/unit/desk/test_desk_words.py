@@ -36,7 +36,7 @@ def test_every_key_the_pages_use_has_words() -> None:
 
 def test_every_value_of_the_api_has_words() -> None:
     from desk.models import DismissReason
-    from ivr.models import PauseReason, Presence
+    from ivr.models import CallBackResult, DoneReason, OfferResult, Outcome, PauseReason, Presence
     from tickets.models import AREAS, Channel, DeliveryState, Kind, Status
     from tickets.queries import Confidence
     from voicemail.models import MessageState, TranscriptState
@@ -54,6 +54,10 @@ def test_every_value_of_the_api_has_words() -> None:
         "message_state": MessageState,
         "transcript": TranscriptState,
         "dismiss": DismissReason,
+        "outcome": Outcome,
+        "offer": OfferResult,
+        "done": DoneReason,
+        "call_back": CallBackResult,
     }
     for prefix, values in shown.items():
         assert {f"{prefix}.{value}" for value in values} <= known
