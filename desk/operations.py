@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword, WrongPassword
 from desk.models import Account, DeskSession, DismissedPop, DismissReason, Role
 from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
-from desk.queries import account_by_username
+from desk.queries import RECENT, account_by_username
 from desk.views import CounterForm, NewContact, NewRequestForm, PersonForm
 from ivr.models import Call
-from ivr.operations import bind_request
+from ivr.operations import TO_DO, bind_request
 from tickets import directory
 from tickets.database import announce
 from tickets.directory import add_contact, assign_phone
@@ -28,6 +28,7 @@ from tickets.operations import (
     take_in_charge,
 )
 from tickets.promise_rules import Terms
+from tickets.queries import Confidence, identify_caller
 
 # ------------------------------------------------------------------------------------------------------- accounts
 
@@ -266,7 +267,10 @@ def dismiss_call(session: Session, call_id: str, agent_id: int, reason: DismissR
 def identify_call(
     session: Session, call_id: str, *, contact_id: int | None = None, new: NewContact | None = None
 ) -> Contact:
-    """Say who is calling, an existing contact or a new one, and remember the number as theirs. Raises NotThere."""
+    """Say who is calling, an existing contact or a new one, and remember the number as theirs. Raises NotThere.
+
+    Where the number is nobody else's as well, that holds for its other calls of the last days of which nobody knew it.
+    """
     call = session.get_one(Call, call_id)
     if new is not None:
         contact = add_contact(
@@ -284,9 +288,21 @@ def identify_call(
         contact = found
     if call.caller is not None:
         assign_phone(session, contact.id, call.caller)
+        if identify_caller(session, call.caller).confidence is Confidence.KNOWN:
+            _name_other_calls(session, call, contact)
     call.contact_id = contact.id
     announce(session, "call", call_id)
     return contact
+
+
+def _name_other_calls(session: Session, call: Call, contact: Contact) -> None:
+    same = select(Call).where(
+        Call.caller == call.caller, Call.contact_id.is_(None), Call.started_at > call.started_at - RECENT
+    )
+    for other in session.scalars(same):
+        other.contact_id = contact.id
+        announce(session, "call", other.id)
+        announce(session, TO_DO, other.id)
 
 
 # ------------------------------------------------------------------------------------------------------ directory

@@ -193,6 +193,29 @@ async def test_a_call_back_that_reached_nobody_leaves_the_call_with_its_owner(se
         assert (one["id"], one["owner"], one["calling"], one["attempts"]) == (missed, "giulia", False, 1)
 
 
+async def test_who_is_named_in_one_call_is_named_in_the_others_from_the_same_number(served: DeskServer) -> None:
+    giulia, marco = await served.agent("giulia"), await served.agent("marco")
+    teresa = await served.contact("Teresa", phone="+390801112222")
+    earlier = await over(served, Outcome.ABANDONED_QUEUE, AMATO)
+    open_pop = await served.waiting_call(AMATO)
+    await served.ring(open_pop, marco)
+    call_id = await served.waiting_call(AMATO)
+    await served.answer(await served.ring(call_id, giulia))
+    other = await over(served, Outcome.ABANDONED_QUEUE, ROSSI)
+    async with served.browser("giulia") as page:
+        await page.post(f"/calls/{call_id}/contact", json={"contact_id": teresa})
+        names = {call["id"]: call["contact_name"] for call in (await page.get("/calls")).json()["calls"]}
+        assert names == {earlier: "Teresa", open_pop: "Teresa", call_id: "Teresa", other: None}
+        # a number that is somebody else's as well says nothing of its other calls
+        vito = await served.contact("Vito", phone=ROSSI)
+        await served.answer(await served.ring(await served.waiting_call(ROSSI), giulia))
+        assert vito
+        shared = (await page.get("/calls?which=mine")).json()["calls"][0]["id"]
+        await page.post(f"/calls/{shared}/contact", json={"contact_id": teresa})
+        names = {call["id"]: call["contact_name"] for call in (await page.get("/calls")).json()["calls"]}
+        assert (names[shared], names[other]) == ("Teresa", None)
+
+
 async def test_a_call_that_counted_as_lost_and_went_on_is_no_work(served: DeskServer) -> None:
     await served.agent("giulia")
     call_id = await over(served, Outcome.LOST)
