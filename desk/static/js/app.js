@@ -50,7 +50,7 @@ function Frame() {
       <${Nav} view=${view} />
       <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /><${WrapUp} /><${Alarms} /></div>
       <main id="main" tabindex="-1">
-        ${(VIEWS[view] ?? VIEWS.messages)(view in VIEWS && id ? id : null)}
+        ${Object.hasOwn(VIEWS, view) ? VIEWS[view](id || null) : VIEWS.messages(null)}
       </main>
       ${inCall ? html`<${CallPanel} />` : html`<${Side} />`}
     </div>
