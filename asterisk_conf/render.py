@@ -32,6 +32,7 @@ PRIVATE = (
     "cel.conf",
     "cel_custom.conf",
     "pjsip.conf",
+    "sorcery.conf",
     "http.conf",
     "ari.conf",
     "extensions.conf",
@@ -80,11 +81,20 @@ class _Model(BaseModel):
 
 
 class PhoneAccount(_Model):
-    """One agent's phone: a desk phone (or softphone) on SIP, or the phone in the browser on WebRTC."""
+    """One agent's phone: a desk phone (or softphone) on SIP, or the phone in the browser on WebRTC.
+
+    A phone in the browser needs no password: the service makes it one each time a page takes the phone.
+    """
 
     name: Name
-    password: Secret
+    password: Secret | None = None
     kind: Literal["desk", "browser"] = "desk"
+
+    @model_validator(mode="after")
+    def _desk_phones_have_passwords(self) -> "PhoneAccount":
+        if self.kind == "desk" and self.password is None:
+            raise ValueError("a desk phone needs a password")
+        return self
 
 
 class Trunk(_Model):

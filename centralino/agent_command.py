@@ -20,6 +20,7 @@ from desk import operations as desk_operations
 from desk import queries as desk_queries
 from desk.models import Role
 from ivr import operations, queries
+from ivr.models import Agent
 from schedules.clock import utc_now
 from tickets.notices import Notices
 from tickets.operations import take_from_leaver
@@ -28,6 +29,7 @@ agent_app = typer.Typer(no_args_is_help=True, help="Agents: the people who take 
 console = terminal()
 
 PHONE_HELP = "The agent's phone in Asterisk, such as PJSIP/101."
+BROWSER_HELP = "The phone is the one in the browser (see desk.phone_url)."
 
 
 @agent_app.command("add")
@@ -36,6 +38,7 @@ def add_agent(
     name: Annotated[str, typer.Option(help="As shown at the desk.")],
     phone: Annotated[str, typer.Option(help=PHONE_HELP)],
     queue: Annotated[list[str], typer.Option(help="A queue to serve; may be given several times.")],
+    browser: Annotated[bool, typer.Option("--browser", help=BROWSER_HELP)] = False,
     supervisor: Annotated[bool, typer.Option(help="Give the role of a supervisor.")] = False,
     config: ConfigOption = DEFAULT_FILE,
 ) -> None:
@@ -45,7 +48,7 @@ def add_agent(
     password = _password()
 
     def add(session: Session, now: datetime) -> None:
-        agent = operations.add_agent(session, username, name, phone, queue, now=now)
+        agent = operations.add_agent(session, username, name, phone, queue, browser_phone=browser, now=now)
         desk_operations.create_account(session, username, password, role=_role(supervisor), agent_id=agent.id)
 
     run_operation(settings, add, utc_now())
@@ -60,6 +63,7 @@ def edit_agent(
     queue: Annotated[
         list[str] | None, typer.Option(help="A queue to serve, in place of all so far; may be given several times.")
     ] = None,
+    browser: Annotated[bool | None, typer.Option("--browser/--no-browser", help=BROWSER_HELP)] = None,
     supervisor: Annotated[
         bool | None, typer.Option("--supervisor/--no-supervisor", help="Give or take the role of a supervisor.")
     ] = None,
@@ -67,12 +71,14 @@ def edit_agent(
 ) -> None:
     """Change what is given; all else stays."""
     settings = read_settings(config)
-    if not queue and (name, phone, supervisor) == (None, None, None):
-        fail("nothing to change: give --name, --phone, --queue or --supervisor")
+    if not queue and (name, phone, browser, supervisor) == (None, None, None, None):
+        fail("nothing to change: give --name, --phone, --browser, --queue or --supervisor")
     _check_queues(settings, queue or ())
 
     def edit(session: Session) -> None:
-        operations.change_agent(session, username, name=name, endpoint=phone, queues=queue or None)
+        operations.change_agent(
+            session, username, name=name, endpoint=phone, queues=queue or None, browser_phone=browser
+        )
         if supervisor is not None:
             desk_operations.set_role(session, username, _role(supervisor))
 
@@ -114,13 +120,17 @@ def list_agents(config: ConfigOption = DEFAULT_FILE) -> None:
     def read(session: Session) -> list[tuple[str, ...]]:
         roles = desk_queries.roles(session)
         return [
-            (one.username, one.name, roles.get(one.id, "-"), one.endpoint or "-", ", ".join(one.queues), one.presence)
+            (one.username, one.name, roles.get(one.id, "-"), _phone(one), ", ".join(one.queues), one.presence)
             for one in queries.agents(session)
         ]
 
     for cells in run_operation(read_settings(config), read):
         table.add_row(*map(escape, cells))
     console.print(table if table.rows else "There are no agents yet: `centralino agent add --help`")
+
+
+def _phone(agent: Agent) -> str:
+    return f"{agent.endpoint or '-'}{' (browser)' if agent.browser_phone else ''}"
 
 
 def _role(supervisor: bool) -> Role:

@@ -22,7 +22,20 @@ from desk.context import CallControl, Desk
 from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
 from desk.live import Live, Now
-from desk.routes import call_log, calls, directory, files, health, mails, messages, moves, presence, requests, session
+from desk.routes import (
+    call_log,
+    calls,
+    directory,
+    files,
+    health,
+    mails,
+    messages,
+    moves,
+    phone,
+    presence,
+    requests,
+    session,
+)
 from desk.routes import live as live_route
 from desk.routes import notices as notice_route
 from desk.routes import report as report_route
@@ -88,6 +101,7 @@ _REFUSALS: dict[type[Exception], tuple[int, str]] = {
 TAGS = [
     {"name": "session", "description": "Logging in and out."},
     {"name": "presence", "description": "Being free for calls, pausing, going off duty."},
+    {"name": "phone", "description": "The phone in the browser."},
     {
         "name": "calls",
         "description": "Calls offered to the agent: the form, the outcome, steering; and the list of all calls, with "
@@ -154,8 +168,9 @@ def create_app(
         request_rules=request_rules or RequestSettings(),
         intake=intake,
     )
+    ({"name": "phone", "description": "The phone in the browser."},)
     about_requests = (requests, moves, files, messages, mails, notice_route)
-    for part in (session, presence, calls, call_log, *about_requests, directory, health, live_route):
+    for part in (session, presence, phone, calls, call_log, *about_requests, directory, health, live_route):
         app.include_router(part.router, prefix="/api")
     app.include_router(report_route.router)
     app.include_router(report_route.page)
@@ -169,7 +184,7 @@ def create_app(
     app.add_middleware(ForPrograms, api=create_api(app.state.desk))
     app.add_middleware(
         Guard,
-        policy=content_policy((STATIC / "index.html").read_text(encoding="utf-8")),
+        policy=content_policy((STATIC / "index.html").read_text(encoding="utf-8"), settings.phone_url),
         origins=settings.origins,
         strict_transport=settings.secure_cookie,
         refuse=_refuse,

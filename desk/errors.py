@@ -11,6 +11,8 @@
     +-- Conflict (409)
     |   +-- AlreadyBound           the call has its request already
     |   +-- AlreadyRegistered      this form was taken before, with other words
+    |   +-- NoBrowserPhone         this agent's phone is another one
+    |   +-- NoPhoneAddress         the site has no phones in the browser
     +-- NotJson (415)              a changing request without a JSON content type
     +-- TooManyAttempts (429)      failed log-ins, with `retry_after` in seconds
 
@@ -87,6 +89,18 @@ class AlreadyRegistered(Conflict):
     """The form was taken before, but its answer was lost, and it has been changed since."""
 
     code = "already_registered"
+
+
+class NoBrowserPhone(Conflict):
+    """The agent's phone is not the one in the browser."""
+
+    code = "no_browser_phone"
+
+
+class NoPhoneAddress(Conflict):
+    """The site's settings do not tell where phones in the browser register (`desk.phone_url`)."""
+
+    code = "no_phone_address"
 
 
 class NotJson(DeskError):

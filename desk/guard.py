@@ -16,15 +16,20 @@ _NO_FORM_SENDS = ("application/json", "application/octet-stream")
 _INLINE_IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 
 
-def content_policy(index_html: str) -> str:
-    """The content security policy: everything from this server, and the one inline import map by its hash."""
+def content_policy(index_html: str, phone_url: str | None = None) -> str:
+    """The content security policy: everything from this server, and the one inline import map by its hash.
+
+    Only the websocket of the phones in the browser may be elsewhere.
+    """
+    phones = urlsplit(phone_url or "")
+    elsewhere = f" {phones.scheme}://{phones.netloc}" if phones.netloc else ""
     scripts = "".join(
         f" 'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
         for text in _INLINE_IMPORT_MAP.findall(index_html)
     )
     return (
         f"default-src 'none'; script-src 'self'{scripts}; style-src 'self'; img-src 'self' data:; media-src 'self'; "
-        "font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
+        f"font-src 'self'; connect-src 'self'{elsewhere}; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     )
 

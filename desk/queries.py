@@ -91,20 +91,21 @@ def who_has(session: Session, token: str, *, now: datetime) -> Who | None:
     """The person whose log-in cookie this is; None when it is unknown or over."""
     sha256 = token_hash(token)
     row = session.execute(
-        select(Account, DeskSession.expires_at, Agent.name)
+        select(Account, DeskSession.expires_at, Agent.name, Agent.browser_phone)
         .join(DeskSession, DeskSession.account_id == Account.id)
         .outerjoin(Agent, Agent.id == Account.agent_id)
         .where(DeskSession.token_sha256 == sha256, DeskSession.expires_at > now)
     ).one_or_none()
     if row is None:
         return None
-    account, expires_at, name = row
+    account, expires_at, name, browser_phone = row
     me = Me(
         username=account.username,
         name=name or account.username,
         role=account.role,
         language=account.language,
         agent_id=account.agent_id,
+        browser_phone=bool(browser_phone),
     )
     return Who(me, account.id, sha256, expires_at)
 
@@ -305,6 +306,8 @@ def _pop_state(offer: Offer, call: Call, presence: Presence) -> PopState | None:
         return PopState.TALKING if mine else PopState.ENDED
     if call.phase is Phase.ENDED:
         return None
+    if presence is Presence.TALKING and call.phase is Phase.RINGING and call.agent_id == offer.agent_id:
+        return PopState.RETURNING
     if call.outbound:
         return PopState.RINGING
     return PopState.CONSULTED if presence is Presence.TALKING else PopState.RINGING

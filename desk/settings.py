@@ -12,6 +12,12 @@ def _check_origin(origin: str) -> str:
     return origin
 
 
+def _check_phone_url(url: str | None) -> str | None:
+    if url is not None and re.fullmatch(r"(wss?://[^/\s;,']+)?/[^\s;,']*", url) is None:
+        raise ValueError(f"{url!r} is no websocket: write it as /ws, or as wss://pbx.example.org:8089/ws")
+    return url
+
+
 class DeskSettings(BaseModel):
     """Settings of the web application."""
 
@@ -23,6 +29,9 @@ class DeskSettings(BaseModel):
     """A log-in ends after this many hours, whatever its use: about one shift."""
     origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()
     """Further addresses the desk is opened under, such as `https://desk.example.org`, when a proxy changes `Host`."""
+    phone_url: Annotated[str | None, AfterValidator(_check_phone_url)] = None
+    """Asterisk's websocket for phones in the browser: a path of this server such as `/ws`, which a web server passes
+    on, or an address such as `wss://pbx.example.org:8089/ws`. None: no agent has a phone in the browser."""
     failures_before_block: int = Field(default=5, ge=1, le=100)
     """Failed log-ins of one user name from one address before it has to wait."""
     block_minutes: float = Field(default=15.0, gt=0, le=1440)

@@ -95,6 +95,18 @@ class Me(_View):
     role: Role
     language: str
     agent_id: int | None
+    browser_phone: bool = False
+    """Whether this person's phone is the one in the browser."""
+
+
+class PhoneAccess(_View):
+    """What the phone in the browser registers with."""
+
+    url: str
+    """The websocket: a path of this server, or an address."""
+    name: str
+    key: str
+    """Good until the next one is made: when a page takes the phone, or at log-out."""
 
 
 class AgentView(_View):
@@ -659,6 +671,8 @@ class PopState(StrEnum):
     TALKING = "talking"
     CONSULTED = "consulted"
     """A colleague asks this agent about the caller, and may hand the call over."""
+    RETURNING = "returning"
+    """The phone in the browser was lost: the caller hears music, and it rings again as soon as it is there."""
     ENDED = "ended"
 
 

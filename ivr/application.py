@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack, suppress
 
 import structlog
 
-from ivr import operations, queries
-from ivr.ari import Ari, AriConnectionError, CallBroadcast, Event, StasisStart
+from ivr import browser_phones, operations, queries
+from ivr.ari import Ari, AriConnectionError, AriRefused, CallBroadcast, Event, StasisStart
 from ivr.calls_in_hand import CallsInHand
 from ivr.flow.call import Services
 from ivr.flow.talk import quietly
@@ -160,6 +160,7 @@ class Application:
             try:
                 await self.calls.interrupted()
                 await self.ari.applications.filter_events(self.ari.app, disallowed=UNUSED_EVENTS)
+                await self.tell_phone_keys()
                 await self.check_phones()
                 await self.reconcile()
             except AriConnectionError as error:
@@ -187,6 +188,17 @@ class Application:
         with suppress(AriConnectionError):
             await self.reconcile()
             self._on_repaired()
+
+    async def tell_phone_keys(self, agent_ids: Collection[int | str] | None = None) -> None:
+        """Tell Asterisk the keys of browser phones: of these agents, or all, since a restarted one knows none."""
+        if not self.ari.connected:
+            return
+        for name, key in await self.services.database.read(browser_phones.keys, agent_ids):
+            fields = {"auth_type": "digest", "username": name, "password": key}
+            try:
+                await self.ari.asterisk.configure("res_pjsip", "auth", name, fields)
+            except AriRefused as error:
+                log.error("Asterisk takes no key of a browser phone: see sorcery.conf", phone=name, status=error.status)
 
     async def check_phones(self) -> None:
         """Compare every agent's phone with what Asterisk knows of it; run by the clock, and when a page is opened.

@@ -88,6 +88,8 @@ class Queue(_Config):
     announce_seconds: Seconds = 45.0
     """Pause between two announcements of the position."""
     wrap_up_seconds: float = Field(default=30.0, ge=0, le=3600)
+    return_seconds: float = Field(default=30.0, ge=0, le=600)
+    """An agent's browser phone that is lost in a call may come back for so long, while the caller hears music."""
     misses_before_pause: int = Field(default=1, ge=1, le=20)
     """After this many calls missed in a row the agent is paused."""
     when_no_agents: Literal["message", "wait"] = "message"

@@ -143,6 +143,12 @@ class Agent(Base):
     phone_reachable: Mapped[bool] = mapped_column(default=False)
     phone_node: Mapped[str] = mapped_column(String(40), default="")
     """The node at which the phone is registered, or was last; empty where there is only one Asterisk."""
+    browser_phone: Mapped[bool] = mapped_column(default=False)
+    """The phone is the one in the browser: this service makes its keys (see `ivr.browser_phones`)."""
+    phone_key: Mapped[str | None] = mapped_column(String(64))
+    """What the browser phone registers with now; another one each time a page takes the phone."""
+    phone_ready_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When a page last said that its phone is registered."""
     call_id: Mapped[str | None] = mapped_column(String(32))
     """The call this agent is ringing for, talking in, or wrapping up; no foreign key, since calls point to agents."""
 

@@ -267,7 +267,7 @@ def note_offer(session: Session, claimed: Row[*tuple[Any, ...]], call_id: str, a
         "id": new_offer_id(),
         "call_id": call_id,
         "agent_id": agent_id,
-        "endpoint": _dialled(claimed.endpoint, claimed.phone_node, at=node_of(app)),
+        "endpoint": dialled(claimed.endpoint, claimed.phone_node, at=node_of(app)),
         "offered_at": now,
     }
     execute(session, _OFFER, offer)
@@ -277,7 +277,7 @@ def note_offer(session: Session, claimed: Row[*tuple[Any, ...]], call_id: str, a
     return Offer(**offer)
 
 
-def _dialled(endpoint: str, node: str, *, at: str) -> str:
+def dialled(endpoint: str, node: str, *, at: str) -> str:
     """A phone as the Asterisk at which the caller is dials it: one at another node by way of the trunk to that node."""
     if node == at or not node:
         return endpoint
@@ -343,6 +343,7 @@ _AGENT_TALKS = (
         Agent.presence.in_((Presence.RINGING, Presence.TALKING)),
     )
     .values(presence=Presence.TALKING, presence_since=_NOW, misses=0)
+    .returning(Agent.browser_phone)
     .execution_options(synchronize_session=False)
 )
 _OFFER_ANSWERED = (
@@ -353,14 +354,16 @@ _OFFER_ANSWERED = (
 )
 
 
-def answer_offer(session: Session, offer: Offer, *, bridge_id: str, now: datetime) -> None:
-    """An agent has answered: the call is `talking` and so is the agent."""
+def answer_offer(session: Session, offer: Offer, *, bridge_id: str, now: datetime) -> bool:
+    """An agent has answered: the call is `talking` and so is the agent. Returns whether in the browser."""
     talk = {"of_call": offer.call_id, "by_agent": offer.agent_id, "by_channel": offer.id, "in_bridge": bridge_id}
     execute(session, _TALK, {**talk, "now": now})
-    execute(session, _AGENT_TALKS, {"of_agent": offer.agent_id, "in_call": offer.call_id, "now": now})
+    talks = {"of_agent": offer.agent_id, "in_call": offer.call_id, "now": now}
+    in_browser = execute(session, _AGENT_TALKS, talks).scalar_one_or_none()
     execute(session, _OFFER_ANSWERED, {"of_offer": offer.id, "now": now})
     announce(session, "agent", offer.agent_id)
     announce(session, "call", offer.call_id)
+    return bool(in_browser)
 
 
 def begin_consultation(session: Session, offer: Offer, *, now: datetime) -> None:
@@ -537,9 +540,18 @@ _ENDPOINT = re.compile(r"[A-Za-z0-9]+/[^\s/,&@]+")
 
 
 def add_agent(
-    session: Session, username: str, name: str, endpoint: str, queues: Sequence[str], *, now: datetime
+    session: Session,
+    username: str,
+    name: str,
+    endpoint: str,
+    queues: Sequence[str],
+    *,
+    browser_phone: bool = False,
+    now: datetime,
 ) -> Agent:
     """Add an agent, or take back one who had left; `endpoint` is the phone, such as `PJSIP/101`.
+
+    `browser_phone`: it is the one in the browser.
 
     Raises AgentRefused for a user name or a phone that is taken, and for what is no user name, name or phone.
     """
@@ -551,7 +563,7 @@ def add_agent(
     elif agent.endpoint is not None:
         raise AgentRefused(f"there is an agent with the user name {username!r} already")
     agent.name, agent.queues = _shown_name(name), list(queues)
-    agent.endpoint = _free_endpoint(session, endpoint)
+    agent.endpoint, agent.browser_phone = _free_endpoint(session, endpoint), browser_phone
     agent.presence, agent.presence_since = Presence.OFFLINE, now
     session.add(agent)
     session.flush()
@@ -566,6 +578,7 @@ def change_agent(
     name: str | None = None,
     endpoint: str | None = None,
     queues: Sequence[str] | None = None,
+    browser_phone: bool | None = None,
 ) -> Agent:
     """Change what is given of an agent. Raises AgentRefused as `add_agent` does, and for an unknown user name."""
     agent = _agent_named(session, username)
@@ -576,6 +589,8 @@ def change_agent(
         agent.phone_reachable = False  # until the next look at the phones
     if queues is not None:
         agent.queues = list(queues)
+    if browser_phone is not None:
+        agent.browser_phone, agent.phone_key = browser_phone, None
     announce(session, "agent", agent.id)
     announce(session, FREE_AGENT, agent.id)
     return agent
@@ -592,6 +607,8 @@ def remove_agent(session: Session, username: str, *, now: datetime) -> None:
         )
         .values(
             endpoint=None,
+            browser_phone=False,
+            phone_key=None,
             queues=[],
             presence=Presence.OFFLINE,
             presence_since=now,

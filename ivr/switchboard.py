@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -10,9 +10,10 @@ from typing import Any, Self
 
 import structlog
 
-from ivr import call_backs, leftovers, operations, queries
+from ivr import browser_phones, call_backs, leftovers, operations, queries
 from ivr.application import Application
 from ivr.applications import Applications
+from ivr.ari import AriConnectionError
 from ivr.config import CallsConfig
 from ivr.errors import CommandRefused
 from ivr.fax import scan_faxes
@@ -192,6 +193,9 @@ class Switchboard:
             self._tasks.spawn(self._obey_others())
         if call_backs.CALL_BACK_ASKED in kinds:
             self._tasks.spawn(self.begin_call_backs())
+        if browser_phones.KEY_MADE in kinds:
+            made = {change.id for change in changes if change.kind == browser_phones.KEY_MADE}
+            self._tasks.spawn(self._tell_phone_keys(made))
         if operations.DESK_OPENED in kinds:
             self._tasks.spawn(self.check_phones())
 
@@ -254,6 +258,11 @@ class Switchboard:
         if self.applications.others:
             await self._hear_offers()
             await self._obey_others()
+
+    async def _tell_phone_keys(self, agent_ids: set[int | str]) -> None:
+        for application in self.applications.own:
+            with suppress(AriConnectionError):  # told again with the next connection
+                await application.tell_phone_keys(agent_ids)
 
     async def check_phones(self) -> None:
         """Compare every agent's phone with what Asterisk knows of it; run by the clock."""

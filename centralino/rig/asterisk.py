@@ -153,7 +153,7 @@ class AsteriskServer:
 
     def password_of(self, name: str) -> str:
         """Give the password of one of the phones. Raises KeyError when there is no such phone."""
-        return {phone.name: phone.password.get_secret_value() for phone in self._phones}[name]
+        return {phone.name: phone.password.get_secret_value() for phone in self._phones if phone.password}[name]
 
     @property
     def log_file(self) -> Path:

@@ -169,10 +169,17 @@ class DeskServer:
     # ---- people and work
 
     async def agent(
-        self, username: str, name: str = "", *, presence: Presence = Presence.OFFLINE, language: str = "it"
+        self,
+        username: str,
+        name: str = "",
+        *,
+        presence: Presence = Presence.OFFLINE,
+        language: str = "it",
+        browser_phone: bool = False,
     ) -> int:
         """An agent with an account."""
-        return await self.database.run(_agent, username, name or username.title(), presence, language, now=self.now())
+        name = name or username.title()
+        return await self.database.run(_agent, username, name, presence, language, browser_phone, now=self.now())
 
     async def supervisor(self, username: str) -> None:
         """A supervisor, who takes no calls."""
@@ -256,8 +263,17 @@ class DeskServer:
         return await self.database.read(_get_message, message_id)
 
 
-def _agent(session: Session, username: str, name: str, presence: Presence, language: str, *, now: datetime) -> int:
-    agent = add_agent(session, username, name, f"PJSIP/{username}", ["desk"], now=now)
+def _agent(
+    session: Session,
+    username: str,
+    name: str,
+    presence: Presence,
+    language: str,
+    browser_phone: bool,
+    *,
+    now: datetime,
+) -> int:
+    agent = add_agent(session, username, name, f"PJSIP/{username}", ["desk"], browser_phone=browser_phone, now=now)
     agent.presence, agent.phone_reachable = presence, True
     agent.free_since = now
     create_account(session, username, PASSWORD, role=Role.AGENT, agent_id=agent.id, language=language)

@@ -68,6 +68,8 @@ class Event(StrEnum):
     RINGBACK = "CALL_RINGING"
     ESTABLISHED = "CALL_ESTABLISHED"
     CLOSED = "CALL_CLOSED"
+    KEY = "CALL_DTMF_START"
+    """The other side pressed a key: `reason` says which."""
 
 
 _EVENTS: dict[str, Event] = {event.value: event for event in Event}

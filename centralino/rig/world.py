@@ -68,6 +68,15 @@ class Colleague:
     name: str
     extension: str
     queues: tuple[str, ...]
+    browser: bool = False
+    """Has the phone in the browser."""
+
+    @property
+    def account(self) -> PhoneAccount:
+        """The phone in Asterisk."""
+        if self.browser:
+            return PhoneAccount(name=self.extension, kind="browser")
+        return PhoneAccount(name=self.extension, password=SecretStr(PASSWORD))
 
 
 def always_open() -> dict[str, Any]:
@@ -100,7 +109,7 @@ class World:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
-            phones = [PhoneAccount(name=c.extension, password=SecretStr(PASSWORD)) for c in self.colleagues]
+            phones = [colleague.account for colleague in self.colleagues]
             self.asterisks = {
                 name: await stack.enter_async_context(
                     AsteriskServer(
@@ -153,7 +162,7 @@ class World:
                 "audio": str(self.folder / "audio"),
                 "attachments": str(self.folder / "attachments"),
             },
-            "desk": {"secure_cookie": False},
+            "desk": {"secure_cookie": False, "phone_url": self.asterisk.websocket_url},
             "listen": {"host": "127.0.0.1", "port": port},
         }
         if self.nodes:
@@ -174,6 +183,7 @@ class World:
                 colleague.name,
                 f"PJSIP/{colleague.extension}",
                 colleague.queues,
+                browser_phone=colleague.browser,
                 now=now,
             )
             desk_operations.create_account(session, colleague.username, PASSWORD, role=Role.AGENT, agent_id=agent.id)

@@ -90,6 +90,13 @@ async def hang_up(call: CallOnMyPhone, desk: DeskParts) -> Response:
     return Response(status_code=204)
 
 
+@router.post("/phone-lost", status_code=204)
+async def phone_lost(call: CallOnMyPhone, desk: DeskParts) -> Response:
+    """The page with the phone goes away, or hears nothing: the caller is kept, and offered again to its phone first."""
+    await desk.control.command(call.id, "phone_lost")
+    return Response(status_code=204)
+
+
 @router.post("/hold", status_code=204)
 async def hold(call: CallOnMyPhone, desk: DeskParts) -> Response:
     """Let the caller hear music."""

@@ -9,6 +9,7 @@ from desk.errors import NotLoggedIn, TooManyAttempts, WrongPassword
 from desk.passwords import verify_password
 from desk.views import Credentials, LanguageForm, Me
 from desk.words import language_of
+from ivr import browser_phones
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/session", tags=["session"])
@@ -63,6 +64,8 @@ async def log_out(who: Person, desk: DeskParts) -> Response:
     """End this log-in and close its pages' live connections."""
     await desk.database.run(operations.log_out, who.token_sha256)
     await desk.live.close_session(who.token_sha256)
+    if who.me.browser_phone and who.me.agent_id is not None:
+        await desk.database.run(browser_phones.new_key, who.me.agent_id)  # what this browser knows is worth nothing now
     response = Response(status_code=204)
     response.delete_cookie(desk.cookie, path="/", secure=desk.settings.secure_cookie, httponly=True, samesite="strict")
     return response

@@ -458,3 +458,12 @@ class System(Group):
         """Version, build, configuration, status, as Asterisk tells them."""
         info: dict[str, Any] = orjson.loads(await self._request("GET", "asterisk/info"))
         return info
+
+    async def configure(self, module: str, kind: str, name: str, fields: Mapping[str, str]) -> None:
+        """Make or change one object of its configuration, such as `res_pjsip`, `auth`, `201`.
+
+        Raises AriRefused where Asterisk has no place for it: its `sorcery.conf` must name one for that kind.
+        """
+        path = f"asterisk/config/dynamic/{_path(module)}/{_path(kind)}/{_path(name)}"
+        told = [{"attribute": attribute, "value": value} for attribute, value in fields.items()]
+        await self._request("PUT", path, None, {"fields": told})

@@ -111,6 +111,7 @@ class Inbox(Generic[T]):
 
 CommandName = Literal[
     "hang_up",
+    "phone_lost",
     "hold",
     "unhold",
     "blind_transfer",
@@ -118,8 +119,9 @@ CommandName = Literal[
     "complete_transfer",
     "cancel_transfer",
 ]
-"""What a desk may ask of a talk: end it, give the caller music, go on talking; send the caller on (the agent is free at
-once); call somebody first while the caller hears music, hand over to them, or go back to the caller."""
+"""What a desk may ask of a talk: end it, or keep the caller since the page with the agent's phone goes away; give the
+caller music, go on talking; send the caller on (the agent is free at once); call somebody first while the caller hears
+music, hand over to them, or go back to the caller."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from ivr import operations, phrases, queries
 from ivr.config import Choice
 from ivr.errors import CommandRefused
 from ivr.flow.call import ActiveCall, spoken
+from ivr.flow.come_back import come_back
 from ivr.flow.fax import leave_to_fax
 from ivr.flow.keep_place import KEY as CALL_BACK_KEY
 from ivr.flow.keep_place import keep_place, may_ask
@@ -17,7 +18,7 @@ from ivr.flow.leg import Leg
 from ivr.flow.message import take_message
 from ivr.flow.read_aloud import read_aloud
 from ivr.flow.ring import ring
-from ivr.flow.talk import TRANSFER_PRIORITY, Talk, Transfer, dial_out
+from ivr.flow.talk import BACK, TRANSFER_PRIORITY, Talk, Transfer, dial_out
 from ivr.models import Offer, OfferResult, Outcome, Phase
 from ivr.synthetic_call import end_showing, offer_to_watcher
 from schedules.hours import closure_at, is_open, next_opening
@@ -235,6 +236,11 @@ async def talk(call: ActiveCall, offer: Offer | None, other: Leg) -> Transfer | 
 
 async def follow_transfer(call: ActiveCall, kind: str, name: str) -> Transfer | None:
     """Bring the caller to an agent or a number; back to the line when nobody answers there."""
+    if kind == BACK:
+        reached = await come_back(call, int(name))
+        if reached is not None:
+            return await talk(call, *reached)
+        return Transfer(f"queue:{call.queue}") if call.queue else None
     await call.enter(Phase.RINGING)
     await call.leg.start_music()
     if kind == "agent":

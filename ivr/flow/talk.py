@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from ivr import operations
+from ivr import browser_phones, operations
 from ivr.ari import AriConnectionError, AriError, AriRefused, AriTimeout, Conflict, Hangup
 from ivr.config import OUTSIDE_NUMBER
 from ivr.errors import CommandRefused
@@ -37,11 +37,20 @@ TRANSFER_PRIORITY = 100
 """A transferred caller has waited before: first in the new line."""
 
 
+BACK = "back"
+"""The kind of a transfer to the agent who lost the phone."""
+
+
 @dataclass(slots=True)
 class Transfer:
-    """Where the caller goes next: `agent:<id>`, `queue:<name>` or `number:<digits>`."""
+    """Where the caller goes next: `agent:<id>`, `queue:<name>`, `number:<digits>` or `back:<id>`."""
 
     target: str
+
+    @property
+    def is_back(self) -> bool:
+        """Whether the agent stays with the call."""
+        return self.target.startswith(f"{BACK}:")
 
 
 class Talk:
@@ -57,6 +66,8 @@ class Talk:
         self.other = other
         self.bridge_id = bridge_of(call.id)
         self.consulting = self._hung_up_on_page = False
+        self._browser_phone: bool | None = None
+        """Whether the agent in charge has the phone in the browser; None: not known yet."""
         self.third: Leg | None = None
         self.third_offer: Offer | None = None
 
@@ -107,7 +118,7 @@ class Talk:
         except BaseException:
             await self._close(call_goes_on=False)
             raise
-        await self._close(call_goes_on=ending is not None)
+        await self._close(call_goes_on=ending is not None, agent_stays=ending is not None and ending.is_back)
         return ending
 
     async def _converse(self) -> Transfer | None:
@@ -121,6 +132,9 @@ class Talk:
             if self.third is not None and self.third.gone.done():
                 await self._drop_third()
             elif self.other.gone.done():
+                if not self._hung_up_on_page and await self._in_browser():
+                    await self._drop_third_if_any()
+                    return Transfer(f"{BACK}:{self._agent_id}")
                 if self.third is None:
                     if self.other.fell_silent:
                         log.warning("the other end of a talk has died without a goodbye", call=self.call.id)
@@ -151,6 +165,11 @@ class Talk:
                 case "hang_up":
                     self._hung_up_on_page = True
                     await self.other.hang_up()
+                case "phone_lost":
+                    if not await self._in_browser():
+                        raise CommandRefused("only a phone in the browser is lost with its page")
+                    await self._drop_third_if_any()
+                    transfer = Transfer(f"{BACK}:{self._agent_id}")
                 case "blind_transfer":
                     self._no_third("blind transfer")
                     _check_target(self.call, command.target)
@@ -178,6 +197,19 @@ class Talk:
         if not command.done.done():
             command.done.set_result(None)
         return transfer
+
+    @property
+    def _agent_id(self) -> int | None:
+        return None if self.offer is None else self.offer.agent_id
+
+    async def _in_browser(self) -> bool:
+        """Whether the agent's phone is the one in the browser, where *Hang up* is said to us and not to Asterisk."""
+        if self._agent_id is None:
+            return False
+        if self._browser_phone is None:  # a talk that was adopted
+            database = self.call.services.database
+            self._browser_phone = await database.read(browser_phones.has_browser_phone, self._agent_id)
+        return self._browser_phone
 
     async def _hold(self) -> None:
         if not self.on_hold:
@@ -274,6 +306,10 @@ class Talk:
         self.consulting = False
         await self._note()
 
+    async def _drop_third_if_any(self) -> None:
+        if self.third is not None:
+            await self._drop_third()
+
     async def _note(self, consulted: Offer | None = None) -> None:
         """Write how the talk stands, for the pages; when that fails the talk goes on all the same.
 
@@ -311,7 +347,7 @@ class Talk:
                 consulting=False,
             )
         else:
-            await self.call.services.database.run(
+            self._browser_phone = await self.call.services.database.run(
                 operations.answer_offer, self.offer, bridge_id=self.bridge_id, now=self.call.now()
             )
 
@@ -324,10 +360,10 @@ class Talk:
         if self.offer is not None:
             await self.call.end_offer(self.offer, OfferResult.WITHDRAWN)
 
-    async def _let_go(self, offer: Offer | None, leg: Leg) -> None:
+    async def _let_go(self, offer: Offer | None, leg: Leg, *, agent_stays: bool = False) -> None:
         await quietly(leg.hang_up())
         self.call.drop_leg(leg)
-        if offer is not None:
+        if offer is not None and not agent_stays:
             await self.call.services.database.run(
                 operations.leave_talk,
                 offer.agent_id,
@@ -335,14 +371,13 @@ class Talk:
                 now=self.call.now(),
             )
 
-    async def _close(self, *, call_goes_on: bool) -> None:
-        if self.third is not None:
-            await quietly(self._drop_third())
+    async def _close(self, *, call_goes_on: bool, agent_stays: bool = False) -> None:
+        await quietly(self._drop_third_if_any())
         await quietly(self.ari.bridges.destroy(self.bridge_id))
         if not self.on_hold:  # else the music goes on
             self.call.leg.left_alone()
         # at the end of a call its agent is let go in the transaction that ends it
-        await self._let_go(self.offer if call_goes_on else None, self.other)
+        await self._let_go(self.offer if call_goes_on else None, self.other, agent_stays=agent_stays)
 
     def _no_third(self, what: str) -> None:
         if self.third is not None:

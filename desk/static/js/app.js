@@ -4,6 +4,7 @@ import { api, get, loggedOut, put } from "./api.js";
 import { clock, phone, secondsSince, when } from "./format.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { connect, disconnect, retryNow } from "./live.js";
+import { phone as browserPhone } from "./phone.js";
 import { answeredRequests, areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, untaken, waitingLine } from "./store.js";
 import { callerName, CallPanel } from "./views/calls.js";
 import { Calls } from "./views/call_log.js";
@@ -48,7 +49,7 @@ function Frame() {
     <div class=${`frame ${inCall ? "in-call" : ""}`}>
       <${Top} />
       <${Nav} view=${view} />
-      <div class="banners"><${ConnectionBanner} /><${PresenceNotice} /><${WrapUp} /><${Alarms} /></div>
+      <div class="banners"><${ConnectionBanner} />${browserPhone.value && html`<${browserPhone.value.PhoneNotice} />`}<${PresenceNotice} /><${WrapUp} /><${Alarms} /></div>
       <main id="main" tabindex="-1">
         ${Object.hasOwn(VIEWS, view) ? VIEWS[view](id || null) : VIEWS.messages(null)}
       </main>
@@ -78,6 +79,7 @@ function Top() {
         <span>${t("top.waiting", { n: line.length })}</span><span class="time">${clock(secondsSince(line[0].queued_at))}</span></p>`}
       <span class="grow"></span>
       <a class="button quiet new-request" href="#/new" aria-keyshortcuts="Alt+N"><${Icon} name="plus" size=${18} /><span>${t("form.title")}</span></a>
+      ${browserPhone.value && html`<${browserPhone.value.PhoneButton} />`}
       <${Presence} />
       <${Menu} class="me" align="end" label=${html`<span class="avatar" aria-hidden="true">${initials(me.value.name)}</span><span class="me-name">${me.value.name}</span>`}>
         <p class="menu-title">${me.value.name}<span class="muted small"> ${t(`role.${me.value.role}`)}</span></p>
@@ -87,7 +89,7 @@ function Top() {
         <${Act} class="menu-item apart" act=${leave}><${Icon} name="logout" size=${18} />${t("log_out")}<//>
       <//>
       ${keys && html`<${Dialog} title=${t("keys.title")} onClose=${() => setKeys(false)}>
-        <dl class="keys">${[["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+3", "nav.calls"], ["Alt+N", "form.title"], ["Alt+C", "keys.call"], ["Alt+E", "keys.outcome"], ["Esc", "keys.esc"], ["← →", "keys.words"]].map(
+        <dl class="keys">${[["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+3", "nav.calls"], ["Alt+N", "form.title"], ["Alt+C", "keys.call"], ["Alt+E", "keys.outcome"], ...(browserPhone.value ? [["Alt+A", "phone.answer"]] : []), ["Esc", "keys.esc"], ["← →", "keys.words"]].map(
           ([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl><//>`}
     </header>
   `;
@@ -171,6 +173,7 @@ addEventListener("keydown", (event) => {
     Digit1: () => (location.hash = "#/messages"),
     Digit2: () => (location.hash = "#/requests"),
     Digit3: () => (location.hash = "#/calls"),
+    ...(browserPhone.peek() && { KeyA: browserPhone.peek().answer }),
     KeyN: () => (location.hash = "#/new"),
     KeyE: () => document.querySelector(".wrap-up button")?.focus(),
     KeyC: () => document.querySelector("#call-panel :is(.call-form input, .call-form textarea, button)")?.focus(),

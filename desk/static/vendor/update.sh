@@ -29,4 +29,23 @@ take @preact/signals 2.11.4 dist/signals.mjs signals.js
 take htm 3.1.1 dist/htm.module.js htm.js
 take @fontsource-variable/inter 5.3.0 files/inter-latin-wght-normal.woff2 inter.woff2
 
+bundle() { # file-in-package name-here package@version...: one that browsers cannot load as it is, with what it needs
+    file=$1 name=$2
+    shift 2
+    (cd "$work" && npm install --silent --no-save --ignore-scripts "$@" esbuild@0.27.2 >&2)
+    (cd "$work" && npx --no-install esbuild "node_modules/$file" --bundle --minify --format=esm --legal-comments=none \
+        --outfile="$here/$name" >&2)
+    for part in "$@"; do
+        {
+            echo "== $name: ${part%@*} ${part##*@} =="
+            echo
+            cat "$work/node_modules/${part%@*}"/[Ll][Ii][Cc][Ee][Nn][Ss][Ee]*
+            echo
+        } >> "$work/LICENSES.txt"
+    done
+}
+
+bundle jssip/lib/JsSIP.js jssip.js \
+    jssip@3.13.8 debug@4.4.3 ms@2.1.3 events@3.3.0 sdp-transform@2.15.0
+
 mv "$work/LICENSES.txt" "$here/LICENSES.txt"

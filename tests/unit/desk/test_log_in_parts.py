@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import desk
 from desk.guard import content_policy
 from desk.passwords import hash_password, new_token, token_hash, verify_password
+from desk.settings import DeskSettings
 from desk.throttle import Throttle
 
 pytestmark = pytest.mark.unit
@@ -61,6 +63,27 @@ def test_the_policy_lets_only_our_own_scripts_and_the_import_map_run() -> None:
     assert policy.count("'sha256-") == 1
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize(
+    ("url", "elsewhere"),
+    [
+        (None, "connect-src 'self';"),
+        ("/ws", "connect-src 'self';"),
+        ("wss://pbx.example.org:8089/ws", "connect-src 'self' wss://pbx.example.org:8089;"),
+    ],
+)
+def test_only_the_websocket_of_the_phones_may_be_elsewhere(url: str | None, elsewhere: str) -> None:
+    assert DeskSettings(phone_url=url).phone_url == url
+    assert elsewhere in content_policy("", url)
+
+
+@pytest.mark.parametrize(
+    "url", ["ws", "https://pbx.example.org/ws", "wss://pbx.example.org", "wss://pbx/ws; script-src *", "wss://a,b/ws"]
+)
+def test_what_is_no_websocket_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="is no websocket"):
+        DeskSettings(phone_url=url)
 
 
 def test_every_vendored_file_has_its_version_and_licence() -> None:

@@ -3,6 +3,7 @@ import { effect, html, signal, useEffect, useRef, useState } from "../lib.js";
 import { post, put } from "../api.js";
 import { clock, phone, secondsSince, serverNow, ticketText, when, words } from "../format.js";
 import { language, t } from "../i18n.js";
+import { phone as browserPhone } from "../phone.js";
 import { activeAreas, areaName, lists, queues } from "../store.js";
 import { ContactPicker } from "./directory.js";
 import { AreaSelect, StatusBadge, Weight } from "./request_parts.js";
@@ -19,7 +20,7 @@ effect(() => {
 /** What the agent has typed, by call: the page's copy counts, the server keeps it for a reload. */
 const drafts = new Map();
 
-const TONE = { ringing: "warn", talking: "talk", consulted: "talk", ended: "off" };
+const TONE = { ringing: "warn", talking: "talk", consulted: "talk", returning: "warn", ended: "off" };
 const KINDS = ["question", "request", "problem"];
 
 /** @param {any} pop  the caller's name as far as it is known */
@@ -52,6 +53,7 @@ function Call({ pop }) {
   return html`
     <div class=${`call ${pop.state}`}>
       <${Head} pop=${pop} />
+      ${browserPhone.value && html`<${browserPhone.value.PhoneControls} pop=${pop} />`}
       ${pop.state === "talking" && html`<${Controls} pop=${pop} />`}
       <div class="call-body">
         ${pop.request ? html`<${Registered} pop=${pop} />` : html`
@@ -89,6 +91,10 @@ function Controls({ pop }) {
   const held = pop.on_hold;
   const [asking, setAsking] = useState(false);
   const steer = (path, body) => post(`/calls/${pop.call_id}/${path}`, body);
+  const hangUp = () => steer("hang-up").catch((error) => {
+    if (error.status === 0) browserPhone.value?.drop(); // the desk is away: the phone in the browser can still end it
+    throw error;
+  });
   if (pop.consulting) {
     return html`
       <div class="controls" role="group" aria-label=${t("call.controls")}>
@@ -102,7 +108,7 @@ function Controls({ pop }) {
       <${Act} class="quiet" aria-pressed=${held} act=${() => steer(held ? "unhold" : "hold")}>
         <${Icon} name=${held ? "play" : "pause"} size=${18} />${t(held ? "call.unhold" : "call.hold")}<//>
       <button type="button" class="quiet" onClick=${() => setAsking(true)}><${Icon} name="forward" size=${18} />${t("call.transfer")}</button>
-      <${Act} class="danger" act=${() => steer("hang-up")}><${Icon} name="hangup" size=${18} />${t("call.hang_up")}<//>
+      <${Act} class="danger" act=${hangUp}><${Icon} name="hangup" size=${18} />${t("call.hang_up")}<//>
       ${asking && html`<${Transfer} onClose=${() => setAsking(false)}
         act=${(target, attended) => { setAsking(false); return steer("transfer", { target, attended }); }} />`}
     </div>

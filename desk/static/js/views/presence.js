@@ -3,10 +3,13 @@ import { html } from "../lib.js";
 import { post } from "../api.js";
 import { clock, secondsSince, serverNow } from "../format.js";
 import { t } from "../i18n.js";
-import { labelText, myAgent, outcomeCodes, pauseName, pauseReasons, wrapUpExtensions } from "../store.js";
+import { loadedPhone } from "../phone.js";
+import { labelText, me, myAgent, outcomeCodes, pauseName, pauseReasons, wrapUpExtensions } from "../store.js";
 import { Act, Dot, Icon, Menu, presenceTone } from "./ui.js";
 
 const free = () => post("/presence/free");
+/** With the phone in the browser sound is tested and the phone registered first. */
+const begin = async () => (me.value?.browser_phone ? (await loadedPhone()).goOnDuty() : free());
 const pause = (reason) => post("/presence/pause", { reason });
 
 export function Presence() {
@@ -22,7 +25,7 @@ export function Presence() {
         <span class="time">${presence === "wrap_up" ? countdown(agent) : clock(secondsSince(agent.presence_since))}</span>
       </div>
       ${(presence === "offline" || presence === "paused") && html`
-        <${Act} class="primary" act=${free}>
+        <${Act} class="primary" act=${presence === "offline" ? begin : free}>
           ${t(presence === "offline" ? "presence.go_free" : "presence.back_free")}<//>`}
       ${presence === "wrap_up" && html`
         ${agent.wrap_up_extended < wrapUpExtensions.value && html`
