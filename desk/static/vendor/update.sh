@@ -29,15 +29,13 @@ take @preact/signals 2.11.4 dist/signals.mjs signals.js
 take htm 3.1.1 dist/htm.module.js htm.js
 take @fontsource-variable/inter 5.3.0 files/inter-latin-wght-normal.woff2 inter.woff2
 
-bundle() { # file-in-package name-here package@version...: one that browsers cannot load as it is, with what it needs
-    file=$1 name=$2
-    shift 2
-    (cd "$work" && npm install --silent --no-save --ignore-scripts "$@" esbuild@0.27.2 >&2)
-    (cd "$work" && npx --no-install esbuild "node_modules/$file" --bundle --minify --format=esm --legal-comments=none \
-        --outfile="$here/$name" >&2)
-    for part in "$@"; do
+bundle() { # "package@version ..." file name-here: one that browsers cannot load as it is, with what it needs
+    (cd "$work" && npm install --silent --no-save --ignore-scripts $1 esbuild@0.27.2 >&2)
+    (cd "$work" && npx --no-install esbuild "node_modules/$2" --bundle --minify --format=esm --legal-comments=none \
+        --outfile="$here/$3" >&2)
+    for part in $1; do
         {
-            echo "== $name: ${part%@*} ${part##*@} =="
+            echo "== $3: ${part%@*} ${part##*@} =="
             echo
             cat "$work/node_modules/${part%@*}"/[Ll][Ii][Cc][Ee][Nn][Ss][Ee]*
             echo
@@ -45,7 +43,7 @@ bundle() { # file-in-package name-here package@version...: one that browsers can
     done
 }
 
-bundle jssip/lib/JsSIP.js jssip.js \
-    jssip@3.13.8 debug@4.4.3 ms@2.1.3 events@3.3.0 sdp-transform@2.15.0
+packed="jssip@3.13.8 debug@4.4.3 ms@2.1.3 events@3.3.0 sdp-transform@2.15.0"
+bundle "$packed" jssip/lib/JsSIP.js jssip.js
 
 mv "$work/LICENSES.txt" "$here/LICENSES.txt"
