@@ -3,6 +3,8 @@
 A service that runs takes changes up with the next call; pages that are open show them when they are loaded again.
 """
 
+import getpass
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +18,7 @@ from sqlalchemy.orm import Session
 from centralino.command import ConfigOption, read_settings, run_operation
 from centralino.settings import DEFAULT_FILE, Settings
 from centralino.terminal import fail, terminal
+from desk import administration, audit
 from desk import operations as desk_operations
 from desk import queries as desk_queries
 from desk.models import Role
@@ -50,6 +53,8 @@ def add_agent(
     def add(session: Session, now: datetime) -> None:
         agent = operations.add_agent(session, username, name, phone, queue, browser_phone=browser, now=now)
         desk_operations.create_account(session, username, password, role=_role(supervisor), agent_id=agent.id)
+        view = administration.person(session, username)
+        audit.note(session, _by(), "agent_added", username, None, administration.told_of_person(view), now=now)
 
     run_operation(settings, add, utc_now())
     console.print(f"{name} can log in as {username}.", markup=False)
@@ -75,14 +80,19 @@ def edit_agent(
         fail("nothing to change: give --name, --phone, --browser, --queue or --supervisor")
     _check_queues(settings, queue or ())
 
-    def edit(session: Session) -> None:
+    def edit(session: Session, now: datetime) -> None:
+        agent = operations.change_agent(session, username)  # refuses who is not there
+        old = administration.told_of_person(administration.person(session, agent.username))
         operations.change_agent(
             session, username, name=name, endpoint=phone, queues=queue or None, browser_phone=browser
         )
         if supervisor is not None:
             desk_operations.set_role(session, username, _role(supervisor))
+        session.flush()
+        new = administration.told_of_person(administration.person(session, username))
+        audit.note(session, _by(), "agent_edited", username, old, new, now=now)
 
-    run_operation(settings, edit)
+    run_operation(settings, edit, utc_now())
     console.print(f"{username} is changed.", markup=False)
 
 
@@ -94,6 +104,7 @@ def remove_agent(username: str, config: ConfigOption = DEFAULT_FILE) -> None:
     def remove(session: Session, now: datetime) -> int:
         operations.remove_agent(session, username, now=now)
         desk_operations.remove_account(session, username)
+        audit.note(session, _by(), "agent_removed", username, now=now)
         return take_from_leaver(
             session, username, Notices(settings.notices), now=now, reopen_within=settings.requests.reopen_within
         )
@@ -108,7 +119,13 @@ def remove_agent(username: str, config: ConfigOption = DEFAULT_FILE) -> None:
 def set_password(username: str, config: ConfigOption = DEFAULT_FILE) -> None:
     """Set a new password; it ends every log-in of that user."""
     settings = read_settings(config)
-    run_operation(settings, desk_operations.set_password, username, _password())
+    password = _password()
+
+    def change(session: Session, now: datetime) -> None:
+        desk_operations.set_password(session, username, password)
+        audit.note(session, _by(), "password_set", username, now=now)
+
+    run_operation(settings, change, utc_now())
     console.print("The password is set.")
 
 
@@ -131,6 +148,15 @@ def list_agents(config: ConfigOption = DEFAULT_FILE) -> None:
 
 def _phone(agent: Agent) -> str:
     return f"{agent.endpoint or '-'}{' (browser)' if agent.browser_phone else ''}"
+
+
+def _by() -> audit.By:
+    """Who types this, for the audit log: the user of the machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # in a container it may have no name
+        user = str(os.getuid())
+    return audit.By(audit.COMMAND_LINE, user)
 
 
 def _role(supervisor: bool) -> Role:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import uvicorn
@@ -24,6 +25,7 @@ from ivr.elsewhere import SwitchboardElsewhere
 from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
 from ivr.prompts import Prompts
+from ivr.site import Site
 from ivr.switchboard import Switchboard
 from ivr.terms import terms_of_line
 from schedules.clock import Clock, utc_now
@@ -72,6 +74,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     """Build and start everything; leaving stops it in the opposite order. Calls under way stay up in Asterisk."""
     async with AsyncExitStack() as stack:
         listener, database = await _listener_and_database(stack, settings)
+        site = await stack.enter_async_context(Site(database, settings.calls, utc_now))
         notices = Notices(settings.notices)
         alarms = Alarms(database, settings.alarms, notices, utc_now)
         audio = AudioStore(settings.storage.audio)
@@ -119,7 +122,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             "leases": Pulse(LONGEST_BEAT_SECONDS),
             "outbox": Pulse(LONGEST_DELIVERY_SECONDS),
         }
-        app = _app(settings, database, live, switchboard, notices, attachments, vital)
+        app = _app(settings, database, live, switchboard, notices, attachments, vital, site)
         await stack.enter_async_context(switchboard)
         # after the switchboard, which forgets whose page was open
         desk_url = await stack.enter_async_context(_web(app, listener))
@@ -140,12 +143,13 @@ async def pages(settings: Settings) -> AsyncIterator[str]:
     """The desk by itself, beside workers that serve the calls; gives its address."""
     async with AsyncExitStack() as stack:
         listener, database = await _listener_and_database(stack, settings)
+        site = await stack.enter_async_context(Site(database, settings.calls, utc_now))
         switchboard = SwitchboardElsewhere(settings.asterisk.own_app, database, utc_now)
         live = await stack.enter_async_context(_live(settings, database, switchboard.name))
         await stack.enter_async_context(switchboard)
         vital = {"leases": Pulse(LONGEST_BEAT_SECONDS)}
         attachments = AttachmentStore(settings.storage.attachments)
-        app = _app(settings, database, live, switchboard, Notices(settings.notices), attachments, vital)
+        app = _app(settings, database, live, switchboard, Notices(settings.notices), attachments, vital, site)
         desk_url = await stack.enter_async_context(_web(app, listener))
         clock = await stack.enter_async_context(Clock())
         clock.every(BEAT_SECONDS, switchboard.beat, "leases", vital["leases"])
@@ -174,7 +178,7 @@ def mail_intake(
         attachments,
         chosen,
         notices,
-        terms_of_line(settings.promises, settings.calls, None),
+        partial(terms_of_line, settings.promises, settings.calls, None),
         utc_now,
         settings.requests.reopen_within,
     )
@@ -209,6 +213,7 @@ def _app(
     notices: Notices,
     attachments: AttachmentStore,
     vital: Mapping[str, Pulse],
+    site: Site,
 ) -> FastAPI:
     return create_app(
         database,
@@ -226,6 +231,7 @@ def _app(
         attachment_limits=settings.attachments,
         request_rules=settings.requests,
         intake=mail_intake(settings, settings.mailbox, database, notices, attachments) if settings.mailbox else None,
+        site=site,
     )
 
 

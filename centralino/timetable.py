@@ -9,6 +9,7 @@ import structlog
 from centralino.connectors import DELIVER_SECONDS, ENROL_SECONDS, InStep
 from centralino.settings import Settings
 from centralino.synthetic import report, synthetic_call
+from desk.audit import forget_entries
 from desk.live import Live
 from desk.once import forget_answers
 from ivr.leases import BEAT_SECONDS
@@ -64,6 +65,9 @@ def set_timetable(
 
     async def forget_old_answers() -> None:
         await database.run(forget_answers, now=utc_now())
+
+    async def forget_audit() -> None:
+        await database.run(forget_entries, timedelta(days=settings.desk.keep_audit_days), now=utc_now())
 
     async def erase_attachments() -> None:
         keep = timedelta(days=settings.storage.keep_attachments_days)
@@ -139,6 +143,7 @@ def set_timetable(
     look_after_pages(clock, live)
     clock.daily(3, 40, settings.notices.timezone, by_one(erase_attachments, "attachments"), "attachments")
     clock.daily(3, 50, settings.notices.timezone, by_one(erase_mails, "mails"), "mails")
+    clock.daily(3, 55, settings.notices.timezone, by_one(forget_audit, "audit log"), "audit log")
     clock.daily(3, 30, settings.notices.timezone, by_one(erase_expired, "retention"), "retention")
 
 

@@ -18,11 +18,13 @@ from starlette.types import ASGIApp, Scope
 
 from desk.api.app import PATH as API_PATH
 from desk.api.app import ForPrograms, create_api
+from desk.board import Board
 from desk.context import CallControl, Desk
 from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
 from desk.live import Live, Now
 from desk.routes import (
+    administration,
     call_log,
     calls,
     directory,
@@ -35,6 +37,7 @@ from desk.routes import (
     presence,
     requests,
     session,
+    supervision,
 )
 from desk.routes import live as live_route
 from desk.routes import notices as notice_route
@@ -46,6 +49,7 @@ from desk.words import language_of, say, say_why
 from ivr.config import CallsConfig
 from ivr.errors import CommandRefused, IvrError, PresenceRefused, WrapUpRefused
 from ivr.report import ReportSettings
+from ivr.site import Site
 from schedules.pulse import Pulse
 from tickets.attachments import AttachmentSettings, AttachmentStore
 from tickets.database import Database
@@ -113,6 +117,8 @@ TAGS = [
     {"name": "notices", "description": "Mails to users: how they look, and what became of them."},
     {"name": "directory", "description": "Contacts and companies."},
     {"name": "report", "description": "Service levels of a month; for supervisors."},
+    {"name": "supervision", "description": "Wallboard, history, steering, closures, audit log; for supervisors."},
+    {"name": "administration", "description": "Agents, directory, areas, groups, hours and queues; for supervisors."},
     {"name": "health", "description": "For monitoring."},
 ]
 
@@ -134,8 +140,9 @@ def create_app(
     attachment_limits: AttachmentSettings | None = None,
     request_rules: RequestSettings | None = None,
     intake: Intake | None = None,
+    site: Site,
 ) -> FastAPI:
-    """The application, ready to be served. `live` must be entered by the caller for as long as it is served.
+    """The application, ready to be served. `live` and `site` must be entered by the caller for as long as it is served.
 
     `vital` are the tasks of the service that must never stand still.
     """
@@ -167,10 +174,23 @@ def create_app(
         attachment_limits=attachment_limits or AttachmentSettings(),
         request_rules=request_rules or RequestSettings(),
         intake=intake,
+        board=Board(database, report or ReportSettings(), notices.settings.timezone, now),
+        site=site,
     )
-    ({"name": "phone", "description": "The phone in the browser."},)
     about_requests = (requests, moves, files, messages, mails, notice_route)
-    for part in (session, presence, phone, calls, call_log, *about_requests, directory, health, live_route):
+    for part in (
+        session,
+        presence,
+        phone,
+        calls,
+        call_log,
+        *about_requests,
+        directory,
+        health,
+        live_route,
+        supervision,
+        administration,
+    ):
         app.include_router(part.router, prefix="/api")
     app.include_router(report_route.router)
     app.include_router(report_route.page)

@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from desk import queries
+from desk.board import Board
 from desk.errors import NoAgent, NotAllowed, NotLoggedIn, NotYourCall
 from desk.live import Live, Now
 from desk.models import Role
@@ -20,6 +21,7 @@ from ivr.config import CallsConfig
 from ivr.flow.call import CommandName
 from ivr.models import Call
 from ivr.report import ReportSettings
+from ivr.site import Site
 from schedules.pulse import Pulse
 from tickets import lifecycle
 from tickets.attachments import AttachmentSettings, AttachmentStore
@@ -68,6 +70,9 @@ class Desk:
     request_rules: RequestSettings = field(kw_only=True)
     intake: Intake | None = field(kw_only=True)
     """What takes mails in; None where no mailbox is read."""
+    board: Board = field(kw_only=True)
+    site: Site = field(kw_only=True)
+    """What is edited of the calls' settings at the desk."""
 
     @property
     def cookie(self) -> str:
@@ -105,6 +110,14 @@ def supervisor(who: Person) -> Who:
 
 
 Supervisor = Annotated[Who, Depends(supervisor)]
+
+
+def _origin(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else "?"
+
+
+Origin = Annotated[str, Depends(_origin)]
+"""The address a request comes from, for the audit log."""
 
 
 def _agent_id(who: Person) -> int:

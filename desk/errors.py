@@ -7,12 +7,14 @@
     |   +-- ForeignOrigin          the request comes from another site's page
     |   +-- NotYourCall            the call was never offered to this agent
     |   +-- NoAgent                the account is not bound to an agent
+    |   +-- NoListening            the site does not let anybody listen to talks
     +-- NotThere (404)             no such row
     +-- Conflict (409)
     |   +-- AlreadyBound           the call has its request already
     |   +-- AlreadyRegistered      this form was taken before, with other words
     |   +-- NoBrowserPhone         this agent's phone is another one
     |   +-- NoPhoneAddress         the site has no phones in the browser
+    |   +-- AgentBusy              an agent cannot be put into that state now
     +-- NotJson (415)              a changing request without a JSON content type
     +-- TooManyAttempts (429)      failed log-ins, with `retry_after` in seconds
 
@@ -65,6 +67,12 @@ class NoAgent(NotAllowed):
     code = "no_agent"
 
 
+class NoListening(NotAllowed):
+    """The site does not let anybody listen to talks (`desk.listen_to_calls`)."""
+
+    code = "no_listening"
+
+
 class NotThere(DeskError):
     """There is no such thing (any more)."""
 
@@ -101,6 +109,12 @@ class NoPhoneAddress(Conflict):
     """The site's settings do not tell where phones in the browser register (`desk.phone_url`)."""
 
     code = "no_phone_address"
+
+
+class AgentBusy(Conflict):
+    """The agent is in a call, or only the agent may change that state."""
+
+    code = "agent_busy"
 
 
 class NotJson(DeskError):

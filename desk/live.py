@@ -1,7 +1,7 @@
 """Live pages: each browser gets a snapshot, then numbered events.
 
-A page holds seven lists: `agents`, `waiting`, `messages`, `requests`, `pops`, `missed`, and `alarms` (for supervisors
-only). An
+A page holds eight lists: `agents`, `waiting`, `messages`, `requests`, `pops`, `missed`, `closures`, and `alarms` (for
+supervisors only). An
 event carries one item of one list as it is now, or null when it is no longer on the list, so that events may be
 merged: a browser that reads slowly has at most one unsent event per item, and one with too many of them gets a new
 snapshot instead. Numbers count per connection; a page that misses one asks for a snapshot (`{"type": "resync"}`). One
@@ -30,6 +30,7 @@ from desk.settings import DeskSettings
 from desk.views import LabelView, Me, Snapshot
 from ivr.config import CallsConfig
 from ivr.operations import TO_DO, set_desk_connected
+from ivr.site import CLOSURE
 from ivr.tasks import Tasks
 from tickets.changes import MISSED, Change
 from tickets.database import Database, announce
@@ -274,6 +275,8 @@ class Live:
                 pops=list(mine.values()),
                 alarms=list(queries.alarm_items(session).values()) if me.role is Role.SUPERVISOR else [],
                 missed=list(queries.missed_items(session).values()),
+                listening=me.role is Role.SUPERVISOR and self.settings.listen_to_calls != "off",
+                closures=list(queries.closure_items(session, now=now).values()),
                 queues=sorted(self.calls.queues),
                 outcome_codes=[LabelView.model_validate(label) for label in self.calls.outcome_codes],
                 pause_reasons=[LabelView.model_validate(label) for label in self.calls.pause_reasons],
@@ -444,6 +447,8 @@ class Live:
         if messages:
             found = queries.message_items(session, self.calls, now=self.now(), ids=messages, request_ids=requests)
             news.note("messages", messages, found)
+        if closures := ids.get(CLOSURE, set()):
+            news.note("closures", closures, queries.closure_items(session, now=self.now()))
         if alarms := ids.get("alarm", set()):
             open_ones = queries.alarm_items(session)
             news.alarms = [(id_, _json(open_ones[id_]) if id_ in open_ones else None) for id_ in alarms]

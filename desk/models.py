@@ -4,7 +4,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.database import Base, UTCDateTime, enum_column
@@ -114,3 +114,27 @@ class DeskAnswer(KeptAnswer):
     __tablename__ = "desk_answer"
 
     owner_id: Mapped[int] = mapped_column("account_id", ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+
+
+class AuditEntry(Base):
+    """One line of the audit log: what somebody changed or steered. Lines are only ever added (see `desk.audit`)."""
+
+    __tablename__ = "audit_entry"
+    __table_args__ = (
+        Index("ix_audit_entry_actor_at", "actor", "at"),
+        Index("ix_audit_entry_act_at", "act", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    actor: Mapped[str] = mapped_column(String(64))
+    """User name; `command line` for what was done there."""
+    act: Mapped[str] = mapped_column(String(40))
+    """One of `desk.audit.ACTS`."""
+    subject: Mapped[str] = mapped_column(String(200))
+    """What it was done to: a user name, a call's id, `queue desk` ..."""
+    old: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """The fields that changed, as they were."""
+    new: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    source: Mapped[str] = mapped_column(String(80))
+    """From where: the address of the browser, or the user of the command line."""

@@ -15,6 +15,7 @@ from desk.request_queries import Reader, around_request
 from desk.views import (
     AgentView,
     AlarmView,
+    ClosureView,
     CompanyView,
     ContactView,
     Draft,
@@ -35,6 +36,7 @@ from desk.views import (
 from ivr.config import CallsConfig
 from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Phase, Presence
 from ivr.queries import attempts_since, waiting_calls
+from ivr.site import closures
 from ivr.terms import terms_of_line
 from schedules.promises import Clock, explain, pickup_promise
 from tickets.alarms import open_alarms, words_of
@@ -257,6 +259,11 @@ def alarm_items(session: Session) -> dict[int, AlarmView]:
     }
 
 
+def closure_items(session: Session, *, now: datetime) -> dict[int, ClosureView]:
+    """Closures opened at the desk that hold or are to come."""
+    return {closed.id: ClosureView.model_validate(closed) for closed in closures(session, now=now)}
+
+
 def message_ids_of(session: Session, request_ids: Collection[int]) -> set[str]:
     """The messages that belong to these requests."""
     return set(session.scalars(select(Message.id).where(Message.request_id.in_(request_ids))))
@@ -343,6 +350,7 @@ def _pop(session: Session, calls: CallsConfig, call: Call, state: PopState, *, n
             if request.status in CLOSED_STATUSES and (request.closed_at or request.opened_at) > now - RECENT
         ],
         on_hold=call.on_hold,
+        listened_by=call.listened_by,
         consulting=call.consulting,
         attempts_today=attempts,
         choice=call.choice,

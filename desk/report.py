@@ -3,13 +3,13 @@
 import csv
 import io
 import re
-import unicodedata
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from desk.audit import safe_cell
 from desk.queries import line_name
 from ivr.config import CallsConfig, Label
 from ivr.models import TIMED_OUT
@@ -18,7 +18,6 @@ from schedules.promises import Clock
 from tickets.report import Fact, RequestFigures, Verdict, count, request_facts
 
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
-_FORMULA_SIGNS = frozenset("=+-@")
 
 Value = int | float | str | None
 
@@ -180,14 +179,8 @@ def as_csv(report: Report) -> str:
     writer.writerow(["month", "by", "name", *empty])
     for row in report.rows:
         values = ("" if value is None else value for value in measures(row).values())
-        writer.writerow([str(report.month), row.by, _safe(row.name), *values])
+        writer.writerow([str(report.month), row.by, safe_cell(row.name), *values])
     return out.getvalue()
-
-
-def _safe(text: str) -> str:
-    """A text that no spreadsheet takes for a formula (OWASP, CSV injection): one that looks so gets a ' before it."""
-    line = " ".join("".join(c if unicodedata.category(c)[0] != "C" else " " for c in text).split())
-    return f"'{line}" if unicodedata.normalize("NFKC", line)[:1] in _FORMULA_SIGNS else line
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

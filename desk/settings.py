@@ -1,7 +1,7 @@
 """What a site may set for the desk (part of the settings file)."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -39,3 +39,7 @@ class DeskSettings(BaseModel):
     """Requests of one token in a minute (`/api/v1`)."""
     grace_seconds: float = Field(default=8.0, ge=0, le=120)
     """An agent whose last page is gone stays reachable this long: reloading the page must not cost a call."""
+    keep_audit_days: int = Field(default=1095, ge=1)
+    """Lines of the audit log are deleted after so many days."""
+    listen_to_calls: Literal["off", "audible", "silent"] = "off"
+    """Whether supervisors may listen to talks and join them, and whether a tone says so to all who talk."""

@@ -121,6 +121,8 @@ class AgentView(_View):
     """A code of the snapshot's `pause_reasons`, or the machine's: `missed_call`, `phone_unreachable`."""
     pause_after_call: str | None
     presence_since: datetime
+    presence_by: str | None
+    """The supervisor who put the agent into this state, or asked for the pause after the call."""
     wrap_up_until: datetime | None
     wrap_up_extended: int
     """How often this wrap-up was made longer."""
@@ -130,6 +132,19 @@ class AgentView(_View):
     desk_connected: bool
     phone_reachable: bool
     call_id: str | None
+
+
+class ClosureView(_View):
+    """A closure opened at the desk."""
+
+    id: int
+    calendar: str | None
+    words: str
+    prompt: str | None
+    begins_at: datetime
+    ends_at: datetime | None
+    opened_by: str
+    ended_by: str | None
 
 
 class CompanyView(_View):
@@ -693,6 +708,8 @@ class Pop(_View):
     open_requests: list[RequestView]
     recent_requests: list[RequestView]
     on_hold: bool
+    listened_by: str | None
+    """The supervisor who listened to this talk."""
     consulting: bool
     """The agent rings or asks someone to whom the call may be handed over."""
     attempts_today: int
@@ -821,6 +838,10 @@ class Snapshot(_View):
     alarms: list[AlarmView]
     """Only for supervisors."""
     missed: list[MissedView]
+    closures: list[ClosureView]
+    """Those opened at the desk that hold or are to come."""
+    listening: bool
+    """Whether supervisors may listen to talks here."""
     queues: list[str]
     outcome_codes: list[LabelView]
     pause_reasons: list[LabelView]

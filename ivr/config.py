@@ -169,7 +169,13 @@ class SyntheticCallConfig(_Config):
 
 
 class CallsConfig(_Config):
-    """Everything a call needs to know about the site. Names that point nowhere are refused at start."""
+    """Everything a call needs to know about the site. Names that point nowhere are refused at start.
+
+    All parts of the service hold the same one: what supervisors edit at the desk replaces its calendars, queues and
+    lines while it runs (`ivr.site`). No name ever goes away, so what was read of it a moment ago still leads somewhere.
+    """
+
+    model_config = ConfigDict(frozen=False)
 
     calendars: dict[str, Calendar]
     queues: dict[str, Queue]

@@ -129,6 +129,8 @@ class Agent(Base):
     pause_after_call: Mapped[str | None] = mapped_column(String(32))
     """A pause asked for during a call: it begins when the call and its wrap-up are over."""
     presence_since: Mapped[datetime] = mapped_column(UTCDateTime)
+    presence_by: Mapped[str | None] = mapped_column(String(64))
+    """The supervisor who put the agent into this state; None: the agent or the machine did."""
     free_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
     """Idle time counts from here: the longest idle agent is served first."""
     wrap_up_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
@@ -205,6 +207,8 @@ class Call(Base):
     """The caller hears music in the middle of a talk."""
     consulting: Mapped[bool] = mapped_column(default=False)
     """The agent asks someone (or rings them) to whom the call may be handed over."""
+    listened_by: Mapped[str | None] = mapped_column(String(64))
+    """The supervisor who listened to the talk, or joined it, last."""
     request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"), index=True)
     message_id: Mapped[str | None] = mapped_column(ForeignKey("message.id"))
     outbound: Mapped[bool] = mapped_column(default=False)
@@ -432,3 +436,37 @@ class CallBack(Base):
     result: Mapped[CallBackResult | None] = mapped_column(enum_column(CallBackResult))
     note: Mapped[str | None] = mapped_column(Text)
     """Why, in words, where the result alone does not tell."""
+
+
+class ClosedNow(Base):
+    """A closure that a supervisor opened at the desk, beside those of the settings file (see `ivr.site`)."""
+
+    __tablename__ = "closed_now"
+    __table_args__ = (index_of_some("ix_closed_now_open", "ends_at IS NULL", "begins_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    calendar: Mapped[str | None] = mapped_column(String(80))
+    """The calendar that it closes; None: all of them."""
+    words: Mapped[str] = mapped_column(String(200))
+    """Why, for people."""
+    prompt: Mapped[str | None] = mapped_column(String(200))
+    """The prompt that says why to callers."""
+    begins_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    ends_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
+    """None: it goes on until somebody ends it."""
+    opened_by: Mapped[str] = mapped_column(String(64))
+    ended_by: Mapped[str | None] = mapped_column(String(64))
+
+
+class SiteEdit(Base):
+    """A part of the calls' settings as it was edited at the desk, in place of the settings file's (see `ivr.site`)."""
+
+    __tablename__ = "site_edit"
+
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    """One of `ivr.site.KINDS`."""
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    """Of the calendar or queue, the number of the line."""
+    definition: Mapped[dict[str, Any]] = mapped_column(JSON)
+    edited_by: Mapped[str] = mapped_column(String(64))
+    edited_at: Mapped[datetime] = mapped_column(UTCDateTime)

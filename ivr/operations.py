@@ -531,6 +531,73 @@ def bind_request(session: Session, call_id: str, request_id: int) -> None:
     announce(session, "call", call_id)
 
 
+# ------------------------------------------------------------------------------------- steered by supervisors
+
+
+def move_to_head(session: Session, call_id: str) -> int | None:
+    """Put a waiting call before all others of its queue; gives its new priority, None when it waits no more."""
+    call = session.scalar(select(Call).where(Call.id == call_id, Call.phase == Phase.WAITING).with_for_update())
+    if call is None:
+        return None
+    others = (Call.queue == call.queue, Call.phase.in_((Phase.WAITING, Phase.RINGING)), Call.id != call_id)
+    highest = session.scalar(select(func.max(Call.priority)).where(*others))
+    if highest is not None:
+        call.priority = max(call.priority, highest + 1)
+    announce(session, "call", call_id)
+    announce(session, WAITING, call_id)
+    return call.priority
+
+
+def move_to_queue(session: Session, call_id: str, queue: str) -> bool:
+    """Let a waiting call wait in another queue, as long as it has waited already; False when it waits no more."""
+    moved = session.execute(
+        update(Call)
+        .where(Call.id == call_id, Call.phase == Phase.WAITING)
+        .values(queue=queue)
+        .execution_options(synchronize_session=False)
+    )
+    if _rows(moved) != 1:
+        return False
+    announce(session, "call", call_id)
+    announce(session, WAITING, call_id)
+    return True
+
+
+def offer_waiting_to(session: Session, call_id: str, agent_id: int, *, now: datetime) -> Offer:
+    """Offer a waiting call to one named agent. Raises CommandRefused when the call or the agent cannot be had now."""
+    if not leave_line(session, call_id, Phase.RINGING):
+        raise CommandRefused("the call is not waiting any more")
+    offer = offer_to(session, call_id, agent_id, now=now)
+    if offer is None:
+        raise CommandRefused("that agent is not free, or not reachable, just now")
+    return offer
+
+
+def steer_presence(
+    session: Session, agent_id: int, presence: Presence, *, reason: str | None = None, by: str, now: datetime
+) -> Agent:
+    """A supervisor pauses an agent, takes an agent off duty, or ends a pause that a supervisor began.
+
+    `reason` is one of the site's, needed for a pause. The agent's page tells who did it. During a call a pause begins
+    after it. Raises PresenceRefused, AgentRefused.
+    """
+    agent = session.get(Agent, agent_id, with_for_update=True)
+    if agent is None or agent.endpoint is None:
+        raise AgentRefused("there is no such agent any more")
+    if presence is Presence.OFFLINE:
+        agent = go_offline(session, agent_id, now=now)
+    elif presence is Presence.PAUSED and reason:
+        agent = pause(session, agent_id, reason, now=now)
+    elif presence is Presence.FREE:
+        if agent.presence_by is None:
+            raise PresenceRefused("only the agent can be free again: it was no supervisor who paused or took them off")
+        return go_free(session, agent_id, now=now)
+    else:
+        raise PresenceRefused("a state that only calls make, or a pause without its reason")
+    agent.presence_by = by
+    return agent
+
+
 # --------------------------------------------------------------------------------------------------------- agents
 
 
@@ -555,7 +622,7 @@ def add_agent(
 
     Raises AgentRefused for a user name or a phone that is taken, and for what is no user name, name or phone.
     """
-    if _USERNAME.fullmatch(username) is None:
+    if not is_username(username):
         raise AgentRefused(f"{username!r} is no user name: small letters and digits, with . _ - between them")
     agent = session.scalar(select(Agent).where(Agent.username == username).with_for_update())
     if agent is None:
@@ -569,6 +636,11 @@ def add_agent(
     session.flush()
     announce(session, "agent", agent.id)
     return agent
+
+
+def is_username(text: str) -> bool:
+    """Whether a text may be a user name."""
+    return _USERNAME.fullmatch(text) is not None
 
 
 def change_agent(
@@ -612,6 +684,7 @@ def remove_agent(session: Session, username: str, *, now: datetime) -> None:
             queues=[],
             presence=Presence.OFFLINE,
             presence_since=now,
+            presence_by=None,
             pause_reason=None,
             pause_after_call=None,
             wrap_up_until=None,
@@ -656,7 +729,7 @@ def go_free(session: Session, agent_id: int, *, now: datetime) -> Agent:
     if agent.endpoint is None:
         raise AgentRefused("you are no agent any more: ask who looks after the agents")
     if agent.presence is Presence.TALKING:
-        agent.pause_after_call = None  # takes back a pause asked for during the call
+        agent.pause_after_call = agent.presence_by = None  # takes back a pause asked for during the call
         announce(session, "agent", agent_id)
         return agent
     _not_in_call(agent)
@@ -670,7 +743,7 @@ def pause(session: Session, agent_id: int, reason: str, *, now: datetime) -> Age
     """Pause with a reason, a code of the site's. During a call or wrap-up the pause is noted and begins after it."""
     agent = _locked(session, agent_id)
     if agent.presence in (Presence.TALKING, Presence.WRAP_UP):
-        agent.pause_after_call = reason
+        agent.pause_after_call, agent.presence_by = reason, None
         announce(session, "agent", agent_id)
         return agent
     _not_in_call(agent)
@@ -804,8 +877,11 @@ def _end_talk(session: Session, agent: Agent, *, wrap_up_seconds: float, now: da
 
 
 def _after_call(session: Session, agent: Agent, *, now: datetime) -> None:
-    reason, agent.pause_after_call, agent.call_id = agent.pause_after_call, None, None
+    reason, by = agent.pause_after_call, agent.presence_by
+    agent.pause_after_call = agent.call_id = None
     _set_presence(session, agent, Presence.PAUSED if reason else Presence.FREE, now=now, reason=reason)
+    if reason:
+        agent.presence_by = by
 
 
 def _set_presence(
@@ -813,6 +889,8 @@ def _set_presence(
 ) -> None:
     agent.presence, agent.presence_since, agent.pause_reason = presence, now, reason
     agent.wrap_up_until = None
+    if presence is not Presence.WRAP_UP:  # after which a pause that a supervisor asked for may begin
+        agent.presence_by = None
     if presence is Presence.FREE:
         agent.free_since = now
         announce(session, FREE_AGENT, agent.id)

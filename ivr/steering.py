@@ -26,6 +26,11 @@ LOOK_SECONDS = 1.0
 """An answer of which no hint came is found by looking."""
 
 
+def phase_of(name: CommandName) -> Phase:
+    """The phase in which a call obeys a command."""
+    return Phase.WAITING if name == "move" else Phase.TALKING
+
+
 class Asking:
     """Asks other workers to steer their calls."""
 
@@ -94,8 +99,9 @@ class Obeying:
 
 
 def _ask(session: Session, command_id: str, call_id: str, name: str, target: str, *, now: datetime) -> None:
-    if session.get_one(Call, call_id).phase is not Phase.TALKING:
-        raise CommandRefused("that call is not being talked on")
+    wanted = phase_of(cast("CommandName", name))
+    if session.get_one(Call, call_id).phase is not wanted:
+        raise CommandRefused(f"that call is not {wanted} any more")
     session.add(CallCommand(id=command_id, call_id=call_id, name=name, target=target, asked_at=now))
     announce(session, ASKED, command_id)
 

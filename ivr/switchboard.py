@@ -25,7 +25,7 @@ from ivr.leases import RELEASED
 from ivr.models import Offer, Phase
 from ivr.prompts import Prompts
 from ivr.settings import AsteriskSettings, node_of
-from ivr.steering import ASKED, COMMAND_SECONDS, Asking, Obeying
+from ivr.steering import ASKED, COMMAND_SECONDS, Asking, Obeying, phase_of
 from ivr.tasks import Tasks
 from ivr.watchdog import Watchdog
 from schedules.pulse import Pulse
@@ -307,8 +307,15 @@ class Switchboard:
 
     async def _obey(self, call_id: str, name: CommandName, target: str) -> None:
         call = self.call(call_id)
-        if call is None or call.phase is not Phase.TALKING:
-            raise CommandRefused("that call is not being talked on")
+        if call is None or call.phase is not phase_of(name):
+            raise CommandRefused(f"that call is not {phase_of(name)} any more")
+        if name == "move" and (call.other_legs or call.outbound):
+            why = (
+                "whom we call back keeps the place"
+                if call.outbound
+                else "an agent is being rung for that call just now"
+            )
+            raise CommandRefused(why)
         command = Command(name, target, asyncio.get_running_loop().create_future())
         call.commands.put(command)
         try:

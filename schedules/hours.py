@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 import holidays as public_holidays
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from schedules.errors import NeverOpens
 
@@ -92,6 +92,27 @@ class Closure(BaseModel):
         return self
 
 
+class UnplannedClosure(BaseModel):
+    """A time in which nobody answers although the hours say so, its end excluded; `prompt` says why to callers.
+
+    Where it is not known when it ends, `ends` is what is assumed for now: promises and what callers are told reckon
+    with it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    begins: AwareDatetime
+    ends: AwareDatetime
+    prompt: str | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.ends <= self.begins:
+            raise ValueError(f"the closure {self.name!r} ends ({self.ends}) before it begins ({self.begins})")
+        return self
+
+
 class Calendar(BaseModel):
     """When a line is staffed, in the local time of `timezone`.
 
@@ -109,6 +130,8 @@ class Calendar(BaseModel):
     holidays: bool = True
     patron_saint: Annotated[str | None, AfterValidator(_check_month_and_day)] = None
     closures: tuple[Closure, ...] = ()
+    unplanned: tuple[UnplannedClosure, ...] = ()
+    """Closures for some hours; supervisors open more of them at the desk."""
 
     @functools.cached_property
     def zone(self) -> ZoneInfo:
@@ -127,6 +150,8 @@ class Calendar(BaseModel):
 
 def is_open(calendar: Calendar, at: datetime) -> bool:
     """Whether the desk is staffed at this instant."""
+    if unplanned_at(calendar, at) is not None:
+        return False
     local = _utc(at).astimezone(calendar.zone).replace(tzinfo=None)
     since_midnight = local - datetime.combine(local.date(), time.min)
     return any(start <= since_midnight < end for start, end in calendar._spans_on(local.date()))
@@ -180,12 +205,32 @@ def working_time_between(calendar: Calendar, start: datetime, end: datetime) -> 
     return total
 
 
-def closure_at(calendar: Calendar, at: datetime) -> Closure | None:
-    """The closure that holds at this instant: an own one, the patron saint's day, or a national holiday.
+def closure_at(calendar: Calendar, at: datetime) -> Closure | UnplannedClosure | None:
+    """The closure that holds at this instant: an unplanned or own one, the patron saint's day, or a national holiday.
 
-    An own closure comes first, since it may have its own message. None on ordinary days, also outside the hours.
+    The desk's own come first, since they may have their own message. None on ordinary days, also outside the hours.
     """
-    return _closure_on(calendar, _utc(at).astimezone(calendar.zone).date())
+    return unplanned_at(calendar, at) or _closure_on(calendar, _utc(at).astimezone(calendar.zone).date())
+
+
+def unplanned_at(calendar: Calendar, at: datetime) -> UnplannedClosure | None:
+    """The unplanned closure that holds at this instant, the one begun last if there are several."""
+    at = _utc(at)
+    holding = (closure for closure in calendar.unplanned if closure.begins <= at < closure.ends)
+    return max(holding, key=lambda closure: closure.begins, default=None)
+
+
+def unplanned_between(calendar: Calendar, start: datetime, end: datetime) -> list[UnplannedClosure]:
+    """The unplanned closures that take staffed hours away from `start` to `end`, in order."""
+    if not calendar.unplanned:
+        return []
+    without = calendar.model_copy(update={"unplanned": ()})
+    found = []
+    for closure in sorted(calendar.unplanned, key=lambda closure: closure.begins):
+        begins, ends = max(closure.begins, start), min(closure.ends, end)
+        if begins < ends and working_time_between(without, begins, ends):
+            found.append(closure)
+    return found
 
 
 def closures_between(calendar: Calendar, start: datetime, end: datetime) -> list[Closure]:
@@ -251,10 +296,25 @@ def _openings(calendar: Calendar, since: datetime) -> Iterator[tuple[datetime, d
     day = since.astimezone(calendar.zone).date()
     barren = 0
     while barren <= HORIZON.days + 1 and day < date.max:
-        stretches = _stretches(calendar, day)
+        stretches = _without(_stretches(calendar, day), calendar.unplanned)
         barren = 0 if stretches else barren + 1
         yield from stretches
         day += timedelta(days=1)
+
+
+def _without(
+    stretches: list[tuple[datetime, datetime]], closures: tuple[UnplannedClosure, ...]
+) -> list[tuple[datetime, datetime]]:
+    """What is left of staffed stretches when unplanned closures are taken out."""
+    for closure in closures:
+        begins, ends = _utc(closure.begins), _utc(closure.ends)
+        stretches = [
+            piece
+            for opens, closes in stretches
+            for piece in ((opens, min(closes, begins)), (max(opens, ends), closes))
+            if piece[0] < piece[1]
+        ]
+    return stretches
 
 
 def _stretches(calendar: Calendar, day: date) -> list[tuple[datetime, datetime]]:

@@ -12,7 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from schedules.errors import NeverOpens
-from schedules.hours import Calendar, add_working_time, closures_between, next_opening, working_time_between
+from schedules.hours import (
+    Calendar,
+    add_working_time,
+    closures_between,
+    next_opening,
+    unplanned_between,
+    working_time_between,
+)
 from schedules.words import date_and_time, day, weekday_and_time, working_amount
 
 PICKUP = timedelta(hours=1)
@@ -149,6 +156,10 @@ def _closed(calendar: Calendar, begin: datetime, end: datetime, language: str) -
             to = "a" if italian else "to"
             days = f"{'da ' if italian else ''}{days} {to} {day(closure.last, language)}"
         told.append(f"{'chiuso' if italian else 'closed'} {days} ({closure.name})")
+    for unplanned in unplanned_between(calendar, begin, end):
+        since, until = (date_and_time(at, calendar.timezone, language) for at in (unplanned.begins, unplanned.ends))
+        span = f"chiuso da {since} a {until}" if italian else f"closed from {since} to {until}"
+        told.append(f"{span} ({unplanned.name})")
     return told
 
 

@@ -536,7 +536,7 @@ class MailStore:
 
 
 class Intake:
-    """Takes mails, one at a time."""
+    """Takes mails, one at a time; `terms` gives what is promised in the hours as they are then."""
 
     def __init__(
         self,
@@ -545,7 +545,7 @@ class Intake:
         attachments: AttachmentStore,
         settings: IntakeSettings,
         notices: Notices,
-        terms: Terms | None,
+        terms: Callable[[], Terms] | None,
         now: Callable[[], datetime],
         reopen_within: timedelta = REOPEN_WITHIN,
     ) -> None:
@@ -635,7 +635,7 @@ class Intake:
             kept,
             self.settings,
             self.notices,
-            terms=self.terms,
+            terms=self.terms() if self.terms is not None else None,
             actor=actor,
             now=now,
         )
@@ -651,7 +651,7 @@ class Intake:
                 kept,
                 self.settings,
                 self.notices,
-                terms=self.terms,
+                terms=self.terms() if self.terms is not None else None,
                 now=now,
                 reopen_within=self.reopen_within,
             )

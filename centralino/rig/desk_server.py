@@ -25,6 +25,7 @@ from ivr.errors import CommandRefused
 from ivr.flow.call import CommandName
 from ivr.models import Agent, Call, Offer, OfferResult, Outcome, Phase, Presence
 from ivr.operations import add_agent, answer_offer, begin_call, end_call, join_queue
+from ivr.site import Site
 from schedules.hours import Calendar
 from schedules.pulse import Pulse
 from tickets.attachments import AttachmentSettings, AttachmentStore
@@ -94,6 +95,7 @@ class DeskServer:
         self.notices = Notices(NoticeSettings(desk_name="Help Desk", sender="desk@example.org"))
         self.attachment_limits = AttachmentSettings(largest_mb=1)
         self.request_rules = RequestSettings()
+        self.calls = CALLS.model_copy()
         self.settings = DeskSettings(**({"secure_cookie": False, "grace_seconds": 0.0} | settings))
         self.database = Database(f"sqlite:///{folder / 'desk.db'}")
         self._stack = contextlib.AsyncExitStack()
@@ -102,10 +104,11 @@ class DeskServer:
         self.audio.mkdir(parents=True, exist_ok=True)
         self._stack.push_async_callback(self.database.close)
         Base.metadata.create_all(self.database.engine)
+        self.site = await self._stack.enter_async_context(Site(self.database, self.calls, self.now))
         self.live = await self._stack.enter_async_context(
             Live(
                 self.database,
-                CALLS,
+                self.calls,
                 self.settings,
                 worker="centralino",
                 timezone=self.notices.settings.timezone,
@@ -128,7 +131,7 @@ class DeskServer:
             self.live,
             self.control,
             self.notices,
-            CALLS,
+            self.calls,
             self.audio,
             self.settings,
             vital={"decisions": self.pulse},
@@ -137,6 +140,7 @@ class DeskServer:
             attachment_limits=self.attachment_limits,
             request_rules=self.request_rules,
             intake=self.intake,
+            site=self.site,
         )
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]

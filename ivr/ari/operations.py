@@ -111,6 +111,24 @@ class Channels(Group):
             query["callerId"] = caller_id
         return Channel(orjson.loads(await self._request("POST", "channels", query, _variables(variables))))
 
+    async def originate_into_dialplan(
+        self,
+        endpoint: str,
+        *,
+        channel_id: str,
+        context: str,
+        extension: str,
+        caller_id: str = "",
+        timeout_seconds: int = 30,
+        variables: Mapping[str, str] | None = None,
+    ) -> Channel:
+        """Call a phone that goes on in the dialplan when it answers, and never comes to us. Raises as `originate`."""
+        query = {"endpoint": endpoint, "channelId": channel_id, "timeout": str(timeout_seconds), "priority": "1"}
+        query |= {"context": context, "extension": extension}
+        if caller_id:
+            query["callerId"] = caller_id
+        return Channel(orjson.loads(await self._request("POST", "channels", query, _variables(variables))))
+
     async def create(
         self,
         endpoint: str,

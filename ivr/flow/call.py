@@ -110,6 +110,8 @@ class Inbox(Generic[T]):
 
 
 CommandName = Literal[
+    "move",
+    "listen",
     "hang_up",
     "phone_lost",
     "hold",
@@ -119,9 +121,10 @@ CommandName = Literal[
     "complete_transfer",
     "cancel_transfer",
 ]
-"""What a desk may ask of a talk: end it, or keep the caller since the page with the agent's phone goes away; give the
-caller music, go on talking; send the caller on (the agent is free at once); call somebody first while the caller hears
-music, hand over to them, or go back to the caller."""
+"""What a desk may ask of a waiting call: move it, to an agent, to another queue, or to the head of its line.
+And of a talk: end it, or keep the caller since the page with the agent's phone goes away; give the caller music, go on
+talking; send the caller on (the agent is free at once); call somebody first while the caller hears music, hand over to
+them, or go back to the caller; let a supervisor listen (`ivr.flow.listen`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class Command:
 
     name: CommandName
     target: str
-    """Of a transfer: `agent:<id>`, `queue:<name>` or `number:<digits>`."""
+    """Of a transfer: `agent:<id>`, `queue:<name>` or `number:<digits>`; of a move: the first two, or `head`."""
     done: "asyncio.Future[None]"
 
 

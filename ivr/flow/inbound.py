@@ -9,7 +9,7 @@ import structlog
 from ivr import operations, phrases, queries
 from ivr.config import Choice
 from ivr.errors import CommandRefused
-from ivr.flow.call import ActiveCall, spoken
+from ivr.flow.call import ActiveCall, Command, spoken
 from ivr.flow.come_back import come_back
 from ivr.flow.fax import leave_to_fax
 from ivr.flow.keep_place import KEY as CALL_BACK_KEY
@@ -21,7 +21,7 @@ from ivr.flow.ring import ring
 from ivr.flow.talk import BACK, TRANSFER_PRIORITY, Talk, Transfer, dial_out
 from ivr.models import Offer, OfferResult, Outcome, Phase
 from ivr.synthetic_call import end_showing, offer_to_watcher
-from schedules.hours import closure_at, is_open, next_opening
+from schedules.hours import Closure, closure_at, is_open, next_opening
 
 log = structlog.get_logger()
 
@@ -99,7 +99,8 @@ async def greet_closed(call: ActiveCall) -> None:
     """Say that the desk is closed, why if there is a reason, and when it opens again."""
     now, calendar, language = call.now(), call.calendar, call.line.language
     closure = closure_at(calendar, now)
-    reason = [] if closure is None else call.media(closure.prompt or "closed-holiday")
+    unsaid = "closed-holiday" if isinstance(closure, Closure) else ""
+    reason = [] if closure is None else call.media(closure.prompt or unsaid)
     opening = next_opening(calendar, now)
     reopens = [] if opening is None else phrases.reopening(opening, now=now, timezone=calendar.zone, language=language)
     await call.leg.say(spoken(call.media(call.line.closed_greeting), reason, reopens))
@@ -128,6 +129,7 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | Outcome | None
     An outcome, when the caller is called back instead.
     """
     config, database = call.queue_config, call.services.database
+    call.refuse_commands("the call was not waiting yet")
     if (
         config.when_no_agents == "message"
         and not await database.read(queries.agents_on_duty, call.queue)
@@ -154,8 +156,13 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | Outcome | None
             if reached is not None:
                 for needless in call.offers.take():
                     await call.end_offer(needless, OfferResult.WITHDRAWN)
+                call.refuse_commands("an agent has answered")
                 return reached
             await database.run(operations.wait_again, call.id)
+        elif commands := call.commands.take():
+            for command in commands:
+                if not command.done.done() and await move(call, command):
+                    config, give_up = call.queue_config, loop.time() + call.queue_config.max_wait_seconds
         elif _may_choose(call) and (key := call.leg.take_key()):
             if key == CALL_BACK_KEY and (called_back := await keep_place(call)) is not None:
                 return called_back
@@ -181,6 +188,32 @@ async def wait_for_agent(call: ActiveCall) -> tuple[Offer, Leg] | Outcome | None
             announce_at = loop.time() + config.announce_seconds
 
 
+async def move(call: ActiveCall, command: Command) -> bool:
+    """Obey a supervisor who moves a waiting call; True when it waits in another queue now."""
+    database, (kind, _, name) = call.services.database, command.target.partition(":")
+    try:
+        if command.name != "move":
+            raise CommandRefused("that call is not being talked on")
+        if kind == "agent":
+            offer = await database.run(operations.offer_waiting_to, call.id, int(name), now=call.now())
+            call.hear_offers([offer])
+        elif kind == "queue":
+            if name not in call.services.config.queues:
+                raise CommandRefused(f"there is no queue {name!r}")
+            if not await database.run(operations.move_to_queue, call.id, name):
+                raise CommandRefused("the call is not waiting any more")
+            call.queue = name
+        elif (priority := await database.run(operations.move_to_head, call.id)) is not None:
+            call.priority = priority
+        else:
+            raise CommandRefused("the call is not waiting any more")
+    except CommandRefused as error:
+        command.done.set_exception(error)
+        return False
+    command.done.set_result(None)
+    return kind == "queue"
+
+
 async def announce_position(call: ActiveCall) -> None:
     """Tell the caller the place in the line, between two pieces of music; an offer cuts it short."""
     position = await call.services.database.read(queries.position_in_line, call.id)
@@ -197,12 +230,12 @@ def _may_choose(call: ActiveCall) -> bool:
 
 
 def _offer_or_key(call: ActiveCall) -> "asyncio.Future[Any]":
-    """Done when there is an offer, or, where callers may choose to be called back, a key."""
-    arrival = call.offers.arrival()
-    if not _may_choose(call):
-        return arrival
+    """Done when there is an offer, a command, or, where callers may choose to be called back, a key."""
+    waits: list[asyncio.Future[Any]] = [call.offers.arrival(), call.commands.arrival()]
+    if _may_choose(call):
+        waits.append(call.leg.key())
     either: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    for future in (arrival, call.leg.key()):
+    for future in waits:
         future.add_done_callback(lambda _: None if either.done() else either.set_result(None))
     return either
 

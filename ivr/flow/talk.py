@@ -16,6 +16,7 @@ from ivr.config import OUTSIDE_NUMBER
 from ivr.errors import CommandRefused
 from ivr.flow.call import ActiveCall, Command
 from ivr.flow.leg import Leg
+from ivr.flow.listen import listen
 from ivr.flow.ring import ring
 from ivr.models import Offer, OfferResult, Outcome, Phase
 from tickets.models import SYNTHETIC
@@ -184,6 +185,8 @@ class Talk:
                     await self._hand_over()
                 case "cancel_transfer":
                     await self._drop_third()
+                case "listen":
+                    await listen(self.call, self.bridge_id, self.other, command.target)
                 case _:
                     raise CommandRefused(f"unknown command {command.name}")
         except (CommandRefused, AriRefused, AriTimeout, Hangup) as error:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
@@ -16,15 +17,18 @@ from sqlalchemy.orm import Session
 from centralino.migrate import migrate
 from centralino.rig.desk_server import CALLS, LINE
 from centralino.rig.history import NOW, fill_directory, fill_history
+from desk import audit, history
 from desk import operations as desk_operations
 from desk import queries as desk_queries
+from desk.board import board
 from desk.call_queries import WhichCalls, call_page, found_calls
 from desk.models import DismissReason
 from desk.request_queries import Reader, Which, found_requests
 from desk.views import NewRequestForm
-from ivr import leases, missed_calls, operations, queries, steering
+from ivr import leases, missed_calls, operations, queries, site, steering
 from ivr.config import Queue
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase
+from ivr.report import ReportSettings
 from schedules.promises import Clock
 from tickets import areas, credentials, directory, outbox, promise_watch
 from tickets import operations as ticket_operations
@@ -66,6 +70,8 @@ GROWING = (
 OF_OPEN_ONES = ("ix_call_open", "ix_promise_running", "ix_call_to_do", "ix_offer_in_vain")
 """Indexes that hold only what is under way: they may be read from end to end."""
 
+PACIFIC = ZoneInfo("America/Los_Angeles")
+"""There the day is an hour old: of its calls all are counted, and no others."""
 NOTICES = Notices(NoticeSettings(desk_name="Help Desk", sender="helpdesk@desk.example"))
 KEPT = KeptAudio(path="x.wav", sha256="0" * 64, seconds=9.0, speech_seconds=5.0)
 NEW_CONTACT = {"user_code": "x", "name": "Utente 7", "phones": "0805551234"}
@@ -281,6 +287,13 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
     "an agent pauses": lambda s: operations.pause(s, 3, "break", now=NOW),
     "an agent goes off duty": lambda s: operations.go_offline(s, 3, now=NOW),
     "alarms": desk_queries.alarm_items,
+    # supervision
+    "the wallboard": lambda s: board(s, ReportSettings(), PACIFIC, now=NOW),
+    "an hour of the history": lambda s: history._row(s, NOW - timedelta(hours=1), NOW, ReportSettings()),
+    "closures": lambda s: site.closures(s, now=NOW, ended=site.REMEMBERED),
+    "lines of the audit log": lambda s: audit.entries(s, actor="sara", begin=NOW),
+    "a call goes to the head": lambda s: operations.move_to_head(s, "waiting"),
+    "a call goes to another queue": lambda s: operations.move_to_queue(s, "waiting", "specialists"),
     # what runs by itself
     "leases": lambda s: leases._renew(s, "us", ["centralino-uno"]),
     "calls of a version before": lambda s: operations.name_calls(s, "centralino"),

@@ -92,9 +92,20 @@ def more_calls() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, colleagues: tuple[Colleague, ...], more_calls: dict[str, Any]) -> AsyncIterator[World]:
+def more_settings() -> dict[str, Any]:
+    """What is added to the other sections of the settings; a module may override it."""
+    return {}
+
+
+@pytest.fixture
+async def world(
+    tmp_path: Path, colleagues: tuple[Colleague, ...], more_calls: dict[str, Any], more_settings: dict[str, Any]
+) -> AsyncIterator[World]:
     """Asterisk, mail, database and directory; no service yet."""
-    async with World(tmp_path, calls() | more_calls, colleagues=colleagues, people=(ROSSI, AMATO)) as world:
+    people = (ROSSI, AMATO)
+    async with World(
+        tmp_path, calls() | more_calls, colleagues=colleagues, people=people, settings_extra=more_settings
+    ) as world:
         yield world
 
 

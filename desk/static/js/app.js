@@ -1,5 +1,5 @@
 /** The page: log-in, the frame around the views, and what happens beside them. */
-import { effect, html, render, signal, useState } from "./lib.js";
+import { effect, html, render, signal, useEffect, useState } from "./lib.js";
 import { api, get, loggedOut, put } from "./api.js";
 import { clock, phone, secondsSince, when } from "./format.js";
 import { language, setLanguage, t } from "./i18n.js";
@@ -8,6 +8,7 @@ import { phone as browserPhone } from "./phone.js";
 import { answeredRequests, areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, untaken, waitingLine } from "./store.js";
 import { callerName, CallPanel } from "./views/calls.js";
 import { Calls } from "./views/call_log.js";
+import { holding } from "./views/closures.js";
 import { Counter, forgetDraft } from "./views/counter.js";
 import { Login } from "./views/login.js";
 import { Mails } from "./views/mails.js";
@@ -44,19 +45,31 @@ const VIEWS = {
 function Frame() {
   const [view, id] = route.value;
   const inCall = lists.pops.value.size > 0;
+  const wide = OF_SUPERVISORS.includes(view) && me.value.role === "supervisor";
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>${t("skip")}</a>
-    <div class=${`frame ${inCall ? "in-call" : ""}`}>
+    <div class=${`frame ${inCall ? "in-call" : wide ? "wide" : ""}`}>
       <${Top} />
       <${Nav} view=${view} />
-      <div class="banners"><${ConnectionBanner} />${browserPhone.value && html`<${browserPhone.value.PhoneNotice} />`}<${PresenceNotice} /><${WrapUp} /><${Alarms} /></div>
+      <div class="banners"><${ConnectionBanner} />${browserPhone.value && html`<${browserPhone.value.PhoneNotice} />`}<${PresenceNotice} /><${WrapUp} /><${Alarms} />${view !== "board" && html`<${ClosedNow} />`}</div>
       <main id="main" tabindex="-1">
-        ${Object.hasOwn(VIEWS, view) ? VIEWS[view](id || null) : VIEWS.messages(null)}
+        ${wide ? html`<${Supervision} view=${view} tab=${id} />` : Object.hasOwn(VIEWS, view) ? VIEWS[view](id || null) : VIEWS.messages(null)}
       </main>
-      ${inCall ? html`<${CallPanel} />` : html`<${Side} />`}
+      ${inCall ? html`<${CallPanel} />` : wide ? null : html`<${Side} />`}
     </div>
     <${Toasts} />
   `;
+}
+
+/** The pages of supervisors, which agents never load. */
+const OF_SUPERVISORS = ["board", "history", "admin"];
+/** @type {import("@preact/signals").Signal<any>} */
+const supervision = signal(null);
+function Supervision({ view, tab }) {
+  useEffect(() => {
+    if (!supervision.value) import("./views/supervision.js").then((module) => (supervision.value = module), () => toast(t("error.unreachable"), "bad"));
+  }, []);
+  return supervision.value ? html`<${supervision.value.Supervision} view=${view} tab=${tab} />` : html`<${Loading} />`;
 }
 
 function Top() {
@@ -107,7 +120,9 @@ function Nav({ view }) {
       ${item("requests", "list", myRequests.value.length + dueRequests.value.length + answeredRequests.value.length, false)}
       ${item("calls", "phone", lists.missed.value.size, false)}
       ${me.value?.role === "supervisor" && item("mails", "mail", 0, false)}
-      ${me.value?.role === "supervisor" && html`<li><a href="/report" target="_blank" rel="noopener">
+      ${me.value?.role === "supervisor" && html`
+        ${item("board", "queue", lists.waiting.value.size, false)}${item("history", "clock", 0, false)}${item("admin", "edit", 0, false)}
+        <li><a href="/report" target="_blank" rel="noopener">
         <${Icon} name="note" size=${22} /><span>${t("nav.report")}</span></a></li>`}
     </ul></nav>
   `;
@@ -120,6 +135,13 @@ function ConnectionBanner() {
       <p><strong>${t("connection.lost_title")}</strong> ${t("connection.lost")}</p>
       <button type="button" class="quiet" onClick=${retryNow}>${t("connection.retry")}</button></div>
   `;
+}
+
+/** The line is closed in spite of its hours: agents wonder why no call comes. */
+function ClosedNow() {
+  return holding.value.map((closure) => html`
+    <div key=${closure.id} class="banner warn" role="status"><${Icon} name="clock" />
+      <p><strong>${t("closure.now")}</strong> ${closure.words} <span class="small">${closure.ends_at ? t("closure.until", { when: when(closure.ends_at) }) : t("closure.until_ended")}</span></p></div>`);
 }
 
 /** What supervisors have to look after; the server tells nobody else. */

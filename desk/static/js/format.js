@@ -9,8 +9,11 @@ setInterval(() => (tick.value = Date.now()), 1000);
 /** Milliseconds the server's clock is ahead of this machine's. */
 export const clockOffset = signal(0);
 
+/** The moment at which somebody stopped the clock of the page, to read in peace. @type {import("@preact/signals").Signal<number|null>} */
+export const stopped = signal(null);
+
 /** The server's time, in milliseconds, following the clock. */
-export const serverNow = () => tick.value + clockOffset.value;
+export const serverNow = () => (stopped.value ?? tick.value) + clockOffset.value;
 
 /** @param {string|null|undefined} iso  @returns {number} seconds since then */
 export const secondsSince = (iso) => (iso ? Math.max(0, (serverNow() - Date.parse(iso)) / 1000) : 0);
@@ -67,3 +70,34 @@ export function bytes(size) {
   const [value, unit] = size < 1e6 ? [size / 1000, "kB"] : [size / 1e6, "MB"];
   return `${new Intl.NumberFormat(language.value === "en" ? "en-GB" : "it-IT", { maximumFractionDigits: 1 }).format(value)} ${unit}`;
 }
+
+/** 0.853 -> "85.3%" @param {number} share */
+export const percent = (share) =>
+  new Intl.NumberFormat(language.value === "en" ? "en-GB" : "it-IT", { style: "percent", maximumFractionDigits: 1 }).format(share);
+
+const inZone = (at, parts) =>
+  Object.fromEntries(new Intl.DateTimeFormat("en-GB", { ...parts, hourCycle: "h23", timeZone: timezone.value || "UTC" })
+    .formatToParts(at).map(({ type, value }) => [type, value]));
+
+/** The site's day, as a date field writes it. @param {number} days  from today on */
+export function siteDay(days) {
+  const { year, month, day } = inZone(serverNow() + days * 86_400_000, { year: "numeric", month: "2-digit", day: "2-digit" });
+  return `${year}-${month}-${day}`;
+}
+
+/** A time of the site's wall clock, as a field writes it ("2026-11-30T17:00"), for the server. @param {string} local */
+export function siteTime(local) {
+  const wall = Date.parse(`${local}Z`);
+  const ahead = (at) => {
+    const p = inZone(at, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" });
+    return Date.UTC(+p.year, p.month - 1, +p.day, +p.hour, +p.minute) - Math.floor(at / 60_000) * 60_000;
+  };
+  return new Date(wall - ahead(wall - ahead(wall))).toISOString();
+}
+
+const shortest = (iso, parts) =>
+  new Intl.DateTimeFormat(language.value === "en" ? "en-GB" : "it-IT", { ...parts, timeZone: timezone.value || "UTC" }).format(new Date(iso));
+/** "lun 30" @param {string} iso */
+export const dayText = (iso) => shortest(iso, { weekday: "short", day: "numeric", month: "numeric" });
+/** "lun 14:00" @param {string} iso */
+export const hourText = (iso) => shortest(iso, { weekday: "short", hour: "2-digit", minute: "2-digit" });

@@ -41,6 +41,8 @@ export const codeName = (code) => named(outcomeCodes.value, code) ?? (code === "
 /** @param {string} code */
 export const pauseName = (code) =>
   named(pauseReasons.value, code) ?? (["missed_call", "phone_unreachable"].includes(code) ? t(`pause.${code}`) : code);
+/** Whether this person may listen to talks. */
+export const listening = signal(false);
 
 /** @type {Record<string, import("@preact/signals").Signal<Map<any, any>>>} */
 export const lists = {
@@ -51,6 +53,7 @@ export const lists = {
   pops: signal(new Map()),
   alarms: signal(new Map()),
   missed: signal(new Map()),
+  closures: signal(new Map()),
 };
 /** What requests may be about, in this person's language; the built-in ones until the server has told.
  * @type {import("@preact/signals").Signal<{key: string, name: string, parent: string|null, active: boolean}[]>} */
@@ -77,6 +80,7 @@ export function applySnapshot(data) {
     outcomeCodes.value = data.outcome_codes;
     pauseReasons.value = data.pause_reasons;
     wrapUpExtensions.value = data.wrap_up_extensions;
+    listening.value = data.listening;
     timezone.value = data.timezone;
     clockOffset.value = Date.parse(data.now) - Date.now();
     for (const [topic, list] of Object.entries(lists)) {

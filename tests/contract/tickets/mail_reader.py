@@ -50,7 +50,7 @@ async def read(url: str, port: int, folder: Path) -> None:
         AttachmentStore(folder / "attachments"),
         settings,
         notices,
-        TERMS,
+        lambda: TERMS,
         now,
     )
     async with Mailbox(database, settings, intake, Alarms(database, AlarmSettings(), notices, now), now):

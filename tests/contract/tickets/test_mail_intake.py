@@ -68,7 +68,7 @@ def intake(database: Database, notices: Notices, tmp_path: Path, time: Time) -> 
         AttachmentStore(tmp_path / "attachments"),
         IntakeSettings(),
         notices,
-        TERMS,
+        lambda: TERMS,
         time,
     )
 

@@ -92,7 +92,7 @@ def reading(database: Database, notices: Notices, tmp_path: Path, time: Time, im
             AttachmentStore(tmp_path / "attachments"),
             chosen,
             notices,
-            TERMS,
+            lambda: TERMS,
             time,
         )
         alarms = Alarms(database, AlarmSettings(), notices, time)
@@ -366,7 +366,7 @@ async def test_of_several_workers_one_reads_and_another_goes_on(
             AttachmentStore(tmp_path / "attachments"),
             chosen,
             notices,
-            TERMS,
+            lambda: TERMS,
             time,
         )
         alarms = Alarms(databases[number], AlarmSettings(), notices, time)

@@ -256,7 +256,7 @@ def test_a_closure_has_its_name_and_an_own_one_comes_first() -> None:
     assert (own.name, own.prompt) == ("ferie", "ferie")
     assert getattr(closure_at(OFFICE, rome("2026-12-06T23:59")), "name", None) == "Santo patrono"
     christmas = closure_at(OFFICE, rome("2026-12-25T00:00"))
-    assert christmas is not None
+    assert isinstance(christmas, Closure)
     assert (christmas.name, christmas.first, christmas.last) == ("Natale", date(2026, 12, 25), date(2026, 12, 25))
 
 

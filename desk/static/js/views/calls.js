@@ -4,7 +4,7 @@ import { post, put } from "../api.js";
 import { clock, phone, secondsSince, serverNow, ticketText, when, words } from "../format.js";
 import { language, t } from "../i18n.js";
 import { phone as browserPhone } from "../phone.js";
-import { activeAreas, areaName, lists, queues } from "../store.js";
+import { activeAreas, areaName, lists, nameOf, queues } from "../store.js";
 import { ContactPicker } from "./directory.js";
 import { AreaSelect, StatusBadge, Weight } from "./request_parts.js";
 import { Act, Badge, Dialog, Dot, errorText, Field, Icon, Menu, Segments, toast } from "./ui.js";
@@ -78,6 +78,7 @@ function Head({ pop }) {
       <ul class="chips">
         <li class=${`chip confidence ${pop.confidence}`} title=${t("caller.confidence")}>${t(`confidence.${pop.confidence}`)}${
           pop.reason && pop.confidence !== "unknown" && pop.confidence !== "withheld" ? html` <span>· ${t(`reason.${pop.reason}`)}</span>` : ""}</li>
+        ${pop.listened_by && html`<li class="chip hot" role="status"><${Icon} name="voice" size=${14} />${t("call.listened", { who: nameOf(pop.listened_by) })}</li>`}
         <li class="chip"><${Icon} name="clock" size=${14} />${t("call.waited", { time: words(waited) })}</li>
         ${pop.attempts_today > 1 && html`<li class="chip hot"><${Icon} name="phone" size=${14} />${t("call.attempts", { n: pop.attempts_today })}</li>`}
         ${pop.choice && html`<li class="chip"><${Icon} name="list" size=${14} />${areaName(pop.choice)}</li>`}

@@ -4,7 +4,7 @@ import { post } from "../api.js";
 import { clock, secondsSince, serverNow } from "../format.js";
 import { t } from "../i18n.js";
 import { loadedPhone } from "../phone.js";
-import { labelText, me, myAgent, outcomeCodes, pauseName, pauseReasons, wrapUpExtensions } from "../store.js";
+import { labelText, me, myAgent, nameOf, outcomeCodes, pauseName, pauseReasons, wrapUpExtensions } from "../store.js";
 import { Act, Dot, Icon, Menu, presenceTone } from "./ui.js";
 
 const free = () => post("/presence/free");
@@ -70,6 +70,11 @@ export function WrapUp() {
 export function PresenceNotice() {
   const agent = myAgent.value;
   if (!agent) return null;
+  if (agent.presence_by) {
+    return html`<div class="banner warn" role="alert"><${Icon} name="user" />
+      <p><strong>${t("why.steered_title")}</strong> ${t(agent.presence === "offline" ? "why.steered_offline" : agent.pause_after_call ? "why.steered_after" : "why.steered", {
+        who: nameOf(agent.presence_by), reason: pauseName(agent.pause_reason ?? agent.pause_after_call ?? "") })}</p></div>`;
+  }
   if (agent.presence === "paused" && agent.pause_reason === "missed_call") {
     return html`<div class="banner warn" role="alert"><${Icon} name="alert" />
       <p><strong>${t("why.missed_title")}</strong> ${t("why.missed", { n: agent.misses })}</p>
