@@ -5,12 +5,13 @@ import base64
 import time
 import wave
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.async_api import Browser, BrowserContext, Dialog, Page, async_playwright, expect
+from playwright.async_api import Error as PlaywrightError
 from sqlalchemy.orm import Session
 
 from centralino.rig.audio import RATE, Samples, read_samples, silence, similarity, write_samples
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.story
 ANNA = Colleague("anna", "Anna Bianchi", "201", ("edotto", "insieme"), browser=True)
 BROWSER_RATE = 48_000
 SILENT = 0.01
-RETURN_SECONDS = 6.0
+RETURN_SECONDS = 10.0
 ATTEMPTS = 5
 TALKS = 12.0
 """Seconds in which the agent says ANSWER more than once."""
@@ -171,7 +172,7 @@ async def answered(world: World, page: Page, call: Call) -> None:
     """The phone rings in the page, and the agent picks up with the keyboard."""
     await expect(page.get_by_role("button", name="Rispondi")).to_be_enabled()
     await page.keyboard.press("Alt+a")
-    await world.call_until(call.id, lambda row: row.phase is Phase.TALKING and row.agent_channel_id)
+    await world.call_until(call.id, lambda row: row.phase is Phase.TALKING)
     await expect(page.get_by_role("button", name="Microfono muto")).to_be_visible()
 
 
@@ -315,6 +316,31 @@ async def test_a_page_loaded_anew_in_a_call_gets_the_caller_back(
         assert similarity(ANSWER, heard_between(rossi, back + 0.5, end, tmp_path)) > 0.9
     assert await outcome_of(world, call) is Outcome.ANSWERED
     assert all(one.event is not Event.RINGING for one in bruno.phone.events)
+    await nothing_left(world, service)
+
+
+@pytest.mark.parametrize("soon", [True, False], ids=["opened again at once", "found by its silence"])
+async def test_a_browser_that_crashes_in_a_call_gets_the_caller_back(
+    world: World, service: Service, context: BrowserContext, soon: bool
+) -> None:
+    page = await log_in(world, context)
+    await go_on_duty(world, page)
+    async with world.caller(ROSSI.phone, wav=QUESTION) as rossi:
+        call = await dial(world, rossi, STAFFED)
+        await answered(world, page, call)
+        first = (await world.call_until(call.id, lambda row: row.agent_channel_id)).agent_channel_id
+        with suppress(PlaywrightError):
+            await page.goto("chrome://crash")  # no goodbye, and no word that it goes
+        if not soon:
+            await world.call_until(call.id, lambda row: row.phase is Phase.RINGING)
+        again = await context.new_page()
+        await again.goto(world.desk_url)
+        await answered(world, again, call)
+        row = await world.call_until(call.id, lambda row: row.agent_channel_id != first and row.phase is Phase.TALKING)
+        assert row.agent_id == await anna_id(world)
+        await again.get_by_role("button", name="Riaggancia").click()
+        await rossi.wait_for(Event.CLOSED)
+    assert await outcome_of(world, call) is Outcome.ANSWERED
     await nothing_left(world, service)
 
 
