@@ -205,12 +205,12 @@ async def test_a_user_called_first_whom_another_agent_takes_is_that_agents_and_i
     assert (await world.call_until(call.id, lambda row: True)).phase is Phase.WAITING
     await bruno.desk.post("/api/presence/free")
     await answered_by(world, bruno, call)
+    assert (await ended(world, request)).agent_id == bruno.id  # at once, while they talk
     await bruno.phone.hang_up()
     await rossi_at_home.wait_for(Event.CLOSED)
     assert similarity(prompt("call-back-not-possible"), rossi_at_home.heard()) < 0.6
     assert similarity(prompt("offer-call-back"), rossi_at_home.heard()) < 0.6
     assert await outcome_of(world, call) is Outcome.ANSWERED
-    assert (await ended(world, request)).agent_id == bruno.id
 
     def told(session: Session) -> list[tuple[str, str]]:
         events = select(RequestEvent).where(RequestEvent.request_id == request.id, RequestEvent.kind == "called_back")
