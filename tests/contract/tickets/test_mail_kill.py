@@ -1,12 +1,14 @@
 """kill -9 while mails are taken in: each is exactly one request or one reply, with its files and its notice."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import sys
+from asyncio.subprocess import Process
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -56,19 +58,30 @@ def reply_mail(number: int) -> bytes:
     return mail.as_bytes()
 
 
-async def test_no_kill_loses_or_doubles_a_mail(database: Database, imap: ImapServer, tmp_path: Path) -> None:
-    url = database.engine.url.render_as_string(hide_password=False)
-    reader = await asyncio.create_subprocess_exec(
+@pytest.fixture
+async def reader(database: Database, imap: ImapServer, tmp_path: Path) -> AsyncIterator[Process]:
+    """A process whose children read the mailbox, one after the other, each until it is killed."""
+    process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(Path(__file__).with_name("mail_reader.py")),
-        url,
+        database.engine.url.render_as_string(hide_password=False),
         str(imap.port),
         str(tmp_path),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        start_new_session=True,
     )
+    yield process
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+async def test_no_kill_loses_or_doubles_a_mail(
+    database: Database, imap: ImapServer, reader: Process, tmp_path: Path
+) -> None:
     assert reader.stdin is not None
     assert reader.stdout is not None
     assert await reader.stdout.readline() == b"ready\n"
@@ -95,7 +108,7 @@ async def test_no_kill_loses_or_doubles_a_mail(database: Database, imap: ImapSer
         # At any moment of it: a kill that always came at the same one would prove little. Every second one comes when
         # the first mail is just stored, since a machine may be too slow or too quick for chance alone.
         if turn % 2:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while await taken() == before:  # noqa: ASYNC110 - another process, which tells nobody
                     await asyncio.sleep(0.005)
             await asyncio.sleep(chance.uniform(0, 0.1))
