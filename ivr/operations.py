@@ -699,6 +699,9 @@ def remove_agent(session: Session, username: str, *, now: datetime) -> None:
         _agent_named(session, username)
         raise AgentRefused(f"{username} is in a call just now: try again afterwards")
     announce(session, "agent", removed)
+    for call in session.scalars(select(Call).where(Call.to_do_since.is_not(None), Call.owner == username)):
+        call.owner = call.owned_since = None  # somebody else is to look after it
+        announce(session, TO_DO, call.id)
 
 
 def _agent_named(session: Session, username: str) -> Agent:

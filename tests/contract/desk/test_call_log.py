@@ -130,6 +130,18 @@ async def test_a_call_that_nobody_served_is_taken_by_one_and_done_with_a_reason(
             assert (await nobody.post(f"/calls/{path}", json={})).status_code == 401
 
 
+async def test_what_an_agent_looked_after_who_leaves_is_there_for_others(served: DeskServer) -> None:
+    await served.agent("giulia")
+    await served.agent("marco")
+    open_one, done = await over(served, Outcome.ABANDONED_QUEUE), await over(served, Outcome.ABANDONED_QUEUE)
+    async with served.browser("giulia") as hers, served.browser("marco") as his:
+        await his.post("/calls/take", json={"ids": [open_one, done]})
+        await his.post("/calls/done", json={"ids": [done], "reason": "not_needed"})
+        await served.database.run(operations.remove_agent, "marco", now=served.now())
+        assert (await hers.post("/calls/take", json={"ids": [open_one]})).json()["handled"] == [open_one]
+        assert (await hers.get(f"/calls/{done}")).json()["owner"] == "marco"
+
+
 async def test_who_has_called_again_and_was_answered_is_marked(served: DeskServer) -> None:
     giulia = await served.agent("giulia")
     first = await over(served, Outcome.ABANDONED_QUEUE, waited=90.0)
