@@ -176,17 +176,19 @@ async def answered(world: World, page: Page, call: Call) -> None:
     await expect(page.get_by_role("button", name="Microfono muto")).to_be_visible()
 
 
-async def hears(page: Page, caller: Phone, folder: Path) -> bool:
-    """Whether what a caller says comes out of the page's loudspeaker as it was spoken.
+async def heard_in_page(page: Page, caller: Phone, folder: Path) -> float:
+    """How surely what a caller says comes out of the page's loudspeaker.
 
     A machine that is busy with other tests loses packets, so that the caller may have to say it again.
     """
+    best = 0.0
     for _ in range(ATTEMPTS):
         await page.evaluate(RECORD)
         await say(caller, QUESTION)
-        if similarity(QUESTION, await _recorded(page, folder)) > 0.9:
-            return True
-    return False
+        best = max(best, similarity(QUESTION, await _recorded(page, folder)))
+        if best > 0.9:
+            break
+    return best
 
 
 async def _recorded(page: Page, folder: Path) -> Path:
@@ -216,7 +218,7 @@ async def test_a_whole_call_is_done_in_the_browser(
         await answered(world, page, call)
         assert await page.evaluate("seen.pop <= seen.ring"), "the phone rang before the page showed who calls"
 
-        assert await hears(page, rossi, tmp_path)
+        assert await heard_in_page(page, rossi, tmp_path) > 0.9
         await expect(page.locator(".quality")).to_contain_text("buona")
 
         await page.get_by_role("button", name="Tastiera").click()
@@ -307,7 +309,7 @@ async def test_a_page_loaded_anew_in_a_call_gets_the_caller_back(
         await page.get_by_role("button", name="Rispondi").click()
         row = await world.call_until(call.id, lambda row: row.agent_channel_id != first and row.phase is Phase.TALKING)
         assert row.agent_id == await anna_id(world)
-        assert await hears(page, rossi, tmp_path)
+        assert await heard_in_page(page, rossi, tmp_path) > 0.9
         await asyncio.sleep(TALKS)
         end = time.monotonic()
         await page.get_by_role("button", name="Riaggancia").click()
@@ -431,7 +433,7 @@ async def test_a_call_in_which_nothing_is_heard_is_connected_anew_with_one_click
         await world.call_until(call.id, lambda row: row.agent_channel_id != first and row.phase is Phase.TALKING)
         await expect(page.get_by_role("button", name="Microfono muto")).to_be_visible()
         await expect(page.get_by_text("Non si sente niente.")).to_be_hidden()
-        assert await hears(page, rossi, tmp_path)
+        assert await heard_in_page(page, rossi, tmp_path) > 0.9
         await page.get_by_role("button", name="Riaggancia").click()
         await rossi.wait_for(Event.CLOSED)
     await nothing_left(world, service)
