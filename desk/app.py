@@ -1,14 +1,12 @@
 """The web application of the desk: the JSON API, the live websocket, and the pages."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -23,6 +21,7 @@ from desk.context import CallControl, Desk
 from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
 from desk.live import Live, Now
+from desk.pages import Pages
 from desk.routes import (
     administration,
     call_log,
@@ -43,7 +42,6 @@ from desk.routes import live as live_route
 from desk.routes import notices as notice_route
 from desk.routes import report as report_route
 from desk.settings import DeskSettings
-from desk.throttle import Throttle
 from desk.views import ChangeView, Problem
 from desk.words import language_of, say, say_why
 from ivr.config import CallsConfig
@@ -78,9 +76,6 @@ __all__ = ["CallControl", "create_app"]
 
 log = structlog.get_logger()
 
-STATIC = Path(__file__).with_name("static")
-FAILURES_BY_ADDRESS = 10
-"""An address may fail this many times as often as one user name there: a health company may share one address."""
 
 _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     NotFound: (404, "not_there"),
@@ -153,9 +148,11 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/openapi.json",
         openapi_tags=TAGS,
-        responses={"4XX": {"model": Problem, "description": "Not done; `message` is for the person"}},
+        responses={
+            status: {"model": Problem, "description": "Not done; `message` is for the person"}
+            for status in ("4XX", 422)
+        },
     )
-    window = timedelta(minutes=settings.block_minutes)
     app.state.desk = Desk(
         database=database,
         live=live,
@@ -165,8 +162,6 @@ def create_app(
         audio_folder=audio_folder,
         settings=settings,
         now=now,
-        throttle=Throttle(settings.failures_before_block, window),
-        address_throttle=Throttle(settings.failures_before_block * FAILURES_BY_ADDRESS, window),
         vital=vital,
         promises=promises or PromiseSettings(),
         report=report or ReportSettings(),
@@ -194,17 +189,18 @@ def create_app(
         app.include_router(part.router, prefix="/api")
     app.include_router(report_route.router)
     app.include_router(report_route.page)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    pages = Pages()
+    app.mount("/static", pages, name="static")
 
     @app.get("/", include_in_schema=False)
-    async def index() -> FileResponse:
-        return FileResponse(STATIC / "index.html")
+    async def index() -> HTMLResponse:
+        return HTMLResponse(pages.index)
 
     _answer_errors(app)
     app.add_middleware(ForPrograms, api=create_api(app.state.desk))
     app.add_middleware(
         Guard,
-        policy=content_policy((STATIC / "index.html").read_text(encoding="utf-8"), settings.phone_url),
+        policy=content_policy(pages.index, settings.phone_url),
         origins=settings.origins,
         strict_transport=settings.secure_cookie,
         refuse=_refuse,

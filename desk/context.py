@@ -13,10 +13,10 @@ from desk.board import Board
 from desk.errors import NoAgent, NotAllowed, NotLoggedIn, NotYourCall
 from desk.live import Live, Now
 from desk.models import Role
+from desk.operations import note_use
 from desk.queries import Who
 from desk.request_queries import Reader
 from desk.settings import DeskSettings
-from desk.throttle import Throttle
 from ivr.config import CallsConfig
 from ivr.flow.call import CommandName
 from ivr.models import Call
@@ -59,8 +59,6 @@ class Desk:
     audio_folder: Path
     settings: DeskSettings
     now: Now
-    throttle: Throttle
-    address_throttle: Throttle = field(kw_only=True)
     vital: Mapping[str, Pulse] = field(kw_only=True)
     """The tasks that must never stand still, by name."""
     promises: PromiseSettings = field(kw_only=True)
@@ -91,10 +89,12 @@ DeskParts = Annotated[Desk, Depends(_desk)]
 
 async def signed_in(connection: HTTPConnection, desk: DeskParts) -> Who:
     """The person behind the log-in cookie. Raises NotLoggedIn."""
-    token = connection.cookies.get(desk.cookie)
-    who = await desk.database.read(queries.who_has, token, now=desk.now()) if token else None
+    token, now = connection.cookies.get(desk.cookie), desk.now()
+    who = await desk.database.read(queries.who_has, token, idle=desk.settings.idle, now=now) if token else None
     if who is None:
         raise NotLoggedIn
+    if who.to_be_noted:
+        await desk.database.run(note_use, [who.token_sha256], now=now)
     connection.state.language = who.me.language
     return who
 

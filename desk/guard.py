@@ -30,7 +30,7 @@ def content_policy(index_html: str, phone_url: str | None = None) -> str:
     return (
         f"default-src 'none'; script-src 'self'{scripts}; style-src 'self'; img-src 'self' data:; media-src 'self'; "
         f"font-src 'self'; connect-src 'self'{elsewhere}; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
+        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
 
 

@@ -12,7 +12,7 @@ Changes of the database are heard through `Database.subscribe`. One task works t
 
 import asyncio
 import contextlib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, Self
@@ -24,7 +24,8 @@ from sqlalchemy.orm import Session
 from starlette.websockets import WebSocketDisconnect
 
 from desk import queries
-from desk.models import Role
+from desk.models import LOG_INS, Role
+from desk.operations import note_use
 from desk.queries import Who
 from desk.settings import DeskSettings
 from desk.views import LabelView, Me, Snapshot
@@ -79,6 +80,10 @@ class _Browser:
         self.stale = True
         """A snapshot is due; events until it is begun are part of it."""
         self.pong = False
+        self.acknowledges = False
+        """It tells when a call is on its screen."""
+        self.shown: dict[str, asyncio.Future[None]] = {}
+        """Calls that it is to have on its screen."""
         self.unsent: dict[Key, bytes | None] = {}
         self.wake = asyncio.Event()
         self.flushed: list[asyncio.Future[None]] = []
@@ -105,6 +110,15 @@ class _Browser:
         self.flushed.append(future)
         self.wake.set()
         return future
+
+    async def when_shown(self, call_id: str) -> None:
+        """Wait until the page says that it has painted a call, where it does say so."""
+        if not self.acknowledges:
+            return
+        try:
+            await self.shown.setdefault(call_id, asyncio.get_running_loop().create_future())
+        finally:
+            self.shown.pop(call_id, None)
 
     def numbered(self, kind: str, data: Any) -> orjson.Fragment:
         """The next message."""
@@ -197,7 +211,7 @@ class Live:
             await _close(socket, 4401)
         finally:
             self._browsers.discard(browser)
-            for waiting in browser.flushed:
+            for waiting in (*browser.flushed, *browser.shown.values()):
                 waiting.cancel()
             await _cancel(writer)
             self._left(who.me.agent_id)
@@ -209,15 +223,23 @@ class Live:
                 await _close(browser.socket, 4401)
 
     async def close_ended(self) -> None:
-        """Close the pages whose log-in has ended elsewhere, such as by a new password; run by the clock."""
-        if self._browsers:
-            tokens = {browser.who.token_sha256 for browser in self._browsers}
-            for ended in tokens - await self.database.read(queries.sessions_among, tokens):
-                await self.close_session(ended)
+        """Close the pages whose log-in has ended elsewhere, and note that the others are in use; run by the clock.
+
+        Also when it is told that log-ins ended, such as by a new password.
+        """
+        if not self._browsers:
+            return
+        tokens, now = {browser.who.token_sha256 for browser in self._browsers}, self.now()
+        found = await self.database.read(queries.sessions_among, tokens, now=now)
+        for ended in tokens - found.keys():
+            await self.close_session(ended)
+        if in_use := [token for token, to_be_noted in found.items() if to_be_noted]:
+            await self.database.run(note_use, in_use, now=now)
 
     def _received(self, browser: _Browser, text: str) -> None:
         try:
-            kind = orjson.loads(text).get("type")
+            message = orjson.loads(text)
+            kind, id_ = message.get("type"), str(message.get("id"))
         except (orjson.JSONDecodeError, AttributeError):
             return
         if kind == "resync":
@@ -225,6 +247,10 @@ class Live:
         elif kind == "ping":
             browser.pong = True
             browser.wake.set()
+        elif kind == "acknowledges":
+            browser.acknowledges = True
+        elif kind == "shown" and (shown := browser.shown.get(id_)) and not shown.done():
+            shown.set_result(None)
 
     async def _write(self, browser: _Browser) -> None:
         try:
@@ -327,26 +353,37 @@ class Live:
     async def pop(self, agent_id: int, call_id: str) -> None:
         """Show a call to its agent, before the phone rings.
 
-        Returns once the agent's browsers have it written to their websockets, after 0.2 s at most. Only they get it,
-        also those that are connected to another worker.
+        Returns once the agent's pages have it on their screens, or, where they do not say so, written to their
+        websockets; after 0.2 s at most. Only they get it, also those that are connected to another worker.
         """
         browsers = self._browsers_of(agent_id)
         if not browsers:
             if self.database.shared:
                 await self._pop_elsewhere(agent_id, call_id)
             return
-        self._popping += 1
-        self._calm.clear()
+        on_screen = asyncio.gather(*(browser.when_shown(call_id) for browser in browsers), return_exceptions=True)
         try:
             async with asyncio.timeout(POP_PATIENCE):
-                shown = await self.database.read(self._read_pop, agent_id, call_id)
-                self._put_pop(agent_id, call_id, shown)
-                await asyncio.gather(*(browser.when_flushed() for browser in browsers), return_exceptions=True)
+                with self._before_lists():
+                    shown = await self.database.read(self._read_pop, agent_id, call_id)
+                    self._put_pop(agent_id, call_id, shown)
+                    await asyncio.gather(*(browser.when_flushed() for browser in browsers), return_exceptions=True)
+                await on_screen
         except TimeoutError:
             log.warning("an agent's page takes its time to show a call", call_id=call_id, agent_id=agent_id)
         except Exception:
             # a call that cannot be shown is put through all the same
             log.exception("a call could not be shown", call_id=call_id, agent_id=agent_id)
+        finally:
+            on_screen.cancel()
+
+    @contextlib.contextmanager
+    def _before_lists(self) -> Iterator[None]:
+        """Have the lists wait while a call is told: its phone does as well."""
+        self._popping += 1
+        self._calm.clear()
+        try:
+            yield
         finally:
             self._popping -= 1
             if not self._popping:
@@ -391,6 +428,8 @@ class Live:
                     browser.resync()
             elif change.kind == POP_DUE:
                 self._tasks.spawn(self._pop_for_other(str(change.id)))
+            elif change.kind == LOG_INS:
+                self._tasks.spawn(self.close_ended())
             elif change.kind == POP_SHOWN and (shown := self._elsewhere.get(str(change.id))) and not shown.done():
                 shown.set_result(None)
         if changes and self._browsers:

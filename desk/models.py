@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.database import Base, UTCDateTime, enum_column
 
+LOG_INS = "log_ins"
+"""The kind of change that tells of ended log-ins; its id is the account's."""
+
 
 class Role(enum.StrEnum):
     """What a person may do at the desk."""
@@ -57,6 +60,23 @@ class DeskSession(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When it was last used, to within a minute; None: not since it began."""
+
+
+class FailedLogIns(Base):
+    """Attempts to log in of one user name from one address, or of one address, that did not succeed.
+
+    A row for all workers together, named by a hash: people type passwords where the user name goes.
+    """
+
+    __tablename__ = "failed_log_ins"
+
+    key_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    times: Mapped[list[float]] = mapped_column(JSON)
+    """Seconds since 1970, the oldest first."""
+    until: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    """From then on they count no more."""
 
 
 class DismissedPop(Base):

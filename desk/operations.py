@@ -1,13 +1,13 @@
 """What people do at the desk, where it is more than one step of a lower package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword, WrongPassword
-from desk.models import Account, DeskSession, DismissedPop, DismissReason, Role
+from desk.models import LOG_INS, Account, DeskSession, DismissedPop, DismissReason, Role
 from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
 from desk.queries import RECENT, account_by_username
 from desk.views import CounterForm, NewContact, NewRequestForm, PersonForm
@@ -57,19 +57,24 @@ def set_password(session: Session, username: str, password: str) -> Account:
     """Give an account a new password and end all its log-ins. Raises NotThere, WeakPassword."""
     account = _account(session, username)
     account.password_hash = _hashed(password)
-    _end_log_ins(session, account)
+    _end_log_ins(session, account.id)
     return account
 
 
 def set_role(session: Session, username: str, role: Role) -> None:
-    """Change what an account may do. Raises NotThere."""
-    (_account(session, username)).role = role
+    """Change what an account may do. Raises NotThere.
+
+    It ends all its log-ins: open pages show what the old role may see.
+    """
+    account = _account(session, username)
+    account.role = role
+    _end_log_ins(session, account.id)
 
 
 def remove_account(session: Session, username: str) -> None:
     """Remove an account and end all its log-ins. Raises NotThere."""
     account = _account(session, username)
-    _end_log_ins(session, account)
+    _end_log_ins(session, account.id)
     session.delete(account)
 
 
@@ -80,8 +85,9 @@ def _account(session: Session, username: str) -> Account:
     return account
 
 
-def _end_log_ins(session: Session, account: Account) -> None:
-    session.execute(delete(DeskSession).where(DeskSession.account_id == account.id))
+def _end_log_ins(session: Session, account_id: int) -> None:
+    session.execute(delete(DeskSession).where(DeskSession.account_id == account_id))
+    announce(session, LOG_INS, account_id)
 
 
 def _hashed(password: str) -> str:
@@ -115,6 +121,16 @@ def log_in(session: Session, account_id: int, password_hash: str, *, hours: floa
 def log_out(session: Session, token_sha256: str) -> None:
     """End a log-in."""
     session.execute(delete(DeskSession).where(DeskSession.token_sha256 == token_sha256))
+
+
+def log_out_everywhere(session: Session, account_id: int) -> None:
+    """End all log-ins of an account; every worker closes their pages."""
+    _end_log_ins(session, account_id)
+
+
+def note_use(session: Session, tokens: Collection[str], *, now: datetime) -> None:
+    """Write down that log-ins (SHA-256 of their tokens) are in use."""
+    session.execute(update(DeskSession).where(DeskSession.token_sha256.in_(tokens)).values(used_at=now))
 
 
 def set_language(session: Session, account_id: int, language: str) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from desk.models import Account, DeskSession, DismissedPop, Role
@@ -62,6 +62,9 @@ RECENT = timedelta(days=30)
 """Closed requests of a caller are shown this long."""
 POP_LIFE = timedelta(hours=12)
 """A call nobody acted upon is shown to its agent this long: about one shift."""
+NOTED_EVERY = timedelta(minutes=1)
+"""The use of a log-in is written down so often at most."""
+USED_AT = func.coalesce(DeskSession.used_at, DeskSession.created_at)
 UNHEARD_LIFE = timedelta(days=7)
 """Empty messages are listed this long, or until heard."""
 
@@ -76,6 +79,8 @@ class Who:
     account_id: int
     token_sha256: str
     expires_at: datetime
+    to_be_noted: bool = False
+    """Whether its use is to be written down."""
 
 
 def account_by_username(session: Session, username: str) -> Account | None:
@@ -89,18 +94,18 @@ def roles(session: Session) -> dict[int, Role]:
     return {agent_id: role for agent_id, role in rows if agent_id is not None}
 
 
-def who_has(session: Session, token: str, *, now: datetime) -> Who | None:
-    """The person whose log-in cookie this is; None when it is unknown or over."""
+def who_has(session: Session, token: str, *, idle: timedelta, now: datetime) -> Who | None:
+    """The person whose log-in cookie this is; None when it is unknown, over, or was not used for as long as `idle`."""
     sha256 = token_hash(token)
     row = session.execute(
-        select(Account, DeskSession.expires_at, Agent.name, Agent.browser_phone)
+        select(Account, DeskSession.expires_at, USED_AT, Agent.name, Agent.browser_phone)
         .join(DeskSession, DeskSession.account_id == Account.id)
         .outerjoin(Agent, Agent.id == Account.agent_id)
-        .where(DeskSession.token_sha256 == sha256, DeskSession.expires_at > now)
+        .where(DeskSession.token_sha256 == sha256, DeskSession.expires_at > now, now - idle < USED_AT)
     ).one_or_none()
     if row is None:
         return None
-    account, expires_at, name, browser_phone = row
+    account, expires_at, used_at, name, browser_phone = row
     me = Me(
         username=account.username,
         name=name or account.username,
@@ -109,12 +114,13 @@ def who_has(session: Session, token: str, *, now: datetime) -> Who | None:
         agent_id=account.agent_id,
         browser_phone=bool(browser_phone),
     )
-    return Who(me, account.id, sha256, expires_at)
+    return Who(me, account.id, sha256, expires_at, to_be_noted=used_at < now - NOTED_EVERY)
 
 
-def sessions_among(session: Session, tokens: Collection[str]) -> set[str]:
-    """Which of these log-ins (SHA-256 of their tokens) there still are."""
-    return set(session.scalars(select(DeskSession.token_sha256).where(DeskSession.token_sha256.in_(tokens))))
+def sessions_among(session: Session, tokens: Collection[str], *, now: datetime) -> dict[str, bool]:
+    """Which of these log-ins (SHA-256 of their tokens) there still are, and whether their use is to be noted."""
+    found = select(DeskSession.token_sha256, USED_AT).where(DeskSession.token_sha256.in_(tokens))
+    return {token: used_at < now - NOTED_EVERY for token, used_at in session.execute(found)}
 
 
 # ---------------------------------------------------------------------------------------------------- live topics

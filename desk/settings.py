@@ -1,6 +1,7 @@
 """What a site may set for the desk (part of the settings file)."""
 
 import re
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -27,6 +28,8 @@ class DeskSettings(BaseModel):
     """Send the log-in cookie over HTTPS only; switch off only for plain HTTP on one's own machine."""
     session_hours: float = Field(default=12.0, gt=0, le=168)
     """A log-in ends after this many hours, whatever its use: about one shift."""
+    idle_minutes: float = Field(default=30.0, ge=5, le=10_080)
+    """A log-in ends earlier when all its pages have been closed for so long."""
     origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()
     """Further addresses the desk is opened under, such as `https://desk.example.org`, when a proxy changes `Host`."""
     phone_url: Annotated[str | None, AfterValidator(_check_phone_url)] = None
@@ -43,3 +46,13 @@ class DeskSettings(BaseModel):
     """Lines of the audit log are deleted after so many days."""
     listen_to_calls: Literal["off", "audible", "silent"] = "off"
     """Whether supervisors may listen to talks and join them, and whether a tone says so to all who talk."""
+
+    @property
+    def block(self) -> timedelta:
+        """`block_minutes`."""
+        return timedelta(minutes=self.block_minutes)
+
+    @property
+    def idle(self) -> timedelta:
+        """`idle_minutes`."""
+        return timedelta(minutes=self.idle_minutes)

@@ -1,12 +1,17 @@
 """Logging in and out."""
 
+from datetime import datetime
+
 import structlog
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
 
 from desk import operations, queries
-from desk.context import DeskParts, Person
+from desk.context import Desk, DeskParts, Person
 from desk.errors import NotLoggedIn, TooManyAttempts, WrongPassword
+from desk.models import Account
 from desk.passwords import verify_password
+from desk.throttle import Attempt, count_attempt, forgive, wait_of
 from desk.views import Credentials, LanguageForm, Me
 from desk.words import language_of
 from ivr import browser_phones
@@ -18,26 +23,21 @@ router = APIRouter(prefix="/session", tags=["session"])
 @router.post("")
 async def log_in(credentials: Credentials, request: Request, response: Response, desk: DeskParts) -> Me:
     """Log in; the answer sets the cookie. 401 when user name and password do not fit, 429 after too many failures."""
-    address = request.client.host if request.client else "?"
     username = credentials.username.strip().lower()  # as all are written
-    key = f"{username} {address}"
-    now = desk.now()
-    wait = max(desk.throttle.wait(key, now=now), desk.address_throttle.wait(address, now=now))
-    if wait.total_seconds() > 0:
-        raise TooManyAttempts(wait.total_seconds())
+    address = request.client.host if request.client else "?"
+    attempt = Attempt(username, address, desk.settings.failures_before_block, desk.settings.block)
+    # Read first: who knocks all the time must not keep the database writing.
+    wait = await desk.database.read(wait_of, attempt, now=desk.now())
     # Counted before the slow check, so that attempts made at the same time count as well.
-    desk.throttle.failed(key, now=now)
-    desk.address_throttle.failed(address, now=now)
+    wait = wait or await desk.database.run(count_attempt, attempt, now=desk.now())
+    if wait:
+        raise TooManyAttempts(wait.total_seconds())
     account = await desk.database.read(queries.account_by_username, username)
     if not await verify_password(account.password_hash if account else None, credentials.password) or account is None:
         log.warning("log-in failed", username=username, address=address)
         raise WrongPassword
-    desk.throttle.succeeded(key)
-    desk.address_throttle.take_back(address)  # many people may share one
-    token = await desk.database.run(
-        operations.log_in, account.id, account.password_hash, hours=desk.settings.session_hours, now=desk.now()
-    )
-    who = await desk.database.read(queries.who_has, token, now=desk.now())
+    token = await desk.database.run(_let_in, account, attempt, hours=desk.settings.session_hours, now=desk.now())
+    who = await desk.database.read(queries.who_has, token, idle=desk.settings.idle, now=desk.now())
     if who is None:  # removed, or all log-ins ended, this moment
         raise NotLoggedIn
     response.set_cookie(
@@ -66,9 +66,17 @@ async def log_out(who: Person, desk: DeskParts) -> Response:
     await desk.live.close_session(who.token_sha256)
     if who.me.browser_phone and who.me.agent_id is not None:
         await desk.database.run(browser_phones.new_key, who.me.agent_id)  # what this browser knows is worth nothing now
-    response = Response(status_code=204)
-    response.delete_cookie(desk.cookie, path="/", secure=desk.settings.secure_cookie, httponly=True, samesite="strict")
-    return response
+    return _without_cookie(desk)
+
+
+@router.delete("/everywhere", status_code=204)
+async def log_out_everywhere(who: Person, desk: DeskParts) -> Response:
+    """End all log-ins of this person, in every browser, and close their pages' live connections."""
+    await desk.database.run(operations.log_out_everywhere, who.account_id)
+    if who.me.browser_phone and who.me.agent_id is not None:
+        await desk.database.run(browser_phones.new_key, who.me.agent_id)
+    log.info("logged out everywhere", username=who.me.username)
+    return _without_cookie(desk)
 
 
 @router.put("/language")
@@ -76,3 +84,15 @@ async def set_language(form: LanguageForm, who: Person, desk: DeskParts) -> Me:
     """Choose the language of the pages; it is remembered with the account."""
     await desk.database.run(operations.set_language, who.account_id, form.language)
     return who.me.model_copy(update={"language": language_of(form.language)})
+
+
+def _let_in(session: Session, account: Account, attempt: Attempt, *, hours: float, now: datetime) -> str:
+    token = operations.log_in(session, account.id, account.password_hash, hours=hours, now=now)
+    forgive(session, attempt, now=now)
+    return token
+
+
+def _without_cookie(desk: Desk) -> Response:
+    response = Response(status_code=204)
+    response.delete_cookie(desk.cookie, path="/", secure=desk.settings.secure_cookie, httponly=True, samesite="strict")
+    return response

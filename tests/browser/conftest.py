@@ -4,21 +4,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, expect
 
+from centralino.rig.browser import chromium
 from centralino.rig.desk_server import PASSWORD, DeskServer
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
 
 OpenPage = Callable[[str], Awaitable[Page]]
 
@@ -54,8 +43,7 @@ def _is_an_answer(message: ConsoleMessage) -> bool:
 @pytest.fixture
 async def context() -> AsyncIterator[BrowserContext]:
     """A fresh browser; what any page's console says is an error fails the test."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    async with chromium() as browser:
         context = await browser.new_context(
             locale="it-IT",
             viewport={"width": 1366, "height": 768},
@@ -74,8 +62,7 @@ async def context() -> AsyncIterator[BrowserContext]:
         )
         yield context
         await context.close()
-        await browser.close()
-        assert wrong == []
+    assert wrong == []
 
 
 @pytest.fixture

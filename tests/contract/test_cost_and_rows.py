@@ -261,8 +261,8 @@ STEPS_OF_THE_DESK: dict[str, Step] = {
         s, read_contacts([ImportRow(2, {"user_code": "u5", "name": "Anna"}), ImportRow(3, NEW_CONTACT)]), now=NOW
     ),
     # the desk's pages
-    "who a log-in is": lambda s: desk_queries.who_has(s, "token", now=NOW),
-    "log-ins that there are": lambda s: desk_queries.sessions_among(s, ["token"]),
+    "who a log-in is": lambda s: desk_queries.who_has(s, "token", idle=timedelta(minutes=30), now=NOW),
+    "log-ins that there are": lambda s: desk_queries.sessions_among(s, ["token"], now=NOW),
     "agents": desk_queries.agent_items,
     "the waiting line": lambda s: desk_queries.waiting_items(s, CALLS),
     "all messages": lambda s: desk_queries.message_items(s, CALLS, now=NOW, everything=True),

@@ -79,8 +79,8 @@ function Top() {
     me.value = await put("/session/language", { language: code });
     setLanguage(code);
   };
-  const leave = async () => {
-    await api("DELETE", "/session");
+  const leave = async (path) => {
+    await api("DELETE", path);
     disconnect();
     forget();
     forgetDraft();
@@ -99,7 +99,8 @@ function Top() {
         ${["it", "en"].map((code) => html`<${Act} key=${code} class="menu-item" lang=${code} aria-pressed=${language.value === code}
           act=${() => choose(code)}><${Icon} name=${language.value === code ? "check" : "note"} size=${18} />${code === "it" ? "Italiano" : "English"}<//>`)}
         <button type="button" class="menu-item" onClick=${() => setKeys(true)}><${Icon} name="keyboard" size=${18} />${t("keys.title")}</button>
-        <${Act} class="menu-item apart" act=${leave}><${Icon} name="logout" size=${18} />${t("log_out")}<//>
+        <${Act} class="menu-item apart" act=${() => leave("/session")}><${Icon} name="logout" size=${18} />${t("log_out")}<//>
+        <${Act} class="menu-item" act=${() => leave("/session/everywhere")}><${Icon} name="logout" size=${18} />${t("log_out_everywhere")}<//>
       <//>
       ${keys && html`<${Dialog} title=${t("keys.title")} onClose=${() => setKeys(false)}>
         <dl class="keys">${[["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+3", "nav.calls"], ["Alt+N", "form.title"], ["Alt+C", "keys.call"], ["Alt+E", "keys.outcome"], ...(browserPhone.value ? [["Alt+A", "phone.answer"]] : []), ["Esc", "keys.esc"], ["← →", "keys.words"]].map(

@@ -44,6 +44,7 @@ function open() {
   let seq = 0;
   let asked = false;
   lastHeard = Date.now();
+  mine.onopen = () => mine.send('{"type":"acknowledges"}');
   mine.onmessage = (event) => {
     if (mine !== socket) return;
     lastHeard = Date.now();
@@ -56,8 +57,10 @@ function open() {
       asked = false;
       connection.value = "live";
       applySnapshot(message.data);
+      acknowledge(mine, message.data.pops);
     } else if (message.seq === seq + 1) {
       applyEvent(message.type, message.data);
+      if (message.type === "pops" && message.data.item) acknowledge(mine, [message.data.item]);
     } else {
       if (!asked) mine.send('{"type":"resync"}');
       asked = true;
@@ -66,6 +69,19 @@ function open() {
     seq = message.seq;
   };
   mine.onclose = () => lost(mine);
+}
+
+/**
+ * The phone rings when the call is on the screen: say so after the frame that shows it. A page that nobody sees has none.
+ * @param {WebSocket} mine @param {{call_id: string, state: string}[]} pops
+ */
+function acknowledge(mine, pops) {
+  const ringing = pops.filter((pop) => pop.state === "ringing");
+  const tell = () => {
+    for (const pop of ringing) if (mine.readyState === WebSocket.OPEN) mine.send(JSON.stringify({ type: "shown", id: pop.call_id }));
+  };
+  if (document.hidden) tell();
+  else requestAnimationFrame(() => setTimeout(tell));
 }
 
 /** @param {WebSocket} mine */

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -14,10 +15,12 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from centralino.rig.desk_server import HOSTILE, DeskServer, withdraw
-from desk.models import Account, Role
+from desk.live import MAX_UNSENT
+from desk.models import Account, DeskSession, Role
 from desk.operations import set_password
 from ivr.models import Agent
 from tickets.alarms import Alarms, AlarmSettings, Words
+from tickets.database import announce
 
 pytestmark = pytest.mark.contract
 
@@ -47,8 +50,8 @@ class Page:
         while (await self.until("pops", call_id))["data"]["item"]["state"] != state:
             pass
 
-    async def say(self, kind: str) -> None:
-        await self.socket.send(orjson.dumps({"type": kind}).decode())
+    async def say(self, kind: str, item_id: str | None = None) -> None:
+        await self.socket.send(orjson.dumps({"type": kind, "id": item_id}).decode())
 
     async def nothing_of(self, topic: str) -> None:
         """All that was sent so far holds nothing of this list."""
@@ -58,7 +61,9 @@ class Page:
 
 
 @contextlib.asynccontextmanager
-async def page(served: DeskServer, username: str) -> AsyncIterator[tuple[Page, dict[str, Any]]]:
+async def page(
+    served: DeskServer, username: str, compression: str | None = "deflate"
+) -> AsyncIterator[tuple[Page, dict[str, Any]]]:
     """A page of a person, and its first snapshot."""
     async with (
         served.browser(username) as client,
@@ -66,6 +71,8 @@ async def page(served: DeskServer, username: str) -> AsyncIterator[tuple[Page, d
             served.url.replace("http", "ws") + "/api/live",
             additional_headers={"cookie": f"centralino={client.cookies['centralino']}"},
             origin=Origin(served.url),
+            compression=compression,
+            max_size=None,
             proxy=None,
         ) as socket,
     ):
@@ -153,6 +160,37 @@ async def test_the_pop_is_written_to_the_page_when_pop_returns(served: DeskServe
         assert (await one.until("pops", call_id))["data"]["item"]["call_id"] == call_id
 
 
+async def test_the_phone_waits_until_the_page_has_painted_the_pop(served: DeskServer) -> None:
+    giulia = await served.agent("giulia")
+    async with page(served, "giulia") as (one, _):
+        await one.say("acknowledges")
+        call_id = await served.waiting_call()
+        await served.ring(call_id, giulia, pop=False)
+        ringing = asyncio.create_task(served.live.pop(giulia, call_id))
+        await one.until("pops", call_id)
+        await one.nothing_of("alarms")  # whatever would have ended with the writing has ended
+        assert not ringing.done()
+        await one.say("shown", call_id)
+        async with asyncio.timeout(5):
+            await ringing
+        (browser,) = served.live._browsers
+        assert browser.shown == {}
+
+
+async def test_a_page_that_never_paints_does_not_keep_the_caller_waiting(served: DeskServer) -> None:
+    giulia = await served.agent("giulia")
+    async with page(served, "giulia") as (one, _):
+        await one.say("acknowledges")
+        await one.nothing_of("alarms")
+        call_id = await served.waiting_call()
+        await served.ring(call_id, giulia, pop=False)
+        async with asyncio.timeout(5):
+            await served.live.pop(giulia, call_id)
+        await one.until("pops", call_id)
+        (browser,) = served.live._browsers
+        assert browser.shown == {}
+
+
 async def test_a_pop_follows_its_call_and_stays_until_acted_upon(served: DeskServer) -> None:
     giulia = await served.agent("giulia")
     async with page(served, "giulia") as (one, _), served.browser("giulia") as api:
@@ -203,6 +241,31 @@ async def test_a_page_that_does_not_read_holds_nobody_up(served: DeskServer) -> 
                 request = await served.request(f"{number} " + "x" * 150)
                 event = await quick.until("requests", request.id)
                 assert event["data"]["item"]["subject"].startswith(f"{number} ")
+
+
+async def test_a_page_that_was_too_slow_gets_a_snapshot_and_goes_on_from_there(served: DeskServer) -> None:
+    await served.agent("slow")
+    await served.agent("quick")
+    for number in range(MAX_UNSENT + 2):
+        await served.request(f"{number} " + "x" * 190)
+    halves = [range(1, MAX_UNSENT // 2 + 2), range(MAX_UNSENT // 2 + 2, MAX_UNSENT + 3)]
+    async with page(served, "slow", compression=None) as (slow, first), page(served, "quick") as (quick, _):
+        (browser,) = (one for one in served.live._browsers if one.who.me.username == "slow")
+        slow.socket.transport.pause_reading()
+        while not browser.stale:  # until all that stands between the two is full
+            for half in halves:
+                await served.database.run(_touch, half)
+                await quick.until("requests", half[-1])
+        assert not browser.unsent  # of what it missed nothing is kept for it
+        slow.socket.transport.resume_reading()
+        seq = first["seq"]
+        while (event := await slow.next())["type"] != "snapshot":
+            seq += 1
+            assert event["seq"] == seq
+        assert event["seq"] == seq + 1
+        assert len(event["data"]["requests"]) == MAX_UNSENT + 2
+        later = await served.request("Dopo")
+        assert (await slow.until("requests", later.id))["data"]["item"]["subject"] == "Dopo"
 
 
 async def test_the_agent_is_connected_while_a_page_is_open(served: DeskServer) -> None:
@@ -276,6 +339,36 @@ async def test_a_new_password_closes_the_pages_of_the_old_one(served: DeskServer
         await his.nothing_of("pops")  # and is still served
 
 
+async def test_logging_out_everywhere_closes_the_pages_of_every_browser_at_once(served: DeskServer) -> None:
+    await served.agent("giulia")
+    await served.agent("marco")
+    async with (
+        page(served, "giulia") as (one, _),
+        page(served, "giulia") as (other, _),
+        page(served, "marco") as (his, _),
+        served.browser("giulia") as client,
+    ):
+        await client.delete("/session/everywhere")
+        async with asyncio.timeout(5):
+            await asyncio.gather(one.socket.wait_closed(), other.socket.wait_closed())
+        assert one.socket.close_code == other.socket.close_code == 4401
+        await his.nothing_of("pops")  # and is still served
+
+
+async def test_a_log_in_does_not_end_while_its_page_is_open(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with page(served, "giulia") as (one, _):
+        for _ in range(3):
+            served.now.ahead += timedelta(minutes=25)
+            await served.live.close_ended()  # as the clock does
+        await one.nothing_of("pops")
+        (browser,) = served.live._browsers
+        noted = await served.database.read(Session.get, DeskSession, browser.who.token_sha256)
+        assert noted is not None
+        assert noted.used_at is not None
+        assert served.now() - noted.used_at < timedelta(minutes=1)
+
+
 async def test_alarms_are_told_to_supervisors_and_to_nobody_else(served: DeskServer) -> None:
     await served.agent("giulia")
     await served.agent("paolo")
@@ -291,6 +384,11 @@ async def test_alarms_are_told_to_supervisors_and_to_nobody_else(served: DeskSer
         await alarms.end("disk_space")
         assert (await supervisor.until("alarms", alarm["id"]))["data"]["item"] is None
         await agent.nothing_of("alarms")
+
+
+def _touch(session: Session, ids: Iterable[int]) -> None:
+    for request_id in ids:
+        announce(session, "request", request_id)
 
 
 def _make_supervisor(session: Session, username: str) -> None:

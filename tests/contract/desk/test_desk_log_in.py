@@ -1,15 +1,18 @@
 """Who gets in, and what a browser is told."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import PASSWORD, DeskServer
-from desk.models import DeskSession
-from desk.operations import remove_account, set_password
+from desk.models import DeskSession, FailedLogIns, Role
+from desk.operations import remove_account, set_password, set_role
 from desk.passwords import token_hash, verify_password
 
 pytestmark = pytest.mark.contract
@@ -120,13 +123,89 @@ async def test_logging_out_ends_the_cookie_and_a_new_password_ends_all_log_ins(s
         assert (await other.get("/session")).status_code == 401
 
 
-async def test_a_log_in_is_over_after_its_hours(served: DeskServer) -> None:
+async def test_a_log_in_is_over_after_its_hours_however_it_is_used(served: DeskServer) -> None:
     await served.agent("giulia")
     async with served.browser("giulia") as page:
-        served.now.ahead = timedelta(hours=11, minutes=59)
-        assert (await page.get("/session")).status_code == 200
+        while served.now.ahead < timedelta(hours=11, minutes=35):
+            served.now.ahead += timedelta(minutes=25)
+            assert (await page.get("/session")).status_code == 200
         served.now.ahead = timedelta(hours=12, seconds=1)
         assert (await page.get("/session")).status_code == 401
+
+
+async def test_a_log_in_whose_pages_are_closed_is_over_sooner(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with served.browser("giulia") as page:
+        served.now.ahead = timedelta(minutes=29)
+        assert (await page.get("/session")).status_code == 200
+        served.now.ahead = timedelta(minutes=58)  # 29 after the last use
+        assert (await page.get("/session")).status_code == 200
+        served.now.ahead = timedelta(minutes=89)
+        answer = await page.get("/session")
+        assert (answer.status_code, answer.json()["error"]) == (401, "not_logged_in")
+
+
+async def test_failed_log_ins_are_counted_for_all_workers_together(served: DeskServer, tmp_path: Path) -> None:
+    await served.agent("giulia")
+    wrong, right = {"username": "giulia", "password": "no"}, {"username": "giulia", "password": PASSWORD}
+    async with DeskServer(tmp_path) as other, served.browser() as here, other.browser() as there:
+        for page in (here, there, here, there, here):
+            assert (await page.post("/session", json=wrong)).status_code == 401
+        for page in (here, there):
+            answer = await page.post("/session", json=right)
+            assert answer.status_code == 429
+            assert 0 < int(answer.headers["retry-after"]) <= 901
+        served.now.ahead = other.now.ahead = timedelta(minutes=16)
+        assert (await there.post("/session", json=right)).status_code == 200
+        assert await served.database.read(_failed) == [[]]  # the name is forgiven, its address keeps what counts
+
+
+async def test_attempts_made_at_the_same_time_count_as_well(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with served.browser() as page:
+        attempts = (page.post("/session", json={"username": "giulia", "password": "no"}) for _ in range(12))
+        answers = [answer.status_code for answer in await asyncio.gather(*attempts)]
+    assert sorted(answers) == [401] * 5 + [429] * 7
+
+
+async def test_one_address_may_not_try_every_name(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with served.browser() as page:
+        for number in range(10):
+            assert (await page.post("/session", json={"username": "giulia", "password": PASSWORD})).status_code == 200
+            for _ in range(5):
+                answer = await page.post("/session", json={"username": f"agent{number}", "password": "no"})
+                assert answer.status_code == 401
+        answer = await page.post("/session", json={"username": "giulia", "password": PASSWORD})
+        assert answer.status_code == 429
+
+
+async def test_logging_out_everywhere_ends_all_log_ins_of_this_person_only(served: DeskServer, tmp_path: Path) -> None:
+    await served.agent("giulia")
+    await served.agent("marco")
+    async with (
+        served.browser("giulia") as one,
+        served.browser("giulia") as other,
+        served.browser("marco") as his,
+    ):
+        answer = await one.delete("/session/everywhere")
+        assert answer.status_code == 204
+        assert 'centralino="";' in answer.headers["set-cookie"]
+        assert (await other.get("/session")).status_code == 401
+        assert (await his.get("/session")).status_code == 200
+
+
+async def test_another_role_needs_another_log_in(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with served.browser("giulia") as page:
+        await served.database.run(set_role, "giulia", Role.SUPERVISOR)
+        assert (await page.get("/session")).status_code == 401
+    async with served.browser("giulia") as page:
+        assert (await page.get("/session")).json()["role"] == "supervisor"
+
+
+def _failed(session: Session) -> list[list[float]]:
+    return [row.times for row in session.scalars(select(FailedLogIns))]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
-"""Passwords, tokens, slowing down, and the policy for pages."""
+"""Passwords, tokens, and the policy for pages."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,9 @@ import desk
 from desk.guard import content_policy
 from desk.passwords import hash_password, new_token, token_hash, verify_password
 from desk.settings import DeskSettings
-from desk.throttle import Throttle
 
 pytestmark = pytest.mark.unit
 
-NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 STATIC = Path(desk.__file__).parent / "static"
 
 
@@ -31,30 +28,6 @@ def test_tokens_are_long_and_only_their_hash_tells_them_apart() -> None:
     assert one != other
     assert len(one) >= 43
     assert token_hash(one) != token_hash(other)
-
-
-def test_a_key_waits_after_too_many_failures_until_the_window_is_over() -> None:
-    throttle = Throttle(failures=3, window=timedelta(minutes=15))
-    for minute in range(3):
-        assert throttle.wait("mara 10.0.0.1", now=NOON + timedelta(minutes=minute)) == timedelta(0)
-        throttle.failed("mara 10.0.0.1", now=NOON + timedelta(minutes=minute))
-    assert throttle.wait("mara 10.0.0.1", now=NOON + timedelta(minutes=3)) == timedelta(minutes=12)
-    assert throttle.wait("mara 10.0.0.2", now=NOON + timedelta(minutes=3)) == timedelta(0)
-    assert throttle.wait("mara 10.0.0.1", now=NOON + timedelta(minutes=15, seconds=1)) == timedelta(0)
-
-
-def test_success_forgets_failures_and_memory_is_bounded() -> None:
-    throttle = Throttle(failures=1, window=timedelta(minutes=15), capacity=10)
-    throttle.failed("mara", now=NOON)
-    throttle.succeeded("mara")
-    throttle.failed("an address", now=NOON)
-    throttle.take_back("an address")
-    assert throttle.wait("an address", now=NOON) == timedelta(0)
-    throttle.take_back("never seen")
-    assert throttle.wait("mara", now=NOON) == timedelta(0)
-    for number in range(50):
-        throttle.failed(str(number), now=NOON)
-    assert len(throttle._failed) == 10
 
 
 def test_the_policy_lets_only_our_own_scripts_and_the_import_map_run() -> None:

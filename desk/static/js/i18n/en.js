@@ -6,6 +6,7 @@ export default {
   "language": "Language",
   "loading": "Loading",
   "log_out": "Log out",
+  "log_out_everywhere": "Log out everywhere",
   "skip": "Skip to content",
   "ticket": "Ticket",
 

@@ -6,6 +6,7 @@ export default {
   "language": "Lingua",
   "loading": "Caricamento in corso",
   "log_out": "Esci",
+  "log_out_everywhere": "Esci da tutti i browser",
   "skip": "Vai al contenuto",
   "ticket": "Ticket",
 
