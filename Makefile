@@ -33,9 +33,14 @@ lint: venv  ## Check style and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	@setup/types.sh
+
+screenshots: venv  ## Take the pictures of docs/desk.md anew
+	@setup/packages.sh $(BROWSER)
+	CENTRALINO_SCREENSHOTS=docs/screenshots .venv/bin/python -m pytest -q -k look_like_this tests/browser/test_every_view.py
 
 bench: venv asterisk phones  ## Measure speed and load beside Asterisk's own queue and voicemail; more with ARGS="--help"
-	@setup/packages.sh $(LOAD) $(POSTGRESQL)
+	@setup/packages.sh $(LOAD) $(POSTGRESQL) $(BROWSER)
 	.venv/bin/python -m benchmarks $(ARGS)
 
 chaos: venv asterisk phones  ## Kill workers under load, and tell what was lost
@@ -50,7 +55,7 @@ lock: venv  ## Write requirements.lock anew from pyproject.toml, with the newest
 	setup/lock.sh
 
 clean:  ## Remove everything the targets have made here
-	rm -rf .venv .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .tools setup/types/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 venv: .venv/installed
 
@@ -63,4 +68,4 @@ asterisk:
 phones:
 	@setup/packages.sh $(PHONES)
 
-.PHONY: help demo serve test lint bench chaos setup lock clean venv asterisk phones
+.PHONY: help demo serve test lint screenshots bench chaos setup lock clean venv asterisk phones

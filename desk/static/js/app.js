@@ -149,7 +149,7 @@ function ClosedNow() {
 function Alarms() {
   return [...lists.alarms.value.values()].map((alarm) => html`
     <div key=${alarm.id} class="banner bad" role="alert"><${Icon} name="alert" />
-      <p><strong>${t("alarm.title")}</strong> ${alarm.words[language.value]} <span class="small">${when(alarm.sounded_at)}</span></p></div>`);
+      <p><strong>${t("alarm.title")}</strong> <bdi>${alarm.words[language.value]}</bdi> <span class="small">${when(alarm.sounded_at)}</span></p></div>`);
 }
 
 // ---- beside the views -------------------------------------------------------------------------------------------
@@ -198,8 +198,8 @@ addEventListener("keydown", (event) => {
     Digit3: () => (location.hash = "#/calls"),
     ...(browserPhone.peek() && { KeyA: browserPhone.peek().answer }),
     KeyN: () => (location.hash = "#/new"),
-    KeyE: () => document.querySelector(".wrap-up button")?.focus(),
-    KeyC: () => document.querySelector("#call-panel :is(.call-form input, .call-form textarea, button)")?.focus(),
+    KeyE: () => /** @type {HTMLElement} */ (document.querySelector(".wrap-up button"))?.focus(),
+    KeyC: () => /** @type {HTMLElement} */ (document.querySelector("#call-panel :is(.call-form input, .call-form textarea, button)"))?.focus(),
   }[event.code];
   if (!action) return;
   event.preventDefault();

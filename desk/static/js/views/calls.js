@@ -235,7 +235,7 @@ function edit(pop, change) {
 
 function Form({ pop }) {
   const draft = draftOf(pop).value;
-  const [fields, setFields] = useState({});
+  const [fields, setFields] = useState(/** @type {Record<string, string>} */ ({}));
   const [solve, setSolve] = useState(draft.solution ? "before" : "");
   const solution = useRef(null);
   useEffect(() => { if (solve === "now") solution.current?.focus(); }, [solve]); // ticked just now: go on typing there
@@ -249,7 +249,7 @@ function Form({ pop }) {
     if (solved && !draft.solution.trim()) missing.solution = t("form.needed");
     setFields(missing);
     if (Object.keys(missing).length) {
-      requestAnimationFrame(() => document.querySelector("#call-panel .wrong :is(input, select, textarea)")?.focus());
+      requestAnimationFrame(() => /** @type {HTMLElement} */ (document.querySelector("#call-panel .wrong :is(input, select, textarea)"))?.focus());
       return;
     }
     clearTimeout(saving.get(pop.call_id));

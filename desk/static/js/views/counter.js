@@ -46,7 +46,7 @@ export function Counter() {
 
 function Form({ onSaved }) {
   const form = draft.value;
-  const [fields, setFields] = useState({});
+  const [fields, setFields] = useState(/** @type {Record<string, string>} */ ({}));
   const box = useRef(null);
   const solution = useRef(null);
   const set = (change) => {

@@ -11,7 +11,7 @@ export function ContactPicker({ number, onClose, onChosen }) {
   const [adding, setAdding] = useState(false);
   const [companies, setCompanies] = useState([]);
   const [person, setPerson] = useState({ name: "", user_code: "", email: "", company_id: "" });
-  const [fields, setFields] = useState({});
+  const [fields, setFields] = useState(/** @type {Record<string, string>} */ ({}));
   useEffect(() => {
     if (text.trim().length < 2) return setFound([]);
     let current = true;

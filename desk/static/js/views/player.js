@@ -40,8 +40,8 @@ export function Player({ message, onPlayed }) {
     <div class="player">
       <audio ref=${audio} preload="none" src=${`/api/messages/${encodeURIComponent(message.id)}/audio`}
         onPlay=${() => setPlaying(true)} onPause=${() => setPlaying(false)}
-        onSeeked=${() => setAt(audio.current.currentTime)}
-        onLoadedMetadata=${() => Number.isFinite(audio.current.duration) && setLength(audio.current.duration)}
+        onSeeked=${(event) => setAt(event.target.currentTime)}
+        onLoadedMetadata=${(event) => Number.isFinite(event.target.duration) && setLength(event.target.duration)}
         onPlaying=${() => { if (!heard.current) { heard.current = true; onPlayed?.(); } }}
         onError=${() => setBroken(true)}></audio>
       <button type="button" class="play" aria-label=${t(playing ? "player.pause" : "player.play")}

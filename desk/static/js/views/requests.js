@@ -41,7 +41,7 @@ function Find() {
     event.preventDefault();
     const form = event.target;
     try {
-      const request = await get(`/requests/by-ticket/${encodeURIComponent(new FormData(form).get("ticket").trim())}`);
+      const request = await get(`/requests/by-ticket/${encodeURIComponent(String(new FormData(form).get("ticket")).trim())}`);
       setFailed("");
       form.reset();
       location.hash = `#/requests/${request.id}`;

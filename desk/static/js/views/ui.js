@@ -37,7 +37,7 @@ const PATHS = {
   hand: "M8 12V6a1.5 1.5 0 0 1 3 0v5m0-1V4.5a1.5 1.5 0 0 1 3 0V11m0-3.5a1.5 1.5 0 0 1 3 0V15a6 6 0 0 1-6 6h-1c-2 0-3.5-1-4.5-2.5L4 15c-.8-1.3 1-2.7 2-1.5l2 2",
 };
 
-/** A line icon; decoration only, the words beside it say the same. @param {{name: keyof typeof PATHS}} props */
+/** A line icon; decoration only, the words beside it say the same. @param {{name: keyof typeof PATHS, size?: number}} props */
 export const Icon = ({ name, size = 20 }) => html`
   <svg class="icon" width=${size} height=${size} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
     <path d=${PATHS[name]} />
@@ -88,7 +88,8 @@ export const Toasts = () => html`
 
 /**
  * A button that runs something and cannot be pressed twice meanwhile; a failure becomes a toast.
- * @param {{act: () => Promise<unknown>|unknown, onFailed?: (error: unknown) => void, children?: any}} props
+ * @param {{act: () => Promise<unknown>|unknown, onFailed?: (error: unknown) => void, children?: any, class?: string,
+ *   disabled?: boolean, [attribute: string]: any}} props
  */
 export function Act({ act, onFailed, children, class: kind = "", disabled = false, ...rest }) {
   const [busy, setBusy] = useState(false);
@@ -110,7 +111,7 @@ export function Act({ act, onFailed, children, class: kind = "", disabled = fals
     ${children}</button>`;
 }
 
-/** A button with a list below it. @param {{label: any, children: any}} props */
+/** A button with a list below it. @param {{label: any, children: any, class?: string, align?: string}} props */
 export function Menu({ label, children, class: kind = "", align = "start" }) {
   const [open, setOpen] = useState(false);
   const box = useRef(null);
@@ -165,7 +166,7 @@ export function Dialog({ title, onClose, children }) {
 
 /**
  * A labelled field; `aria` ties what is said about it to the input.
- * @param {{label: string, error?: string, hint?: string, children: (id: string, aria: any) => any}} props
+ * @param {{label: string, error?: string, hint?: string, children: (id: string, aria: any) => any, class?: string}} props
  */
 export function Field({ label, error, hint, children, class: kind = "" }) {
   const id = useId();
