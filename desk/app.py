@@ -7,6 +7,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -237,6 +238,10 @@ def _answer_errors(app: FastAPI) -> None:
         reason = error.reason if isinstance(error, MoveRefused) else ""
         return _problem(status, code, language, fields=fields, changes=changes, reason=reason)
 
+    async def not_for_a_database(request: Request, error: Exception) -> Response:
+        log.warning("a value that the database cannot hold", error=type(error).__name__)
+        return _problem(422, "invalid_input", _language(request))
+
     async def internal(request: Request, _error: Exception) -> Response:
         return _problem(500, "internal", _language(request))
 
@@ -245,6 +250,11 @@ def _answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http_error)
     for kind in (TicketsError, VoicemailError, IvrError, StaleDataError):
         app.add_exception_handler(kind, refused)
+    for kind in (
+        OverflowError,
+        DataError,
+    ):  # a number of 20 digits, a text with a sign that PostgreSQL has no place for
+        app.add_exception_handler(kind, not_for_a_database)
     app.add_exception_handler(Exception, internal)
 
 

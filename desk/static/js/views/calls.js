@@ -300,8 +300,11 @@ function Form({ pop }) {
 /** The ticket, to be told to the caller at once. */
 function Registered({ pop }) {
   const { request } = pop;
+  const box = useRef(null);
+  // The button that was pressed is gone: the keyboard goes on from here. Where it is somewhere else, it stays there.
+  useEffect(() => { if (document.activeElement === document.body) box.current.focus(); }, []);
   return html`
-    <section class="registered" role="status">
+    <section class="registered" role="status" tabindex="-1" ref=${box}>
       <span class="done"><${Icon} name="check" size=${28} /></span>
       <p>${t("call.tell_ticket")}</p>
       <p class="big-ticket" aria-label=${(request.ticket ?? "").split("").join(" ")}>${ticketText(request.ticket)}</p>
