@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from benchmarks import full_tables, in_progress, limit, side_by_side, soak
+from benchmarks import desks, full_tables, in_progress, limit, page, painted, side_by_side, soak
 from benchmarks.tables import machine
 from centralino.terminal import terminal
 
@@ -52,6 +52,24 @@ def as_many_as_possible(json_file: JsonFile = None, quick: Quick = False) -> Non
 def for_a_long_time(json_file: JsonFile = None, quick: Quick = False) -> None:
     """Whether anything grows over 20,000 calls."""
     _measure(soak.run, soak.QUICK if quick else soak.FULL, json_file)
+
+
+@app.command("desks")
+def many_desks(json_file: JsonFile = None, quick: Quick = False) -> None:
+    """How soon an event is at 500 open desks, and what a desk costs in memory."""
+    _measure(desks.run, desks.QUICK if quick else desks.FULL, json_file)
+
+
+@app.command("page")
+def the_first_view(json_file: JsonFile = None, quick: Quick = False) -> None:
+    """How much of the page comes over the wire, how soon it can be used, and 20 pops at once."""
+    _measure(page.run, page.QUICK if quick else page.FULL, json_file)
+
+
+@app.command("painted")
+def pops_on_the_screen(json_file: JsonFile = None, quick: Quick = False) -> None:
+    """How soon a call is painted in a browser, and whether that is before the phone rings."""
+    _measure(painted.run, painted.QUICK if quick else painted.FULL, json_file)
 
 
 def _measure(

@@ -36,7 +36,7 @@ async def pops_idle(site: Site, count: int) -> Pops:
     """One call after the other, one agent with a page, who closes each call's window once it is over."""
     site.agents.talk_seconds = 0.3
     await site.staff(1)
-    async with site.world.desk(AGENTS[0].username) as desk, _tidying([desk]):
+    async with site.world.desk(AGENTS[0].username) as desk, tidying([desk]):
         called = await callers.call(
             "route", DIRECT, site.sip_port, site.folder, count=count, rate=3, together=1, patience=120
         )
@@ -53,7 +53,7 @@ async def pops_at_work(
         desks = []
         for colleague in AGENTS[:agents]:
             desks.append(await stack.enter_async_context(site.world.desk(colleague.username)))
-        await stack.enter_async_context(_tidying(desks))
+        await stack.enter_async_context(tidying(desks))
         await site.staff(agents)
         count = int(rate * seconds)
         meter = Meter(site)
@@ -67,7 +67,7 @@ async def pops_at_work(
 
 
 @contextlib.asynccontextmanager
-async def _tidying(desks: Sequence[DeskClient]) -> AsyncIterator[None]:
+async def tidying(desks: Sequence[DeskClient]) -> AsyncIterator[None]:
     """Close the windows of ended calls, as agents do: a page that keeps them all is slow (see docs/benchmarks.md)."""
     tasks = [asyncio.create_task(_tidy(desk)) for desk in desks]
     try:
