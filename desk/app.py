@@ -250,11 +250,9 @@ def _answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http_error)
     for kind in (TicketsError, VoicemailError, IvrError, StaleDataError):
         app.add_exception_handler(kind, refused)
-    for kind in (
-        OverflowError,
-        DataError,
-    ):  # a number of 20 digits, a text with a sign that PostgreSQL has no place for
-        app.add_exception_handler(kind, not_for_a_database)
+    # a number of 20 digits, a text with a sign that PostgreSQL has no place for
+    app.add_exception_handler(OverflowError, not_for_a_database)
+    app.add_exception_handler(DataError, not_for_a_database)
     app.add_exception_handler(Exception, internal)
 
 

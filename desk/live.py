@@ -28,7 +28,7 @@ from desk.models import LOG_INS, Role
 from desk.operations import note_use
 from desk.queries import Who
 from desk.settings import DeskSettings
-from desk.views import LabelView, Me, Snapshot
+from desk.views import LabelView, Me, Own, Shared
 from ivr.config import CallsConfig
 from ivr.operations import TO_DO, set_desk_connected
 from ivr.site import CLOSURE
@@ -167,6 +167,8 @@ class Live:
         self._calm.set()
         self._leaving: dict[int, asyncio.Task[None]] = {}
         self._tasks = Tasks()
+        self._reading = asyncio.Lock()
+        self._next_reading: asyncio.Task[bytes] | None = None
         self._elsewhere: dict[str, asyncio.Future[None]] = {}
         """Pops that another worker is asked to show, by agent and call."""
         self._stack = contextlib.AsyncExitStack()
@@ -281,32 +283,54 @@ class Live:
             await _close(browser.socket, 1011)
 
     async def _snapshot(self, browser: _Browser) -> orjson.Fragment:
-        snapshot = await self.database.read(self._read_snapshot, browser.who.me)
+        shared, own = await asyncio.gather(self._shared(), self.database.read(self._read_own, browser.who.me))
         # What is noted of pops that changed while we read them may be older than the snapshot: they are told once more.
         self._hear(frozenset(Change("call", call_id) for topic, call_id in browser.unsent if topic == "pops"))
-        return orjson.Fragment(snapshot)
+        return orjson.Fragment(own[:-1] + b"," + shared[1:])  # two objects as one
 
-    def _read_snapshot(self, session: Session, me: Me) -> bytes:
+    async def _shared(self) -> bytes:
+        """What is the same for all pages, read after now.
+
+        Pages that ask while it is read share the next reading: after a restart all of them ask at once.
+        """
+        if self._next_reading is None:
+            self._next_reading = self._tasks.spawn(self._read_next())
+        return await asyncio.shield(self._next_reading)
+
+    async def _read_next(self) -> bytes:
+        async with self._reading:
+            self._next_reading = None
+            return await self.database.read(self._read_shared)
+
+    def _read_shared(self, session: Session) -> bytes:
         now = self.now()
-        mine = queries.pops(session, self.calls, me.agent_id, now=now) if me.agent_id is not None else {}
         return _json(
-            Snapshot(
-                me=me,
-                now=now,
-                timezone=self.timezone,
+            Shared(
                 agents=list(queries.agent_items(session).values()),
                 waiting=list(queries.waiting_items(session, self.calls).values()),
                 messages=list(queries.message_items(session, self.calls, now=now, everything=True).values()),
                 requests=list(queries.request_items(session).values()),
-                pops=list(mine.values()),
-                alarms=list(queries.alarm_items(session).values()) if me.role is Role.SUPERVISOR else [],
                 missed=list(queries.missed_items(session).values()),
-                listening=me.role is Role.SUPERVISOR and self.settings.listen_to_calls != "off",
                 closures=list(queries.closure_items(session, now=now).values()),
                 queues=sorted(self.calls.queues),
                 outcome_codes=[LabelView.model_validate(label) for label in self.calls.outcome_codes],
                 pause_reasons=[LabelView.model_validate(label) for label in self.calls.pause_reasons],
                 wrap_up_extensions=self.calls.wrap_up_extensions,
+            )
+        )
+
+    def _read_own(self, session: Session, me: Me) -> bytes:
+        now = self.now()
+        mine = queries.pops(session, self.calls, me.agent_id, now=now) if me.agent_id is not None else {}
+        supervises = me.role is Role.SUPERVISOR
+        return _json(
+            Own(
+                me=me,
+                now=now,
+                timezone=self.timezone,
+                pops=list(mine.values()),
+                alarms=list(queries.alarm_items(session).values()) if supervises else [],
+                listening=supervises and self.settings.listen_to_calls != "off",
             )
         )
 

@@ -822,26 +822,31 @@ class MissedView(_View):
     owner: str | None
 
 
-class Snapshot(_View):
-    """Everything a page shows at first; afterwards numbered events change single items."""
+class Own(_View):
+    """What only this page shows at first: with `Shared` it is its snapshot, which numbered events then change."""
 
     me: Me
     now: datetime
     """The server's time: the page counts waiting times by it, whatever its own clock says."""
     timezone: str
     """The site's, such as `Europe/Rome`: the page shows times in it, wherever its browser is."""
+    pops: list[Pop]
+    alarms: list[AlarmView]
+    """Only for supervisors."""
+    listening: bool
+    """Whether supervisors may listen to talks here."""
+
+
+class Shared(_View):
+    """What every page shows at first."""
+
     agents: list[AgentView]
     waiting: list[WaitingView]
     messages: list[MessageView]
     requests: list[RequestView]
-    pops: list[Pop]
-    alarms: list[AlarmView]
-    """Only for supervisors."""
     missed: list[MissedView]
     closures: list[ClosureView]
     """Those opened at the desk that hold or are to come."""
-    listening: bool
-    """Whether supervisors may listen to talks here."""
     queues: list[str]
     outcome_codes: list[LabelView]
     pause_reasons: list[LabelView]

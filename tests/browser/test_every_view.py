@@ -158,7 +158,7 @@ class Scene:
             now=now,
         )
 
-    def change_agent(self, session: Session, **fields: Any) -> None:
+    def change_agent(self, session: Session, /, **fields: Any) -> None:
         agent = session.get_one(Agent, self.giulia)
         for name, value in fields.items():
             setattr(agent, name, value)

@@ -13,7 +13,6 @@ from websockets.exceptions import InvalidStatus
 
 from centralino.rig.desk_server import DeskServer
 from desk.api import tokens
-from desk.api.app import ForPrograms
 from desk.models import Scope
 from desk.operations import log_in
 from desk.queries import account_by_username
@@ -142,7 +141,7 @@ def routes_of(app: Any, prefix: str = "") -> Iterator[Route]:
 
 
 def all_routes(served: DeskServer) -> list[Route]:
-    (api,) = (found.kwargs["api"] for found in served.app.user_middleware if found.cls is ForPrograms)
+    (api,) = (found.kwargs["api"] for found in served.app.user_middleware if "api" in found.kwargs)
     return [*routes_of(served.app), *routes_of(api, "/api/v1")]
 
 

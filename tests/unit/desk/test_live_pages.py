@@ -1,6 +1,7 @@
 """Live pages at the level of one connection: numbers, merging, overflow."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -150,6 +151,38 @@ async def test_a_browser_with_too_much_unsent_gets_a_snapshot_instead(live: Live
     assert (await socket.next())["type"] == "snapshot"
     assert not browser.stale
     await stop(serving)
+
+
+async def test_pages_that_come_together_share_what_is_read_but_nothing_older_than_their_question(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = 0
+    read = live._read_shared
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(session: Session) -> bytes:
+        nonlocal readings
+        readings += 1
+        found = read(session)
+        begun.set()
+        go_on.wait(5)
+        return found
+
+    monkeypatch.setattr(live, "_read_shared", slow)
+    sockets = [Socket() for _ in range(12)]
+    serving = [asyncio.create_task(live.serve(sockets[0], supervisor()))]
+    await asyncio.to_thread(begun.wait, 5)
+    await live.database.run(add_agent, "mara", "Mara", "PJSIP/1", ["desk"], now=now())  # after the first has looked
+    serving += [asyncio.create_task(live.serve(socket, supervisor())) for socket in sockets[1:]]
+    while live.connected < len(sockets):  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    go_on.set()
+    snapshots = [await socket.next() for socket in sockets]
+    assert [len(one["data"]["agents"]) for one in snapshots] == [0] + [1] * 11
+    assert readings == 2
+    for one in serving:
+        await stop(one)
 
 
 async def test_a_browser_that_asks_gets_a_snapshot_with_the_next_number(live: Live) -> None:
