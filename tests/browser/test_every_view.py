@@ -43,6 +43,8 @@ CHECK = """async (tags) => {
         rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)} | ${why(node)}`));
 }"""
 
+SCROLLS = "document.querySelector('.frame') !== null && document.scrollingElement.scrollHeight > innerHeight"
+
 HARM = "'\" data-injected=1 <img src=x onerror=hacked=1>javascript:hacked=1//${7*7}{{7*7}}</script>\u202e\u2066"
 """What would be an attribute, an element, an address, an expression of a template, and a change of direction."""
 WATCH = """() => {
@@ -223,6 +225,9 @@ async def requests(page: Page, scene: Scene) -> AsyncIterator[str]:
     await page.locator(".find input").fill("9999999")
     await page.keyboard.press("Enter")
     await expect(page.locator(".find [role=alert]")).to_be_visible()
+    await page.locator(".find input").fill(scene.open.ticket or "")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".find [role=alert]")).to_have_count(0)
     await page.locator(".filters select").first.select_option("closed")
     await expect(page.locator(".master .row")).to_have_count(1)
     yield "requests that were closed"
@@ -427,11 +432,12 @@ async def test_the_main_views_look_like_this(served: DeskServer, context: Browse
     page = await context.new_page()
     made = set()
     async for view in every_view(page, scene):
+        assert not await shown(page).evaluate(SCROLLS), f"{view}: the page scrolls as a whole"
         if view in PICTURES:
             await shown(page).set_viewport_size({"width": WIDTH, "height": HEIGHT})
             picture = Image.open(io.BytesIO(await shown(page).screenshot(animations="disabled", caret="hide")))
             assert picture.size == (WIDTH, HEIGHT)
-            colours = picture.convert("RGB").quantize(96, dither=Image.Dither.NONE)
+            colours = picture.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
             assert len(colours.getcolors() or ()) > 10, "an empty page"
             colours.save(folder / f"{view.replace(' ', '-')}.png", optimize=True)
             made.add(view)
