@@ -1,8 +1,9 @@
 """Who gets in, and what a browser is told."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import PASSWORD, DeskServer
+from centralino.rig.postgres import PostgresServer
 from desk.models import DeskSession, FailedLogIns, Role
 from desk.operations import remove_account, set_password, set_role
 from desk.passwords import token_hash, verify_password
+from desk.throttle import Attempt, count_attempt, forgive, wait_of
+from tickets.database import Base, Database
 
 pytestmark = pytest.mark.contract
 
@@ -158,6 +162,24 @@ async def test_failed_log_ins_are_counted_for_all_workers_together(served: DeskS
         served.now.ahead = other.now.ahead = timedelta(minutes=16)
         assert (await there.post("/session", json=right)).status_code == 200
         assert await served.database.read(_failed) == [[]]  # the name is forgiven, its address keeps what counts
+
+
+async def test_two_workers_on_a_server_count_attempts_made_at_the_same_time(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    url = postgres_server.create_database(f"attempts_{tmp_path.name}"[:60])
+    async with contextlib.AsyncExitStack() as stack:
+        workers = [Database(url), Database(url)]
+        for worker in workers:
+            stack.push_async_callback(worker.close)
+        Base.metadata.create_all(workers[0].engine)
+        attempt, now = Attempt("giulia", "10.0.0.1", 5, timedelta(minutes=15)), datetime.now(UTC)
+        counted = (workers[n % 2].run(count_attempt, attempt, now=now) for n in range(12))
+        waits = sorted(await asyncio.gather(*counted))
+        assert waits == [timedelta(0)] * 5 + [timedelta(minutes=15)] * 7
+        assert await workers[1].read(wait_of, attempt, now=now) == timedelta(minutes=15)
+        await workers[0].run(forgive, attempt, now=now)
+        assert await workers[1].read(wait_of, attempt, now=now) == timedelta(0)
 
 
 async def test_attempts_made_at_the_same_time_count_as_well(served: DeskServer) -> None:
