@@ -90,7 +90,7 @@ export function siteTime(local) {
   const wall = Date.parse(`${local}Z`);
   const ahead = (at) => {
     const p = inZone(at, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" });
-    return Date.UTC(+p.year, p.month - 1, +p.day, +p.hour, +p.minute) - Math.floor(at / 60_000) * 60_000;
+    return Date.UTC(+p.year, +p.month - 1, +p.day, +p.hour, +p.minute) - Math.floor(at / 60_000) * 60_000;
   };
   return new Date(wall - ahead(wall - ahead(wall))).toISOString();
 }

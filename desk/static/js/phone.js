@@ -23,5 +23,5 @@ function load() {
 /** The parts, as soon as they are there. */
 export const loadedPhone = () =>
   new Promise((resolve) => {
-    const stop = effect(() => phone.value && setTimeout(() => { stop(); resolve(phone.peek()); }));
+    const stop = effect(() => { if (phone.value) setTimeout(() => { stop(); resolve(phone.peek()); }); });
   });

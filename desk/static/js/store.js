@@ -7,7 +7,8 @@ import { clockOffset, serverNow, timezone, words } from "./format.js";
 import { language, t } from "./i18n.js";
 
 /**
- * @typedef {{username: string, name: string, role: string, language: string, agent_id: number|null}} Me
+ * @typedef {{username: string, name: string, role: string, language: string, agent_id: number|null,
+ *   browser_phone: boolean}} Me
  * @typedef {{id: number, name: string, username: string, presence: string, pause_reason: string|null,
  *   pause_after_call: string|null, presence_since: string, wrap_up_until: string|null, wrap_up_extended: number,
  *   code: string|null, misses: number,

@@ -197,7 +197,7 @@ async function ready() {
 
 /** A call that the server has on this phone, and this page does not: of a page before it, which could not say so. */
 async function lostBefore() {
-  if (!loaded.peek()) await new Promise((resolve) => { const stop = effect(() => loaded.value && setTimeout(() => { stop(); resolve(undefined); })); });
+  if (!loaded.peek()) await new Promise((resolve) => { const stop = effect(() => { if (loaded.value) setTimeout(() => { stop(); resolve(undefined); }); }); });
   const pop = myPop();
   if (pop?.state === "talking" && !current.peek()) await post(`/calls/${pop.call_id}/phone-lost`).catch(() => {});
 }

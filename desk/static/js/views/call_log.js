@@ -26,7 +26,7 @@ async function tell(what, ids, next, more = {}) {
   ticked.value = new Set();
   const words = [handled.length && t(`calls.told_${what.replace("-", "_")}`, { n: handled.length }), left.length && t("calls.left", { n: left.length })];
   toast(words.filter(Boolean).join(" "), handled.length ? "ok" : "bad");
-  document.querySelector(next)?.focus();
+  /** @type {HTMLElement} */ (document.querySelector(next))?.focus();
 }
 
 export function Calls({ id }) {

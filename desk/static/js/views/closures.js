@@ -21,7 +21,7 @@ export async function endClosure(closure) {
 export function ClosureDialog({ onClose }) {
   const [form, setForm] = useState({ words: "", calendar: "", prompt: "", begins: "", ends: "" });
   const [choices, setChoices] = useState({ calendars: [], prompts: [] });
-  const [fields, setFields] = useState({});
+  const [fields, setFields] = useState(/** @type {Record<string, string>} */ ({}));
   useEffect(() => { get("/closures/choices").then(setChoices, (error) => toast(errorText(error), "bad")); }, []);
   const set = (field) => (event) => setForm({ ...form, [field]: event.target.value });
   const close = async () => {

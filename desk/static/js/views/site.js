@@ -20,7 +20,7 @@ export function Site() {
     <p class="muted">${t("site.lead")}</p>
     ${["calendar", "queue", "line"].map((kind) => html`<section key=${kind} class="parts"><h3>${t(`site.${kind}s`)}</h3>
       ${of(kind).map((part) => html`<${Part} key=${`${part.name} ${part.edited_at}`} part=${part} form=${forms[kind]} again=${found.again}
-        queues=${of("queue").map((one) => one.name)} calendars=${of("calendar").map((one) => one.name)} prompts=${choices.items.prompts} />`)}</section>`)}
+        queues=${of("queue").map((one) => one.name)} calendars=${of("calendar").map((one) => one.name)} prompts=${/** @type {any} */ (choices.items).prompts} />`)}</section>`)}
   `;
 }
 

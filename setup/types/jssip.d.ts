@@ -1,0 +1,3 @@
+/** Vendored without its types. */
+declare const JsSIP: any;
+export default JsSIP;
