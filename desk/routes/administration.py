@@ -1,6 +1,7 @@
 """Pages of administration, for supervisors: people, directory, areas, groups, hours, queues and lines."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -193,7 +194,7 @@ async def import_table(
     only_told = dry_run or bool(file.errors)
     result = await desk.database.run(
         administration.import_table,
-        import_companies if of_companies else import_contacts,
+        import_companies if of_companies else partial(import_contacts, now=desk.now()),
         table,
         f"{what}_imported",
         By(who.me.username, origin),
