@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from benchmarks import desks, full_tables, in_progress, limit, page, painted, side_by_side, soak
+from benchmarks import desks, full_tables, in_progress, limit, page, painted, search, side_by_side, soak
 from benchmarks.tables import machine
 from centralino.terminal import terminal
 
@@ -70,6 +70,12 @@ def the_first_view(json_file: JsonFile = None, quick: Quick = False) -> None:
 def pops_on_the_screen(json_file: JsonFile = None, quick: Quick = False) -> None:
     """How soon a call is painted in a browser, and whether that is before the phone rings."""
     _measure(painted.run, painted.QUICK if quick else painted.FULL, json_file)
+
+
+@app.command("search")
+def while_somebody_types(json_file: JsonFile = None, quick: Quick = False) -> None:
+    """How soon one of a million requests is found while its words are typed."""
+    _measure(search.run, search.QUICK if quick else search.FULL, json_file)
 
 
 def _measure(

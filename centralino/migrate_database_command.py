@@ -35,6 +35,7 @@ from centralino.settings import DATABASES, DEFAULT_FILE
 from centralino.terminal import fail, terminal
 from tickets.database import Base, create_engine
 from tickets.models import AREAS, Area
+from tickets.search import words_gathered_at_the_end
 
 BATCH = 2000
 """Rows that are held in memory at once."""
@@ -112,7 +113,7 @@ def move(source: URL, target: URL, told: Told) -> dict[str, int]:
         tables = Base.metadata.sorted_tables
         _refuse_rows(new, tables)
         rows = {table.name: old.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
-        with _own_rows_may_come_later(new, tables):
+        with words_gathered_at_the_end(new), _own_rows_may_come_later(new, tables):
             for table in tables:
                 _copy(old, new, table, partial(told, "copying", table.name, rows[table.name]))
                 _count_on(old, new, table)

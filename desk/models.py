@@ -49,6 +49,8 @@ class Account(Base):
     role: Mapped[Role] = mapped_column(enum_column(Role))
     agent_id: Mapped[int | None] = mapped_column(ForeignKey("agent.id"))
     language: Mapped[str] = mapped_column(String(5), default="it")
+    preferences: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
+    """What this person likes to see, and the keys: a `desk.views.Preferences`."""
 
 
 class DeskSession(Base):

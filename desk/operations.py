@@ -10,7 +10,7 @@ from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword, Wro
 from desk.models import LOG_INS, Account, DeskSession, DismissedPop, DismissReason, Role
 from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
 from desk.queries import RECENT, account_by_username
-from desk.views import CounterForm, NewContact, NewRequestForm, PersonForm
+from desk.views import CounterForm, NewContact, NewRequestForm, PersonForm, Preferences
 from ivr.models import Call
 from ivr.operations import TO_DO, bind_request
 from tickets import directory
@@ -137,6 +137,11 @@ def set_language(session: Session, account_id: int, language: str) -> None:
     """Remember the language of an account's pages."""
     account = session.get_one(Account, account_id)
     account.language = language
+
+
+def set_preferences(session: Session, account_id: int, preferences: Preferences) -> None:
+    """Remember what a person likes to see, and the keys."""
+    session.get_one(Account, account_id).preferences = preferences.model_dump(mode="json", exclude_defaults=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- calls

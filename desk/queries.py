@@ -27,6 +27,7 @@ from desk.views import (
     NoticeView,
     Pop,
     PopState,
+    Preferences,
     PromiseView,
     RequestDetail,
     RequestView,
@@ -113,6 +114,7 @@ def who_has(session: Session, token: str, *, idle: timedelta, now: datetime) -> 
         language=account.language,
         agent_id=account.agent_id,
         browser_phone=bool(browser_phone),
+        preferences=_preferences(account),
     )
     return Who(me, account.id, sha256, expires_at, to_be_noted=used_at < now - NOTED_EVERY)
 
@@ -121,6 +123,13 @@ def sessions_among(session: Session, tokens: Collection[str], *, now: datetime) 
     """Which of these log-ins (SHA-256 of their tokens) there still are, and whether their use is to be noted."""
     found = select(DeskSession.token_sha256, USED_AT).where(DeskSession.token_sha256.in_(tokens))
     return {token: used_at < now - NOTED_EVERY for token, used_at in session.execute(found)}
+
+
+def _preferences(account: Account) -> Preferences:
+    try:
+        return Preferences.model_validate(account.preferences)
+    except ValidationError:  # of a version that had others
+        return Preferences()
 
 
 # ---------------------------------------------------------------------------------------------------- live topics

@@ -1,38 +1,44 @@
 """What the desk reads beside a request itself: what may be done with it, what belongs to it; and lists of requests."""
 
-import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select, type_coerce, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, func, select, true, type_coerce, union_all
 from sqlalchemy.orm import Session
 
+from desk.extracts import extracts
 from desk.views import (
     AreaView,
     AttachmentView,
     CompanyDesk,
+    Extract,
     GroupView,
     LevelMove,
     MoveView,
+    Order,
     RequestLink,
     SyncView,
+    Which,
 )
 from tickets.attachments import preview_of
 from tickets.connectors.sync import sync_state
 from tickets.database import UTCDateTime
 from tickets.levels import support_groups
 from tickets.lifecycle import RequestSettings, Role, moves_from
-from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Area, Company, Contact, Request, RequestPromise, Status
+from tickets.models import CLOSED_STATUSES, OPEN_STATUSES, Area, Company, Request, RequestPromise, Status
 from tickets.operations import UNTAKEN, event_of_move, text_of_move
 from tickets.phone_numbers import shown_number
-from tickets.texts import clean_line
-from tickets.ticket_numbers import read_ticket_number
+from tickets.queries import request_by_ticket
+from tickets.search import Query, read_query, search
 
 LINKED = 200
 """At most so many requests below another one are shown."""
 FOUND = 150
 """At most so many requests of a list are given at once."""
+FOUND_BY_WORDS = 50
+"""At most so many that are searched for among all: whoever types wants few, at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +51,17 @@ class Reader:
     largest_attachment: int
 
 
-class Which(enum.StrEnum):
-    """The lists of requests."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Requests of a list, in its order, each with what is due next."""
 
-    OPEN = "open"
-    MINE = "mine"
-    """In charge of the reader."""
-    UNTAKEN = "untaken"
-    """Wait for somebody to take them."""
-    WAITING = "waiting"
-    """Wait for the user, or for a third party."""
-    CLOSED = "closed"
-    """Solved or cancelled in the last days."""
+    rows: Sequence[tuple[Request, datetime | None]]
+    more: bool
+    """There are more than were given."""
+    words: tuple[str, ...]
+    """What was looked for, as the search took it."""
+    extracts: dict[int, Extract]
+    """By request: where its words are, where the line of a list does not show them."""
 
 
 def around_request(session: Session, request: Request, reader: Reader) -> dict[str, Any]:
@@ -155,35 +160,68 @@ def found_requests(
     text: str = "",
     level: int | None = None,
     days: int,
+    order: Order = Order.DUE,
     now: datetime,
+) -> Found:
+    """Requests of a list that have all the words of `text`; see `Which` and `Order`."""
+    wanted: list[ColumnElement[bool]] = [] if level is None else [Request.level == level]
+    query = read_query(session, text)
+    if query is None:
+        rows = _listed(session, which, reader, wanted, order, now - timedelta(days=days), FOUND)
+        return Found(rows[:FOUND], len(rows) > FOUND, (), {})
+    if which is Which.ALL:
+        rows = _searched(session, query, text, wanted)
+        most = FOUND_BY_WORDS
+    else:
+        of_list = [*wanted, _of_list(which, reader, now - timedelta(days=days))]
+        ids = search(session, query, closed=which is Which.CLOSED, where=of_list, limit=FOUND + 1)
+        narrowed = [Request.id.in_(ids)]
+        rows = _listed(session, which, reader, narrowed, order, now - timedelta(days=days), FOUND)
+        most = FOUND
+    shown = rows[:most]
+    return Found(shown, len(rows) > most, query.words, extracts(session, [request for request, _ in shown], query))
+
+
+def _searched(
+    session: Session, query: Query, text: str, wanted: Sequence[ColumnElement[bool]]
 ) -> list[tuple[Request, datetime | None]]:
-    """Requests of a list with what is due next, open ones by that and by priority, finished ones the latest first.
+    """The request whose number is written first, then open ones before closed ones, the newest first."""
+    ids = search(session, query, where=wanted, limit=FOUND_BY_WORDS + 1)
+    exact = request_by_ticket(session, text)
+    if exact is not None and exact.id > 0:
+        ids = [exact.id, *(id_ for id_ in ids if id_ != exact.id)]
+    place = {id_: at for at, id_ in enumerate(ids)}
+    due = case((Request.closed_at.is_(None), _DUE))
+    rows = session.execute(select(Request, type_coerce(due, UTCDateTime)).where(Request.id.in_(ids), *wanted))
+    return sorted(((request, at) for request, at in rows), key=lambda row: place[row[0].id])
 
-    One more than `FOUND` where there are more.
-    """
-    wanted = [] if level is None else [Request.level == level]
-    wanted += [_holds(word) for word in clean_line(text)[:200].split()]
-    if which is Which.CLOSED:
-        closed = _closed_since(now - timedelta(days=days), wanted)
-        return [(request, None) for request in session.scalars(closed)]
-    due = func.coalesce(_NEXT_DUE, case((Request.status.in_(UNTAKEN), Request.pickup_due_at)))
-    query = (
+
+def _listed(
+    session: Session,
+    which: Which,
+    reader: str,
+    wanted: Sequence[ColumnElement[bool]],
+    order: Order,
+    since: datetime,
+    most: int,
+) -> list[tuple[Request, datetime | None]]:
+    """One more than `most` where there are more."""
+    if which is Which.CLOSED and order is Order.DUE:
+        return [(request, None) for request in session.scalars(_closed_since(since, wanted))]
+    due = case((Request.closed_at.is_(None), _DUE))
+    rows = session.execute(
         select(Request, type_coerce(due, UTCDateTime))
-        .outerjoin(Request.contact)
-        .where(Request.id > 0, _of_list(which, reader), *wanted)
-        .order_by(
-            case((due.is_(None), 1), else_=0), due, Request.impact + Request.urgency, Request.opened_at, Request.id
-        )
-        .limit(FOUND + 1)
+        .where(Request.id > 0, _of_list(which, reader, since), *wanted)
+        .order_by(*_ORDERS[order])
+        .limit(most + 1)
     )
-    return [(request, at) for request, at in session.execute(query)]
+    return [(request, at) for request, at in rows]
 
 
-def _closed_since(since: datetime, wanted: list[Any]) -> Select[Request]:
+def _closed_since(since: datetime, wanted: Sequence[ColumnElement[bool]]) -> Select[Request]:
     """Made of one part for each status, whose latest rows an index finds without reading all of those days."""
     parts = [
         select(Request.id)
-        .outerjoin(Request.contact)
         .where(Request.id > 0, Request.status == status, Request.closed_at >= since, *wanted)
         .order_by(Request.closed_at.desc())
         .limit(FOUND + 1)
@@ -208,7 +246,19 @@ _NEXT_DUE = (
 """What is promised next for a request; nothing while its clocks stand still."""
 
 
-def _of_list(which: Which, reader: str) -> Any:
+_DUE = func.coalesce(_NEXT_DUE, case((Request.status.in_(UNTAKEN), Request.pickup_due_at)))
+_ORDERS: dict[Order, tuple[Any, ...]] = {
+    Order.DUE: (
+        *(case((_DUE.is_(None), 1), else_=0), _DUE),
+        *(Request.impact + Request.urgency, Request.opened_at, Request.id),
+    ),
+    Order.NEWEST: (Request.id.desc(),),
+    Order.OLDEST: (Request.id,),
+    Order.PRIORITY: (Request.impact + Request.urgency, Request.id.desc()),
+}
+
+
+def _of_list(which: Which, reader: str, since: datetime) -> ColumnElement[bool]:
     match which:
         case Which.MINE:
             return and_(Request.status.in_(OPEN_STATUSES), Request.holder == reader)
@@ -216,21 +266,12 @@ def _of_list(which: Which, reader: str) -> Any:
             return Request.status.in_(UNTAKEN)
         case Which.WAITING:
             return Request.status.in_((Status.PENDING_USER, Status.PENDING_THIRD_PARTY))
+        case Which.CLOSED:
+            return and_(Request.status.in_(CLOSED_STATUSES), Request.closed_at >= since)
+        case Which.ALL:
+            return true()
         case _:
             return Request.status.in_(OPEN_STATUSES)
-
-
-def _holds(word: str) -> Any:
-    """Whether a request has this word, or part of it, in its ticket number, subject, contact or company."""
-    ticket = read_ticket_number(word) or word
-    company = select(Company.id).where(Company.name.icontains(word, autoescape=True))
-    return or_(
-        Request.ticket.contains(ticket, autoescape=True),
-        Request.subject.icontains(word, autoescape=True),
-        Contact.name.icontains(word, autoescape=True),
-        Contact.user_code.icontains(word, autoescape=True),
-        Request.company_id.in_(company),
-    )
 
 
 def _desk_of(company: Company) -> CompanyDesk:

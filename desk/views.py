@@ -6,9 +6,9 @@ where they could be read; `..._shown` is the same number as people read it.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from desk.models import DismissReason, Role
 from ivr.models import CallBackResult, CallBackWay, Outcome, Phase, Presence
@@ -87,6 +87,85 @@ class Readiness(Health):
 # ---------------------------------------------------------------------------------------------------------- people
 
 
+class Which(StrEnum):
+    """The lists of requests."""
+
+    OPEN = "open"
+    MINE = "mine"
+    """In charge of the reader."""
+    UNTAKEN = "untaken"
+    """Wait for somebody to take them."""
+    WAITING = "waiting"
+    """Wait for the user, or for a third party."""
+    CLOSED = "closed"
+    """Solved or cancelled in the last days."""
+    ALL = "all"
+    """Searched for, open ones before closed ones of any age, the newest first."""
+
+
+class Order(StrEnum):
+    """How a list stands."""
+
+    DUE = "due"
+    """By what is promised next, then by priority; closed ones by the time of closing, the latest first."""
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    PRIORITY = "priority"
+
+
+class SavedFilter(_Input):
+    """A list with what narrows it, under a name."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+    which: Which | Literal["work"] = "work"
+    """`work`: what is to be taken here, and what the person has in charge."""
+    level: Annotated[int | None, Field(ge=0, le=3)] = None
+    q: Annotated[str, StringConstraints(max_length=200)] = ""
+    days: Annotated[int, Field(ge=1, le=366)] = 14
+    order: Order = Order.DUE
+
+
+Key = Annotated[str, StringConstraints(min_length=1, max_length=1, pattern=r"^[^\s\x00-\x1f\x7f]$")]
+
+
+class Keys(_Input):
+    """The single keys that do something while nothing is typed (WCAG 2.1, 2.1.4: off, or others)."""
+
+    on: bool = True
+    next: Key = "j"
+    previous: Key = "k"
+    search: Key = "/"
+    help: Key = "?"
+
+    @model_validator(mode="after")
+    def _no_key_twice(self) -> Self:
+        keys = [self.next, self.previous, self.search, self.help]
+        if len({key.lower() for key in keys}) < len(keys):
+            raise ValueError("each key does one thing")
+        return self
+
+
+Column = Literal["company", "received", "priority", "area", "holder", "since"]
+
+
+class Preferences(_Input):
+    """What a person likes to see, and the keys."""
+
+    filters: Annotated[list[SavedFilter], Field(max_length=30)] = []
+    begin_with: Annotated[str | None, StringConstraints(max_length=40)] = None
+    """The name of the filter that is there after log-in."""
+    columns: list[Column] = ["company", "received", "priority", "area", "holder", "since"]
+    """What the line of a list shows beside ticket number, subject, person and status."""
+    keys: Keys = Keys()
+
+    @field_validator("filters")
+    @classmethod
+    def _no_name_twice(cls, filters: list[SavedFilter]) -> list[SavedFilter]:
+        if len({one.name.lower() for one in filters}) < len(filters):
+            raise ValueError("two filters of one name")
+        return filters
+
+
 class Me(_View):
     """The person who is logged in."""
 
@@ -97,6 +176,7 @@ class Me(_View):
     agent_id: int | None
     browser_phone: bool = False
     """Whether this person's phone is the one in the browser."""
+    preferences: Preferences = Preferences()
 
 
 class PhoneAccess(_View):
@@ -432,10 +512,20 @@ class GroupView(_View):
     level: int
 
 
+class Extract(_View):
+    """Where in a request the words of a search are."""
+
+    where: Literal["description", "solution", "history", "transcript", "contact"]
+    text: str
+    """Around the first of them; "…" stands for what is left out."""
+
+
 class ListedRequest(RequestView):
     """A request of a list, with what is promised next."""
 
     due_at: datetime | None
+    extract: Extract | None = None
+    """Where a search found its words, when they are not in what a list shows anyway."""
 
 
 class FoundRequests(_View):
@@ -444,6 +534,8 @@ class FoundRequests(_View):
     requests: list[ListedRequest]
     more: bool
     """There are more than were given."""
+    words: list[str] = []
+    """What was searched for, word by word, to be marked; each is a beginning, whatever its accents and capitals."""
 
 
 class NewRequestForm(_Input):

@@ -10,6 +10,7 @@ import desk.models  # noqa: F401 - its tables
 import ivr.models  # noqa: F401 - its tables
 import voicemail.models  # noqa: F401 - its tables
 from tickets.database import Base, UTCDateTime
+from tickets.search import is_derived
 
 
 def render_item(kind: str, item: Any, _autogenerate: AutogenContext) -> str | Literal[False]:
@@ -21,6 +22,11 @@ def render_item(kind: str, item: Any, _autogenerate: AutogenContext) -> str | Li
     return False
 
 
+def include_name(name: str | None, kind: str, _parents: Any) -> bool:
+    """Leave out tables that no model tells of."""
+    return not (kind == "table" and is_derived(name))
+
+
 def run() -> None:
     """Migrate on the given connection, inside its transaction."""
     connection: sa.Connection = context.config.attributes["connection"]
@@ -28,6 +34,7 @@ def run() -> None:
         connection=connection,
         target_metadata=Base.metadata,
         render_item=render_item,
+        include_name=include_name,
         # SQLite cannot alter a column in place: its tables are copied.
         render_as_batch=True,
         transactional_ddl=True,

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
+import tempfile
 import uuid
 import wave
 from collections.abc import AsyncIterator
@@ -15,6 +17,7 @@ import httpx
 import uvicorn
 from sqlalchemy.orm import Session
 
+from centralino.migrate import migrate
 from desk.app import create_app
 from desk.live import Live
 from desk.models import Role
@@ -29,7 +32,7 @@ from ivr.site import Site
 from schedules.hours import Calendar
 from schedules.pulse import Pulse
 from tickets.attachments import AttachmentSettings, AttachmentStore
-from tickets.database import Base, Database, announce
+from tickets.database import Database, announce
 from tickets.directory import add_contact, company_named
 from tickets.intake import Intake, IntakeSettings, MailStore
 from tickets.lifecycle import RequestSettings
@@ -103,7 +106,7 @@ class DeskServer:
     async def __aenter__(self) -> Self:
         self.audio.mkdir(parents=True, exist_ok=True)
         self._stack.push_async_callback(self.database.close)
-        Base.metadata.create_all(self.database.engine)
+        await asyncio.to_thread((self.folder / "desk.db").write_bytes, _tables())
         self.site = await self._stack.enter_async_context(Site(self.database, self.calls, self.now))
         self.live = await self._stack.enter_async_context(
             Live(
@@ -265,6 +268,14 @@ class DeskServer:
             now=self.now(),
         )
         return await self.database.read(_get_message, message_id)
+
+
+@functools.cache
+def _tables() -> bytes:
+    """A database with all tables and no rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        migrate(f"sqlite:///{folder}/empty.db")
+        return Path(folder, "empty.db").read_bytes()
 
 
 def _agent(

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select, text
 
 from ivr.models import Agent
 from tickets.models import Company, Contact
+from tickets.search import words_gathered_at_the_end
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 """When the history ends: a call a minute came before it."""
@@ -104,7 +105,8 @@ def fill_history(connection: Connection, rows: int) -> None:
         "contacts": connection.scalar(select(func.count()).select_from(Contact)),
         "agents": connection.scalar(select(func.count()).select_from(Agent)),
     }
-    _insert(connection, _ROWS, counted)
+    with words_gathered_at_the_end(connection):
+        _insert(connection, _ROWS, counted)
     _count_on(connection, "request")
     if connection.dialect.name != "sqlite":
         connection.execute(text("ANALYZE"))

@@ -12,7 +12,7 @@ from desk.context import AgentId, DeskParts, Person, RequestReader
 from desk.errors import AlreadyRegistered, NotThere
 from desk.models import DeskAnswer
 from desk.once import KEY, KeyUsed, done_once
-from desk.request_queries import FOUND, Which, found_requests
+from desk.request_queries import found_requests
 from desk.views import (
     CallBackForm,
     CallBackView,
@@ -21,10 +21,12 @@ from desk.views import (
     FoundRequests,
     ListedRequest,
     NoteForm,
+    Order,
     RequestDetail,
     RequestView,
     SavedRequest,
     Versioned,
+    Which,
 )
 from ivr.call_backs import ask_for_request, of_request
 from ivr.models import CallBackWay
@@ -40,13 +42,18 @@ async def found(
     who: Person,
     desk: DeskParts,
     which: Which = Which.OPEN,
-    q: Annotated[str, Query(max_length=200, description="Words in ticket number, subject, contact or company")] = "",
+    q: Annotated[str, Query(description="Beginnings of words, anywhere in a request and its history")] = "",
     level: Annotated[int | None, Query(ge=0, le=3)] = None,
     days: Annotated[int, Query(ge=1, le=366, description="How far back `closed` looks")] = 14,
+    order: Order = Order.DUE,
 ) -> FoundRequests:
-    """Requests of a list: open ones by promise and priority, finished ones the latest first; at most 150."""
+    """Requests of a list, narrowed by words of number, texts, history, transcript, person, company or telephone.
+
+    At most 150. With words, `all` gives 50: the one whose number is written first, then open ones before closed ones,
+    the newest first.
+    """
     return await desk.database.read(
-        _found, which, reader=who.me.username, text=q, level=level, days=days, now=desk.now()
+        _found, which, reader=who.me.username, text=q, level=level, days=days, order=order, now=desk.now()
     )
 
 
@@ -149,9 +156,12 @@ async def close(request_id: int, form: CloseForm, who: Person, desk: DeskParts, 
 
 
 def _found(session: Session, /, which: Which, **asked: Any) -> FoundRequests:
-    rows = found_requests(session, which, **asked)
-    listed = [ListedRequest(**queries.request_view(request).model_dump(), due_at=due) for request, due in rows[:FOUND]]
-    return FoundRequests(requests=listed, more=len(rows) > FOUND)
+    found = found_requests(session, which, **asked)
+    listed = [
+        ListedRequest(**queries.request_view(request).model_dump(), due_at=due, extract=found.extracts.get(request.id))
+        for request, due in found.rows
+    ]
+    return FoundRequests(requests=listed, more=found.more, words=list(found.words))
 
 
 def _by_ticket(session: Session, ticket: str) -> RequestView:

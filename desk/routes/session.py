@@ -12,7 +12,7 @@ from desk.errors import NotLoggedIn, TooManyAttempts, WrongPassword
 from desk.models import Account
 from desk.passwords import verify_password
 from desk.throttle import Attempt, count_attempt, forgive, wait_of
-from desk.views import Credentials, LanguageForm, Me
+from desk.views import Credentials, LanguageForm, Me, Preferences
 from desk.words import language_of
 from ivr import browser_phones
 
@@ -84,6 +84,13 @@ async def set_language(form: LanguageForm, who: Person, desk: DeskParts) -> Me:
     """Choose the language of the pages; it is remembered with the account."""
     await desk.database.run(operations.set_language, who.account_id, form.language)
     return who.me.model_copy(update={"language": language_of(form.language)})
+
+
+@router.put("/preferences")
+async def set_preferences(form: Preferences, who: Person, desk: DeskParts) -> Me:
+    """Remember saved filters, what lists show, and the keys, with the account: all of it, as it is to be."""
+    await desk.database.run(operations.set_preferences, who.account_id, form)
+    return who.me.model_copy(update={"preferences": form})
 
 
 def _let_in(session: Session, account: Account, attempt: Attempt, *, hours: float, now: datetime) -> str:

@@ -271,7 +271,7 @@ async def test_a_closed_request_is_found_by_the_number_a_user_quotes(served: Des
     )
     page = await log_in("giulia")
     await page.goto(f"{served.url}/#/requests")
-    number = page.get_by_role("searchbox", name="Numero della RdS")
+    number = page.get_by_role("searchbox", name="Cerca nelle richieste")
     await number.fill("9999999")
     await number.press("Enter")
     await expect(page.get_by_text("Nessuna richiesta ha questo numero: controlla le cifre.")).to_be_visible()

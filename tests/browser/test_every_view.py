@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from centralino.rig.desk_server import PASSWORD, DeskServer
 from ivr.models import Agent, OfferResult, PauseReason, Presence
 from ivr.operations import end_offer
-from tickets.alarms import Alarms, AlarmSettings
+from tickets.alarms import Alarms, AlarmSettings, Words
 from tickets.attachments import add_attachment
 from tickets.database import announce
 from tickets.directory import edit_company
@@ -124,7 +124,11 @@ class Scene:
         await served.waiting_call("+390883555777", choice="credentials", waited=150)
         await served.database.run(self._fill)
         alarms = Alarms(served.database, AlarmSettings(), served.notices, served.now)
-        await alarms.sound("disk_space", say("The disk of the messages is nearly full: make room."))
+        words = Words(
+            it=say("Il disco dei messaggi è quasi pieno."),
+            en=say("The disk of the messages is nearly full: make room."),
+        )
+        await alarms.sound("disk_space", words)
 
     def _fill(self, session: Session) -> None:
         served, say, now = self.served, self.say, self.served.now()

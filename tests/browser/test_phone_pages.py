@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
+from centralino.rig.browser import ARGUMENTS, CHROMIUM
 from centralino.rig.desk_server import PASSWORD, DeskServer
-from tests.browser.conftest import ARGUMENTS, CHROMIUM
 
 pytestmark = pytest.mark.contract
 

@@ -23,8 +23,8 @@ from desk import queries as desk_queries
 from desk.board import board
 from desk.call_queries import WhichCalls, call_page, found_calls
 from desk.models import DismissReason
-from desk.request_queries import Reader, Which, found_requests
-from desk.views import NewRequestForm
+from desk.request_queries import Reader, found_requests
+from desk.views import NewRequestForm, Which
 from ivr import leases, missed_calls, operations, queries, site, steering
 from ivr.config import Queue
 from ivr.models import Call, Offer, OfferResult, Outcome, Phase

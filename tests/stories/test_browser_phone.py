@@ -15,11 +15,11 @@ from playwright.async_api import Error as PlaywrightError
 from sqlalchemy.orm import Session
 
 from centralino.rig.audio import RATE, Samples, read_samples, silence, similarity, write_samples
+from centralino.rig.browser import ARGUMENTS, CHROMIUM
 from centralino.rig.phone import Event, Phone
 from centralino.rig.world import PASSWORD, Colleague, World
 from centralino.serve import Service
 from ivr.models import Agent, Call, OfferResult, Outcome, Phase, Presence
-from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.stories.conftest import (
     ANSWER,
     BRUNO,

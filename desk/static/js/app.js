@@ -10,13 +10,15 @@ import { callerName, CallPanel } from "./views/calls.js";
 import { Calls } from "./views/call_log.js";
 import { holding } from "./views/closures.js";
 import { Counter, forgetDraft } from "./views/counter.js";
+import { KeysDialog, singleKey } from "./views/keys.js";
 import { Login } from "./views/login.js";
 import { Mails } from "./views/mails.js";
 import { Messages } from "./views/messages.js";
 import { Presence, PresenceNotice, WrapUp } from "./views/presence.js";
+import { forgetNotes } from "./views/request.js";
 import { Requests } from "./views/requests.js";
 import { initials, Side } from "./views/side.js";
-import { Act, Dialog, errorText, Icon, Loading, Menu, toast, Toasts } from "./views/ui.js";
+import { Act, errorText, Icon, Loading, Menu, toast, Toasts } from "./views/ui.js";
 
 /** "#/messages/17" -> ["messages", "17"] */
 const route = signal([]);
@@ -26,6 +28,9 @@ addEventListener("hashchange", () => {
   document.getElementById("main")?.scrollIntoView(); // where the page is one column, what was opened may be far below
 });
 readRoute();
+
+/** Whether the keys are shown. */
+const keys = signal(false);
 
 function App() {
   if (me.value === undefined) return html`<main class="login"><div class="login-card"><${Loading} lines=${3} /></div></main>`;
@@ -73,7 +78,6 @@ function Supervision({ view, tab }) {
 }
 
 function Top() {
-  const [keys, setKeys] = useState(false);
   const line = waitingLine.value;
   const choose = async (code) => {
     me.value = await put("/session/language", { language: code });
@@ -84,6 +88,7 @@ function Top() {
     disconnect();
     forget();
     forgetDraft();
+    forgetNotes();
   };
   return html`
     <header class="top">
@@ -98,13 +103,11 @@ function Top() {
         <p class="menu-title">${me.value.name}<span class="muted small"> ${t(`role.${me.value.role}`)}</span></p>
         ${["it", "en"].map((code) => html`<${Act} key=${code} class="menu-item" lang=${code} aria-pressed=${language.value === code}
           act=${() => choose(code)}><${Icon} name=${language.value === code ? "check" : "note"} size=${18} />${code === "it" ? "Italiano" : "English"}<//>`)}
-        <button type="button" class="menu-item" onClick=${() => setKeys(true)}><${Icon} name="keyboard" size=${18} />${t("keys.title")}</button>
+        <button type="button" class="menu-item" onClick=${() => (keys.value = true)}><${Icon} name="keyboard" size=${18} />${t("keys.title")}</button>
         <${Act} class="menu-item apart" act=${() => leave("/session")}><${Icon} name="logout" size=${18} />${t("log_out")}<//>
         <${Act} class="menu-item" act=${() => leave("/session/everywhere")}><${Icon} name="logout" size=${18} />${t("log_out_everywhere")}<//>
       <//>
-      ${keys && html`<${Dialog} title=${t("keys.title")} onClose=${() => setKeys(false)}>
-        <dl class="keys">${[["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+3", "nav.calls"], ["Alt+N", "form.title"], ["Alt+C", "keys.call"], ["Alt+E", "keys.outcome"], ...(browserPhone.value ? [["Alt+A", "phone.answer"]] : []), ["Esc", "keys.esc"], ["← →", "keys.words"]].map(
-          ([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl><//>`}
+      ${keys.value && html`<${KeysDialog} onClose=${() => (keys.value = false)} />`}
     </header>
   `;
 }
@@ -191,6 +194,7 @@ effect(() => {
 });
 
 addEventListener("keydown", (event) => {
+  singleKey(event, () => (keys.value = true));
   if (!event.altKey || event.ctrlKey || event.metaKey || !me.value) return;
   const action = {
     Digit1: () => (location.hash = "#/messages"),

@@ -76,7 +76,9 @@ const keyOf = { pops: "call_id" };
 /** @param {any} data */
 export function applySnapshot(data) {
   batch(() => {
-    me.value = data.me;
+    // What was changed since this connection began is newer than what it knows.
+    const { language, preferences } = me.value?.username === data.me.username ? me.value : data.me;
+    me.value = { ...data.me, language, preferences };
     queues.value = data.queues;
     outcomeCodes.value = data.outcome_codes;
     pauseReasons.value = data.pause_reasons;

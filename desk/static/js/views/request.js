@@ -9,20 +9,28 @@ import { Files } from "./files.js";
 import { heldBy, heldSince, Priority, StatusBadge } from "./request_parts.js";
 import { Act, Badge, errorText, Icon, Loading, toast } from "./ui.js";
 
+/** Notes that are not added yet, by request: they stay while another one is looked at. @type {Map<number, string>} */
+const drafts = new Map();
+export const forgetNotes = () => drafts.clear();
+
 export function One({ id }) {
   const [request, setRequest] = useState(null);
   const [failed, setFailed] = useState(null);
-  const [note, setNote] = useState("");
+  const [note, setNote] = useState(drafts.get(id) ?? "");
   const { count, topic, id: changed } = touched.value;
   const mine = topic === "" || (topic === "requests" && changed === id);
   const load = () => get(`/requests/${id}`).then((found) => (setRequest(found), setFailed(null)), setFailed);
   useEffect(() => { if (mine || !request) load(); }, [mine && count]);
   if (failed && !request) return html`<p class="notice bad" role="alert"><${Icon} name="alert" />${errorText(failed)}</p>`;
   if (!request) return html`<${Loading} />`;
+  const write = (text) => {
+    setNote(text);
+    drafts.set(id, text);
+  };
   const addNote = async () => {
     if (!note.trim()) return;
     setRequest(await post(`/requests/${id}/notes`, { text: note }));
-    setNote("");
+    write("");
   };
   const moved = (now) => {
     setRequest(now);
@@ -71,7 +79,8 @@ export function One({ id }) {
       <section aria-labelledby="history"><h3 id="history">${t("requests.history")}</h3>
         <form class="note-form" onSubmit=${(event) => event.preventDefault()}>
           <textarea rows="2" aria-label=${t("requests.note")} placeholder=${t("requests.note_hint")} value=${note}
-            onInput=${(event) => setNote(event.target.value)}></textarea>
+            onInput=${(event) => write(event.target.value)} aria-keyshortcuts="Control+Enter"
+            onKeyDown=${(event) => event.key === "Enter" && event.ctrlKey && event.currentTarget.form.querySelector("button").click()}></textarea>
           <${Act} class="quiet" act=${addNote} disabled=${!note.trim()}>${t("requests.add_note")}<//></form>
         <ol class="history">${request.events.toReversed().map((event) => html`<${Event} key=${event.id} event=${event} />`)}</ol></section>
     </article>

@@ -1,0 +1,15 @@
+/** What this person likes to see, and the keys: kept by the server with the account. */
+import { computed } from "./lib.js";
+import { put } from "./api.js";
+import { me } from "./store.js";
+
+export const COLUMNS = ["company", "received", "priority", "area", "holder", "since"];
+const PLAIN = { filters: [], begin_with: null, columns: COLUMNS, keys: { on: true, next: "j", previous: "k", search: "/", help: "?" } };
+
+/** @type {import("@preact/signals").ReadonlySignal<typeof PLAIN>} */
+export const preferences = computed(() => ({ ...PLAIN, ...me.value?.preferences }));
+
+/** @param {Partial<typeof PLAIN>} changes */
+export async function prefer(changes) {
+  me.value = await put("/session/preferences", { ...preferences.value, ...changes });
+}
