@@ -143,7 +143,7 @@ async def test_a_person_is_added_edited_and_removed_with_the_keyboard(served: De
     await page.keyboard.type("Marco Neri")
     await page.keyboard.press("Tab")
     await page.keyboard.type(f"Marco {HOSTILE}"[:100])
-    await dialog.get_by_label("Telefono").fill("PJSIP/201")
+    await dialog.get_by_label("Telefono", exact=True).fill("PJSIP/201")
     await dialog.get_by_label("Password").fill(PASSWORD)
     await dialog.get_by_role("button", name="Salva").click()
     await expect(dialog.get_by_role("alert")).to_contain_text("Lettere minuscole")
