@@ -78,7 +78,7 @@ TURNED = """() => {
 
 PICTURES = {
     *("log-in", "messages", "a message", "requests", "a request", "a new request", "a call"),
-    *("for supervisors", "the report"),
+    *("calls", "for supervisors", "the wallboard", "the history", "administration: #/admin/people", "the report"),
 }
 WIDTH, HEIGHT = 1366, 768
 
@@ -129,6 +129,7 @@ class Scene:
             en=say("The disk of the messages is nearly full: make room."),
         )
         await alarms.sound("disk_space", words)
+        await served.missed_call("+390805551234")
 
     def _fill(self, session: Session) -> None:
         served, say, now = self.served, self.say, self.served.now()
@@ -192,14 +193,28 @@ async def every_view(page: Page, scene: Scene) -> AsyncIterator[str]:
     yield "log-in refused"
     await log_in(page, served, "giulia")
     visited = {"#/messages"}
-    for views in (messages, requests, new_request, menus, call, banners):
+    for views in (messages, requests, calls, new_request, menus, call, banners):
         async for name in views(page, scene):
             yield name
-            visited.add("#/" + page.url.partition("#/")[2].split("/")[0])
-    sections = await page.locator("nav a[href^='#/']").evaluate_all("all => all.map((one) => one.getAttribute('href'))")
-    assert set(sections) <= visited, "sections that the walk does not come to"
+            visited.add(section_of(page))
+    await every_section_was_visited(page, visited)
     async for name in for_supervisors(page, scene):
         yield name
+        visited.add(section_of(shown(page)))
+        if name.startswith("administration"):
+            await every_section_was_visited(shown(page), visited)
+
+
+SECTIONS, ADDRESSES = "a[href^='#/']", "all => all.map((one) => one.getAttribute('href'))"
+
+
+def section_of(page: Page) -> str:
+    return "#/" + page.url.partition("#/")[2].split("/")[0]
+
+
+async def every_section_was_visited(page: Page, visited: set[str]) -> None:
+    sections = await page.locator("nav").locator(SECTIONS).evaluate_all(ADDRESSES)
+    assert set(sections) <= visited, "sections that the walk does not come to"
 
 
 async def show(page: Page, scene: Scene, path: str, shown: str) -> None:
@@ -265,6 +280,14 @@ async def requests(page: Page, scene: Scene) -> AsyncIterator[str]:
     await expect(page.locator(".both")).to_be_visible()
     yield "two requests side by side"
     await page.locator(".change-foot > :first-child").click()
+
+
+async def calls(page: Page, scene: Scene) -> AsyncIterator[str]:
+    await show(page, scene, "calls", ".master .row")
+    yield "calls"
+    await page.locator(".master a.row").first.click()
+    await expect(page.locator(".detail .page")).to_be_visible()
+    yield "one call of the list"
 
 
 async def new_request(page: Page, scene: Scene) -> AsyncIterator[str]:
@@ -376,6 +399,32 @@ async def for_supervisors(page: Page, scene: Scene) -> AsyncIterator[str]:
         await page.locator(".top .menu-item[lang=en]").click()
     await expect(page.locator(".banner")).to_be_visible()
     yield "for supervisors"
+    await show(page, scene, "mails", ".master")
+    yield "mails"
+    await show(page, scene, "board", ".board-lists")
+    await expect(page.locator(".board .loading")).to_have_count(0)
+    yield "the wallboard"
+    await show(page, scene, "history", "main h2")
+    await expect(page.locator("main .loading")).to_have_count(0)
+    yield "the history"
+    await show(page, scene, "admin", ".tabs")
+    tabs = await page.locator(".tabs a").evaluate_all(ADDRESSES)
+    for tab in tabs:
+        await show(page, scene, tab.removeprefix("#/"), ".tabs [aria-current=page]")
+        await expect(page.locator("main .loading")).to_have_count(0)
+        yield f"administration: {tab}"
+        folds = page.locator("main details > summary")
+        if await folds.count():
+            for number in range(await folds.count()):
+                await folds.nth(number).click()
+            yield f"administration: {tab}, unfolded"
+        add = page.locator("main p.actions > button.primary:visible")
+        if await add.count() and not await folds.count():
+            await add.first.click()
+            await expect(page.locator("dialog[open]")).to_be_visible()
+            yield f"administration: {tab}, new"
+            await page.keyboard.press("Escape")
+            await expect(page.locator("dialog[open]")).to_have_count(0)
     await page.goto(f"{scene.served.url}/report?month={scene.served.now():%Y-%m}")
     await expect(page.locator("table").first).to_be_visible()
     yield "the report"
@@ -443,6 +492,7 @@ async def test_the_main_views_look_like_this(served: DeskServer, context: Browse
             assert picture.size == (WIDTH, HEIGHT)
             colours = picture.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
             assert len(colours.getcolors() or ()) > 10, "an empty page"
-            colours.save(folder / f"{view.replace(' ', '-')}.png", optimize=True)
+            name = view.removeprefix("administration: #/").replace(" ", "-").replace("/", "-")
+            colours.save(folder / f"{name}.png", optimize=True)
             made.add(view)
     assert made == PICTURES
