@@ -8,7 +8,7 @@ import { language, t } from "./i18n.js";
 
 /**
  * @typedef {{username: string, name: string, role: string, language: string, agent_id: number|null,
- *   browser_phone: boolean}} Me
+ *   browser_phone: boolean, preferences: any}} Me
  * @typedef {{id: number, name: string, username: string, presence: string, pause_reason: string|null,
  *   pause_after_call: string|null, presence_since: string, wrap_up_until: string|null, wrap_up_extended: number,
  *   code: string|null, misses: number,

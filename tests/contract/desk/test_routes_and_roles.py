@@ -46,6 +46,7 @@ EXPECTED: dict[str, frozenset[str]] = {
     "DELETE /api/session": PERSON,
     "DELETE /api/session/everywhere": PERSON,
     "PUT /api/session/language": PERSON,
+    "PUT /api/session/preferences": PERSON,
     "POST /api/presence/free": AGENT,
     "POST /api/presence/pause": AGENT,
     "POST /api/presence/offline": AGENT,

@@ -18,7 +18,8 @@ const typing = (target) => target instanceof Element && Boolean(target.closest("
 
 /** Go to the next or previous line of the list, from the one that is looked at where none has the focus. @param {number} step */
 function along(step) {
-  const rows = [...document.querySelectorAll(".master a.row")];
+  /** @type {HTMLElement[]} */
+  const rows = [...document.querySelectorAll(/** @type {"a"} */ (".master a.row"))];
   if (!rows.length) return;
   const at = rows.indexOf(document.activeElement?.closest?.("a.row"));
   const from = at >= 0 ? at : rows.findIndex((row) => row.getAttribute("aria-current") === "true");
@@ -28,7 +29,7 @@ function along(step) {
 
 /** Go to the search of the requests, whatever is looked at; what is in it is replaced by what is typed. */
 function toSearch(tries = 60) {
-  const field = document.getElementById("request-search");
+  const field = /** @type {HTMLInputElement|null} */ (document.getElementById("request-search"));
   if (field?.checkVisibility()) {
     field.focus();
     field.select();

@@ -146,7 +146,7 @@ function RequestRow({ request, on, words = [] }) {
       <span class="row-sub"><span class="ticket">${markedTicket(request.ticket, ticketText(request.ticket), words)}</span> · ${marked(who, words)}</span>
       <span class="row-when">${shows("received", when(request.closed_at ?? request.received_at))}</span>
       <span class="row-text muted">${shows("priority", html`<${Priority} n=${request.priority} /> `)}${about}</span>
-      ${request.extract && html`<span class="row-extract"><span class="muted">${t(`extract.${request.extract.where}`)}:</span> ${marked(request.extract.text, words)}</span>`}
+      ${request.extract && html`<span class="row-extract"><span class="muted">${t(`extract.${request.extract.where}`)}:</span> <bdi>${marked(request.extract.text, words)}</bdi></span>`}
     </a></li>
   `;
 }
