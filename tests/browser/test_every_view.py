@@ -70,7 +70,8 @@ TURNED = """() => {
         const alone = (one) => /isolate|plaintext/.test(getComputedStyle(one).unicodeBidi)
             || !/^(inline|contents)$/.test(getComputedStyle(one).display);
         while (!alone(box)) box = box.parentElement;
-        if (box.localName !== "bdi" && box.textContent.trim() !== text.data.trim()) found.push(box.outerHTML.slice(0, 200));
+        const isAlone = box.localName === "bdi" || box.textContent.trim() === text.data.trim();
+        if (!isAlone) found.push(box.outerHTML.slice(0, 200));
     }
     return found;
 }"""
