@@ -45,8 +45,6 @@ CANDIDATES = 20_000
 
 _RECENT = 20_000
 """Rows of PostgreSQL's table that are read before its index is asked."""
-_SHORT = 3
-"""Letters; shorter words would ask PostgreSQL's index for half of all that is in it."""
 _NUMBER = 7
 """Digits of a ticket or a telephone number at least."""
 _OPEN, _COMPANY = "\ue000", "\ue001"
@@ -185,28 +183,22 @@ def _find_on_sqlite(session: Session, query: Query, closed: bool, where: Conditi
 
 def _find_on_postgresql(session: Session, query: Query, closed: bool, where: Conditions, limit: int) -> list[int]:
     row = _ON_POSTGRESQL.c
-    fits = _has(row.words, query.groups)
-    rows = select(row.id).where(not_(row.open) if closed else row.open, fits).order_by(row.id.desc())
+    # Asked of what is no column, no index of words is taken for it: the rows are read, from the last one on.
+    read = _has(row.words.concat(cast(literal(""), TSVECTOR)), query.groups)
+    rows = select(row.id).where(not_(row.open) if closed else row.open, read).order_by(row.id.desc())
     if not closed:
         return _ids(session, _narrowed(rows, where, limit))
     recent = row.id > (session.scalar(select(func.max(row.id))) or 0) - _RECENT
     found = _ids(session, _narrowed(rows.where(recent), where, limit))
     if len(found) == limit:
         return found
-    long = [
-        group
-        for group in query.groups
-        if all(len(word) >= _SHORT or word[0] == _COMPANY for way in group for word in way)
-    ]
-    # Ordered by what is no column, and with short words asked of what is none, or it might read the table from its end.
+    # A single letter, such as that of D'Amico, is in most rows: two other words find them better without it.
+    longer = [group for group in query.groups if len(group[0][0]) > 1]
+    indexed = longer if len(longer) > 1 else query.groups
+    # Ordered by what is no column, or the planner might read the table from its end.
     older = (
         select(row.id)
-        .where(
-            not_(row.open),
-            not_(recent),
-            _has(row.words, long or query.groups),
-            *([_has(row.words.concat(cast(literal(""), TSVECTOR)), query.groups)] if long else []),
-        )
+        .where(not_(row.open), not_(recent), _has(row.words, indexed), *([read] if indexed is longer else []))
         .order_by((row.id + 0).desc())
     )
     session.execute(text("SET LOCAL enable_seqscan = off"))  # where a word is in many rows it would read them all

@@ -27,7 +27,7 @@ _NEW_EVENT = ", ".join(f"json_extract(NEW.details, '$.{key}')" for key in TEXTS)
 
 SQLITE_TABLE = (
     # Without positions (detail) and lengths (columnsize): what is asked is only which requests have some words.
-    "CREATE VIRTUAL TABLE request_search USING fts5(words, detail = 'none', columnsize = 0, prefix = '1 2 3 4',"
+    "CREATE VIRTUAL TABLE request_search USING fts5(words, detail = 'none', columnsize = 0, prefix = '1 2 3 4 5 6',"
     " tokenize = 'unicode61 remove_diacritics 2')",
     f"""
     CREATE VIEW request_search_text (id, words) AS
