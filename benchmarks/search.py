@@ -250,6 +250,7 @@ async def _file(url: str, count: int, words: Words) -> list[float]:
 
 async def _typed(url: str, plan: Plan, words: Words) -> AsyncIterator[Answers]:
     database = Database(url)
+    every: list[tuple[float, str]] = []
     try:
         for kind, texts in words.typed(plan.texts, plan.rows).items():
             took: list[tuple[float, str]] = []
@@ -258,16 +259,16 @@ async def _typed(url: str, plan: Plan, words: Words) -> AsyncIterator[Answers]:
                     began = time.perf_counter()
                     await database.read(_answer, one[:letters])
                     took.append(((time.perf_counter() - began) * 1000, one[:letters]))
-            times = [time_ for time_, _ in took]
-            yield Answers(
-                kind,
-                len(times),
-                statistics.median(times),
-                percentile(times, 95) or 0.0,
-                *max(took),
-            )
+            yield _answers(kind, took)
+            every += took
+        yield _answers("all", every)
     finally:
         await database.close()
+
+
+def _answers(kind: str, took: Sequence[tuple[float, str]]) -> Answers:
+    times = [ms for ms, _ in took]
+    return Answers(kind, len(times), statistics.median(times), percentile(times, 95) or 0.0, *max(took))
 
 
 def _answer(session: Session, typed: str) -> int:
