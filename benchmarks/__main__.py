@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -30,54 +31,6 @@ def default(context: typer.Context, json_file: JsonFile = None, quick: Quick = F
         _measure(side_by_side.run, side_by_side.QUICK if quick else side_by_side.FULL, json_file)
 
 
-@app.command("in-progress")
-def calls_in_progress(json_file: JsonFile = None, quick: Quick = False) -> None:
-    """Whether a call costs more, or waits longer, while 400 others are in progress."""
-    _measure(in_progress.run, in_progress.QUICK if quick else in_progress.FULL, json_file)
-
-
-@app.command("full-tables")
-def tables_that_are_full(json_file: JsonFile = None, quick: Quick = False) -> None:
-    """Whether a call takes longer with a million calls and requests in the database."""
-    _measure(full_tables.run, full_tables.QUICK if quick else full_tables.FULL, json_file)
-
-
-@app.command("limit")
-def as_many_as_possible(json_file: JsonFile = None, quick: Quick = False) -> None:
-    """How many calls this machine carries; and 60 calls with sound for five minutes."""
-    _measure(limit.run, limit.QUICK if quick else limit.FULL, json_file)
-
-
-@app.command("soak")
-def for_a_long_time(json_file: JsonFile = None, quick: Quick = False) -> None:
-    """Whether anything grows over 20,000 calls."""
-    _measure(soak.run, soak.QUICK if quick else soak.FULL, json_file)
-
-
-@app.command("desks")
-def many_desks(json_file: JsonFile = None, quick: Quick = False) -> None:
-    """How soon an event is at 500 open desks, and what a desk costs in memory."""
-    _measure(desks.run, desks.QUICK if quick else desks.FULL, json_file)
-
-
-@app.command("page")
-def the_first_view(json_file: JsonFile = None, quick: Quick = False) -> None:
-    """How much of the page comes over the wire, how soon it can be used, and 20 pops at once."""
-    _measure(page.run, page.QUICK if quick else page.FULL, json_file)
-
-
-@app.command("painted")
-def pops_on_the_screen(json_file: JsonFile = None, quick: Quick = False) -> None:
-    """How soon a call is painted in a browser, and whether that is before the phone rings."""
-    _measure(painted.run, painted.QUICK if quick else painted.FULL, json_file)
-
-
-@app.command("search")
-def while_somebody_types(json_file: JsonFile = None, quick: Quick = False) -> None:
-    """How soon one of a million requests is found while its words are typed."""
-    _measure(search.run, search.QUICK if quick else search.FULL, json_file)
-
-
 def _measure(
     run: Callable[[Path, Plan, Console], Awaitable[dict[str, Any]]], plan: Plan, json_file: Path | None
 ) -> None:
@@ -99,6 +52,23 @@ def _measure(
         console.print(f"The same as JSON: {json_file}")
     raise typer.Exit(bool(figures.get("failed")))
 
+
+def _add(name: str, what: ModuleType, words: str) -> None:
+    """Make a command of what a module measures."""
+
+    @app.command(name, help=words)
+    def measure(json_file: JsonFile = None, quick: Quick = False) -> None:
+        _measure(what.run, what.QUICK if quick else what.FULL, json_file)
+
+
+_add("in-progress", in_progress, "Whether a call costs more, or waits longer, while 400 others are in progress.")
+_add("full-tables", full_tables, "Whether a call takes longer with a million calls and requests in the database.")
+_add("limit", limit, "How many calls this machine carries; and 60 calls with sound for five minutes.")
+_add("soak", soak, "Whether anything grows over 20,000 calls.")
+_add("desks", desks, "How soon an event is at 500 open desks, and what a desk costs in memory.")
+_add("page", page, "How much of the page comes over the wire, how soon it can be used, and 20 pops at once.")
+_add("painted", painted, "How soon a call is painted in a browser, and whether that is before the phone rings.")
+_add("search", search, "How soon one of a million requests is found while its words are typed.")
 
 if __name__ == "__main__":
     app()

@@ -190,26 +190,14 @@ def set_password(session: Session, username: str, password: str, by: By, *, now:
     audit.note(session, by, "password_set", username, now=now)
 
 
-_WHY = (
-    ("no user name", "username", "no_username"),
-    ("user name", "username", "taken"),
-    ("name has", "name", "name_length"),
-    ("no phone of Asterisk", "endpoint", "no_phone"),
-    ("the phone", "endpoint", "taken"),
-)
-"""What the calls' package refuses about an agent: a part of its words, the field of the form, and the code."""
-
-
 @contextlib.contextmanager
 def _told_at_its_field() -> Iterator[None]:
     try:
         yield
     except AgentRefused as error:
-        words = str(error)
-        if "call just now" in words:
-            raise AgentBusy(words) from error
-        field, code = next(((field, code) for part, field, code in _WHY if part in words), ("username", ""))
-        raise InvalidInput(field, words, code) from error
+        if error.code == agents_of_calls.IN_CALL:
+            raise AgentBusy(str(error)) from error
+        raise InvalidInput(error.field, str(error), error.code) from error
 
 
 def _check_queues(config: CallsConfig, wanted: Sequence[str]) -> None:

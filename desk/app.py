@@ -98,6 +98,26 @@ _REFUSALS: dict[type[Exception], tuple[int, str]] = {
 }
 """What the lower packages refuse, as status and code."""
 
+ROUTES = (
+    session,
+    presence,
+    phone,
+    calls,
+    call_log,
+    requests,
+    moves,
+    files,
+    messages,
+    mails,
+    notice_route,
+    directory,
+    health,
+    live_route,
+    supervision,
+    administration,
+)
+"""What is served at `/api`."""
+
 TAGS = [
     {"name": "session", "description": "Logging in and out."},
     {"name": "presence", "description": "Being free for calls, pausing, going off duty."},
@@ -173,20 +193,7 @@ def create_app(
         board=Board(database, report or ReportSettings(), notices.settings.timezone, now),
         site=site,
     )
-    about_requests = (requests, moves, files, messages, mails, notice_route)
-    for part in (
-        session,
-        presence,
-        phone,
-        calls,
-        call_log,
-        *about_requests,
-        directory,
-        health,
-        live_route,
-        supervision,
-        administration,
-    ):
+    for part in ROUTES:
         app.include_router(part.router, prefix="/api")
     app.include_router(report_route.router)
     app.include_router(report_route.page)

@@ -5,8 +5,7 @@ each agent does comes live beside them (`desk.live`).
 """
 
 import asyncio
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -17,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from ivr.models import NOT_LEFT, Agent, Call, Offer, OfferResult, Presence
 from ivr.queries import waiting_calls
-from ivr.report import CallFigures, ReportSettings, call_facts, count_calls
+from ivr.report import ReportSettings, call_facts, count_all, nearest_rank
 from tickets.database import Database
 from tickets.models import OPEN_STATUSES, Request, RequestPromise, Status
 from tickets.models import SYNTHETIC as SYNTHETIC_ID
@@ -103,7 +102,7 @@ def board(session: Session, report: ReportSettings, zone: ZoneInfo, *, now: date
     """Count the wallboard's figures at the time `now`; the day began at midnight in `zone`."""
     midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     facts = call_facts(session, midnight, now + timedelta(seconds=1), companies=False)
-    figures = count_calls(facts, report, lambda _: "").get("") or CallFigures()
+    figures = count_all(facts, report)
     waits = [(now - call.queued_at).total_seconds() for call in waiting_calls(session) if call.queued_at is not None]
     rings = sorted(ring_seconds(session, midnight, now))
     waited = [fact.waited for fact in facts if fact.queued and fact.waited is not None]
@@ -163,11 +162,6 @@ def ring_seconds(session: Session, begin: datetime, end: datetime) -> list[float
         for call_id, offered, ended in rows
         if ended is not None and call_id not in ours
     ]
-
-
-def nearest_rank(ordered: Sequence[float], share: float) -> float | None:
-    """The value that this share does not exceed (nearest rank); None of nothing."""
-    return ordered[max(math.ceil(share * len(ordered)), 1) - 1] if ordered else None
 
 
 def _open_work(session: Session, *, now: datetime) -> _Open:

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, func, or_, select, text
 from sqlalchemy.orm import Session, aliased
 
 from desk.call_views import CallDetail, CallEntry, OfferView
+from desk.days import end_of, midnight
 from desk.errors import NotThere
 from desk.queries import line_name
 from desk.views import CallBackView, RequestLink
@@ -112,8 +113,7 @@ def _on(day: date | None, timezone: str) -> list[Any]:
     if day is None:
         return []
     zone = ZoneInfo(timezone)
-    begin, end = (datetime.combine(one, time(), zone) for one in (day, day + timedelta(days=1)))
-    return [Call.started_at >= begin, Call.started_at < end]
+    return [Call.started_at >= midnight(day, zone), Call.started_at < end_of(day, zone)]
 
 
 def _read_cursor(before: str) -> tuple[datetime, str]:

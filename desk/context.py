@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from desk import queries
+from desk.audit import By
 from desk.board import Board
 from desk.errors import NoAgent, NotAllowed, NotLoggedIn, NotYourCall
 from desk.live import Live, Now
@@ -117,7 +118,15 @@ def _origin(connection: HTTPConnection) -> str:
 
 
 Origin = Annotated[str, Depends(_origin)]
-"""The address a request comes from, for the audit log."""
+"""The address a request comes from."""
+
+
+def _acting(who: Supervisor, origin: Origin) -> By:
+    return By(who.me.username, origin)
+
+
+Acting = Annotated[By, Depends(_acting)]
+"""The supervisor who changes or steers something, for the audit log."""
 
 
 def _agent_id(who: Person) -> int:

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ivr.report import CallFigures, ReportSettings, call_facts, count_calls
+from desk.days import end_of, midnight
+from ivr.report import ReportSettings, call_facts, count_all
 from tickets.errors import InvalidInput
 from tickets.models import CLOSED_STATUSES, SYNTHETIC, Request
 from voicemail.models import Message
@@ -61,7 +62,7 @@ def history(session: Session, first: date, last: date, by: By, report: ReportSet
     if (last - first).days >= MOST_DAYS[by]:
         raise InvalidInput("last", f"choose {MOST_DAYS[by]} days at most")
     rows = [_row(session, begin, end, report) for begin, end in _spans(first, last, by, zone)]
-    begin, end = _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
+    begin, end = midnight(first, zone), end_of(last, zone)
     return HistoryView(
         first=first,
         last=last,
@@ -85,9 +86,7 @@ def as_csv(view: HistoryView) -> str:
 
 
 def _row(session: Session, begin: datetime, end: datetime, report: ReportSettings) -> HistoryRow:
-    figures = (
-        count_calls(call_facts(session, begin, end, companies=False), report, lambda _: "").get("") or CallFigures()
-    )
+    figures = count_all(call_facts(session, begin, end, companies=False), report)
     return HistoryRow(
         begin=begin,
         calls=figures.calls,
@@ -118,14 +117,11 @@ def _count(
     return session.scalar(select(func.count()).where(column >= begin, column < end, *which)) or 0
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=zone)
-
-
 def _spans(first: date, last: date, by: By, zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
     """Begin and end of each day, or of each hour: a day has 23 or 25 of them when the clocks change."""
     for number in range((last - first).days + 1):
-        begin, end = (_midnight(first + timedelta(days=number + more), zone) for more in (0, 1))
+        day = first + timedelta(days=number)
+        begin, end = midnight(day, zone), end_of(day, zone)
         if by == "day":
             yield begin, end
             continue

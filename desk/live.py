@@ -32,7 +32,7 @@ from desk.views import LabelView, Me, Own, Shared
 from ivr.config import CallsConfig
 from ivr.operations import TO_DO, set_desk_connected
 from ivr.site import CLOSURE
-from ivr.tasks import Tasks
+from ivr.tasks import Tasks, ended
 from tickets.changes import MISSED, Change
 from tickets.database import Database, announce
 
@@ -177,7 +177,7 @@ class Live:
         """Begin to listen to changes."""
         self._stack.callback(self.database.subscribe(self._hear))
         task = asyncio.create_task(self._work(), name="desk live events")
-        self._stack.push_async_callback(_cancel, task)
+        self._stack.push_async_callback(ended, task)
         self._stack.push_async_callback(self._tasks.end)
         return self
 
@@ -187,7 +187,7 @@ class Live:
             await _close(browser.socket, 1012)  # "service restart": pages come back by themselves
         await self._stack.aclose()
         for leaving in tuple(self._leaving.values()):
-            await _cancel(leaving)
+            await ended(leaving)
 
     @property
     def connected(self) -> int:
@@ -215,7 +215,7 @@ class Live:
             self._browsers.discard(browser)
             for waiting in (*browser.flushed, *browser.shown.values()):
                 waiting.cancel()
-            await _cancel(writer)
+            await ended(writer)
             self._left(who.me.agent_id)
 
     async def close_session(self, token_sha256: str) -> None:
@@ -233,8 +233,8 @@ class Live:
             return
         tokens, now = {browser.who.token_sha256 for browser in self._browsers}, self.now()
         found = await self.database.read(queries.sessions_among, tokens, now=now)
-        for ended in tokens - found.keys():
-            await self.close_session(ended)
+        for over in tokens - found.keys():
+            await self.close_session(over)
         if in_use := [token for token, to_be_noted in found.items() if to_be_noted]:
             await self.database.run(note_use, in_use, now=now)
 
@@ -529,9 +529,3 @@ def _json(view: BaseModel) -> bytes:
 async def _close(socket: Socket, code: int) -> None:
     with contextlib.suppress(Exception):  # closing what is closed already
         await socket.close(code)
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -21,7 +21,14 @@ class WrapUpRefused(IvrError):
 
 
 class AgentRefused(IvrError):
-    """The agent cannot be added, changed or removed that way."""
+    """The agent cannot be added, changed or removed that way.
+
+    `field` is the one of a form that is wrong; `code` is a word for why, where a page has words of its own.
+    """
+
+    def __init__(self, message: str, field: str = "username", code: str = "") -> None:
+        super().__init__(message)
+        self.field, self.code = field, code
 
 
 class CommandRefused(IvrError):

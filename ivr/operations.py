@@ -153,13 +153,18 @@ def wait_again(session: Session, call_id: str) -> None:
 
 def leave_line(session: Session, call_id: str, phase: Phase) -> bool:
     """Take a call out of the waiting line for another step; False when an offer was made just now."""
-    left = session.execute(
+    return _change_waiting(session, call_id, phase=phase)
+
+
+def _change_waiting(session: Session, call_id: str, **values: Any) -> bool:
+    """Change a call as long as it waits in the line; False when it waits no more."""
+    changed = session.execute(
         update(Call)
         .where(Call.id == call_id, Call.phase == Phase.WAITING)
-        .values(phase=phase)
+        .values(**values)
         .execution_options(synchronize_session=False)
     )
-    if _rows(left) != 1:
+    if _rows(changed) != 1:
         return False
     announce(session, "call", call_id)
     return True
@@ -550,15 +555,8 @@ def move_to_head(session: Session, call_id: str) -> int | None:
 
 def move_to_queue(session: Session, call_id: str, queue: str) -> bool:
     """Let a waiting call wait in another queue, as long as it has waited already; False when it waits no more."""
-    moved = session.execute(
-        update(Call)
-        .where(Call.id == call_id, Call.phase == Phase.WAITING)
-        .values(queue=queue)
-        .execution_options(synchronize_session=False)
-    )
-    if _rows(moved) != 1:
+    if not _change_waiting(session, call_id, queue=queue):
         return False
-    announce(session, "call", call_id)
     announce(session, WAITING, call_id)
     return True
 
@@ -606,6 +604,10 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ENDPOINT = re.compile(r"[A-Za-z0-9]+/[^\s/,&@]+")
 
 
+IN_CALL = "in_call"
+"""The code of what an agent in a call is refused."""
+
+
 def add_agent(
     session: Session,
     username: str,
@@ -623,12 +625,13 @@ def add_agent(
     Raises AgentRefused for a user name or a phone that is taken, and for what is no user name, name or phone.
     """
     if not is_username(username):
-        raise AgentRefused(f"{username!r} is no user name: small letters and digits, with . _ - between them")
+        words = f"{username!r} is no user name: small letters and digits, with . _ - between them"
+        raise AgentRefused(words, "username", "no_username")
     agent = session.scalar(select(Agent).where(Agent.username == username).with_for_update())
     if agent is None:
         agent = Agent(username=username)
     elif agent.endpoint is not None:
-        raise AgentRefused(f"there is an agent with the user name {username!r} already")
+        raise AgentRefused(f"there is an agent with the user name {username!r} already", "username", "taken")
     agent.name, agent.queues = _shown_name(name), list(queues)
     agent.endpoint, agent.browser_phone = _free_endpoint(session, endpoint), browser_phone
     agent.presence, agent.presence_since = Presence.OFFLINE, now
@@ -697,7 +700,7 @@ def remove_agent(session: Session, username: str, *, now: datetime) -> None:
     )
     if removed is None:
         _agent_named(session, username)
-        raise AgentRefused(f"{username} is in a call just now: try again afterwards")
+        raise AgentRefused(f"{username} is in a call just now: try again afterwards", "username", IN_CALL)
     announce(session, "agent", removed)
     for call in session.scalars(select(Call).where(Call.to_do_since.is_not(None), Call.owner == username)):
         call.owner = call.owned_since = None  # somebody else is to look after it
@@ -713,16 +716,17 @@ def _agent_named(session: Session, username: str) -> Agent:
 
 def _shown_name(name: str) -> str:
     if not (line := clean_line(name)) or len(line) > LONGEST_NAME:
-        raise AgentRefused(f"a name has 1 to {LONGEST_NAME} characters")
+        raise AgentRefused(f"a name has 1 to {LONGEST_NAME} characters", "name", "name_length")
     return line
 
 
 def _free_endpoint(session: Session, endpoint: str) -> str:
     if _ENDPOINT.fullmatch(endpoint) is None:
-        raise AgentRefused(f"{endpoint!r} is no phone of Asterisk: write technology and name, such as PJSIP/101")
+        words = f"{endpoint!r} is no phone of Asterisk: write technology and name, such as PJSIP/101"
+        raise AgentRefused(words, "endpoint", "no_phone")
     holder = session.scalar(select(Agent.username).where(Agent.endpoint == endpoint))
     if holder is not None:
-        raise AgentRefused(f"the phone {endpoint} is {holder}'s")
+        raise AgentRefused(f"the phone {endpoint} is {holder}'s", "endpoint", "taken")
     return endpoint
 
 

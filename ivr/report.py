@@ -1,7 +1,7 @@
 """The figures of calls for the service-level report: volumes, who gave up, and how long callers waited."""
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -80,7 +80,12 @@ class CallFigures:
 
     def wait(self, share: float) -> float | None:
         """The wait that this share of the answered callers did not exceed, in seconds (nearest rank)."""
-        return sorted(self.waits)[max(math.ceil(share * len(self.waits)), 1) - 1] if self.waits else None
+        return nearest_rank(sorted(self.waits), share)
+
+
+def nearest_rank(ordered: Sequence[float], share: float) -> float | None:
+    """The value that this share does not exceed (nearest rank); None of nothing."""
+    return ordered[max(math.ceil(share * len(ordered)), 1) - 1] if ordered else None
 
 
 _LAST_CODE = (
@@ -116,6 +121,11 @@ def call_facts(session: Session, begin: datetime, end: datetime, *, companies: b
         waited = (until - (row.queued_at or row.started_at)).total_seconds() if until is not None else None
         facts.append(CallFact(row.line, row.company, row.outcome, row.queued_at is not None, waited, row.code))
     return facts
+
+
+def count_all(facts: Iterable[CallFact], settings: ReportSettings) -> CallFigures:
+    """The figures of all of them together."""
+    return count_calls(facts, settings, lambda _: "").get("") or CallFigures()
 
 
 def count_calls(

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from ivr.config import CallsConfig, Line, Queue
 from ivr.models import ClosedNow, SiteEdit
 from ivr.prompts import Prompts, is_own_sound
+from ivr.tasks import ended
 from schedules.hours import Calendar, UnplannedClosure
 from tickets.changes import MISSED, Change
 from tickets.database import Database, announce
@@ -134,9 +135,7 @@ def edit_part(
         raise InvalidInput(kept[0], "is changed in the settings file only")
     old = _definition(kind, known)
     try:
-        edited = _MODELS[kind].model_validate({**known.model_dump(), **changes})
-        candidate = _with(config, kind, name, edited)
-        type(config).model_validate(candidate.model_dump())
+        edited, _ = _edited(config, kind, name, known, changes)
     except ValidationError as error:
         raise _refusal(error) from error
     new = _definition(kind, edited)
@@ -216,7 +215,7 @@ class Site:
         await self.look()
         self._stack.callback(self.database.subscribe(self._hear))
         task = asyncio.create_task(self._keep_up(), name="what is edited at the desk")
-        self._stack.push_async_callback(_cancel, task)
+        self._stack.push_async_callback(ended, task)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -260,14 +259,13 @@ def apply(
     """
     result = base
     for row in edited:
-        known = _part(result, row.kind, row.name)
+        kind = known_kind(row.kind)
+        known = _part(result, kind, row.name)
         if known is None:
             log.warning("edited at the desk, but not in the settings file any more", kind=row.kind, name=row.name)
             continue
         try:
-            part = _MODELS[known_kind(row.kind)].model_validate({**known.model_dump(), **row.definition})
-            candidate = _with(result, known_kind(row.kind), row.name, part)
-            type(config).model_validate(candidate.model_dump())
+            _, result = _edited(result, kind, row.name, known, row.definition)
         except ValidationError as error:
             log.error(
                 "what was edited at the desk makes no sense: the settings file's is used",
@@ -275,8 +273,6 @@ def apply(
                 name=row.name,
                 fields=[".".join(map(str, one["loc"])) for one in error.errors()],
             )
-            continue
-        result = candidate
     held = list(closed)
     calendars = {
         name: calendar.model_copy(update={"unplanned": (*calendar.unplanned, *_of_calendar(held, name, calendar, now))})
@@ -340,6 +336,16 @@ def _with(config: CallsConfig, kind: Kind, name: str, part: Any) -> CallsConfig:
     return config.model_copy(update={f"{kind}s": {**known, name: part}})
 
 
+def _edited(
+    config: CallsConfig, kind: Kind, name: str, known: BaseModel, changes: dict[str, Any]
+) -> tuple[BaseModel, CallsConfig]:
+    """A part with other fields, and the configuration with it in its place; both make sense, or ValidationError."""
+    part = _MODELS[kind].model_validate({**known.model_dump(), **changes})
+    candidate = _with(config, kind, name, part)
+    type(config).model_validate(candidate.model_dump())
+    return part, candidate
+
+
 def _definition(kind: Kind, part: BaseModel) -> dict[str, Any]:
     return part.model_dump(mode="json", exclude=set(OF_THE_FILE[kind]))
 
@@ -359,9 +365,3 @@ def _refusal(error: ValidationError) -> InvalidInput:
     problems = first.get("ctx", {}).get("problems")
     path, words = problems[0] if problems else (first["loc"], first["msg"].removeprefix("Value error, "))
     return InvalidInput(".".join(map(str, path)), words)
-
-
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -1,6 +1,7 @@
 """Tasks that nobody waits for: kept from being forgotten, and never failing in silence."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -9,6 +10,13 @@ import structlog
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it has ended. Raises what it raised, if that was not its being cancelled."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 class Tasks:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tickets.errors import InvalidInput
-from tickets.files import SafeWriter
+from tickets.files import SafeWriter, Store
 from tickets.models import Attachment, Request
 from tickets.operations import SYSTEM, add_event, load_request
 from tickets.texts import clean_line
@@ -84,11 +84,8 @@ class Receiving(SafeWriter):
         return Kept(self._relative, self.size, self._sha256.hexdigest())
 
 
-class AttachmentStore:
+class AttachmentStore(Store):
     """The folder of the attachments, as `YYYY/MM/<random name>`: no name from outside ever reaches the disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
     def keep(self, content: bytes, at: datetime) -> Kept:
         """Write a file and flush it to the disk, before any row says that it is there; blocks for milliseconds.
@@ -103,22 +100,6 @@ class AttachmentStore:
         """A file that comes piece by piece, as a context manager; one that is not kept in the end is not there."""
         relative = f"{at.astimezone(UTC):%Y/%m}/{uuid4().hex}"
         return Receiving(self.folder / relative, relative)
-
-    def path_of(self, relative: str) -> Path:
-        """Where a kept file is. Raises ValueError for a path outside the store."""
-        path = self.folder / relative
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise ValueError(f"not in the folder of attachments: {relative!r}")
-        return path
-
-    def erase(self, relative: str) -> None:
-        """Delete a file for good; it may be gone already. Raises ValueError for a path outside the store, OSError."""
-        self.path_of(relative).unlink(missing_ok=True)
-
-    def files(self, before: datetime) -> list[str]:
-        """The files made before a time, as paths below the folder; those that no row names are left of a crash."""
-        found = (path for path in self.folder.glob("*/*/*") if path.is_file())
-        return [str(path.relative_to(self.folder)) for path in found if path.stat().st_mtime < before.timestamp()]
 
 
 def add_attachment(

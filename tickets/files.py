@@ -1,8 +1,32 @@
-"""Writing files so that neither a crash nor a loss of power leaves half of one."""
+"""Writing files so that neither a crash nor a loss of power leaves half of one, and folders of such files."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Self
+
+
+class Store:
+    """A folder of files as `YYYY/MM/<name>`, whose paths below it are kept in rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path_of(self, relative: str) -> Path:
+        """Where a kept file is. Raises ValueError for a path that is not below the folder."""
+        path = self.folder / relative
+        if not relative or not path.resolve().is_relative_to(self.folder.resolve()):
+            raise ValueError(f"not in the folder of {self.folder.name}: {relative!r}")
+        return path
+
+    def erase(self, relative: str) -> None:
+        """Delete a file for good; it may be gone already. Raises ValueError for a path outside the folder, OSError."""
+        self.path_of(relative).unlink(missing_ok=True)
+
+    def files(self, before: datetime) -> list[str]:
+        """The files made before a time, as paths below the folder; those that no row names are left of a crash."""
+        found = (path for path in self.folder.glob("*/*/*") if path.is_file())
+        return [str(path.relative_to(self.folder)) for path in found if path.stat().st_mtime < before.timestamp()]
 
 
 class SafeWriter:

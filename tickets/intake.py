@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
@@ -24,7 +23,7 @@ from tickets.attachments import AttachmentStore, Kept, add_attachment
 from tickets.database import Database, OutcomeUnknown, announce
 from tickets.directory import contacts_with_email
 from tickets.errors import RequestClosed, TicketsError
-from tickets.files import write_safely
+from tickets.files import Store, write_safely
 from tickets.level_0 import answers_for_level_0, level_0_answered
 from tickets.lifecycle import REOPEN_WITHIN
 from tickets.mail import Mail, MailAttachment, MailKind, Ours, read_mail
@@ -496,11 +495,8 @@ def _mark_bounced(session: Session, mail: Mail, now: datetime) -> int | None:
 # --- one mail, from bytes to the row ---------------------------------------------------------------------------------
 
 
-class MailStore:
+class MailStore(Store):
     """The folder of raw mails, as `YYYY/MM/<SHA-256>.eml`: the same mail is always the same file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
     def keep(self, raw: bytes, sha256: str, at: datetime) -> str:
         """Write a mail and flush it to the disk, before any row tells of it; gives its path below the folder.
@@ -517,22 +513,7 @@ class MailStore:
 
     def read(self, relative: str) -> bytes:
         """The bytes of a kept mail. Raises ValueError for a path outside the folder, OSError."""
-        return self._path_of(relative).read_bytes()
-
-    def erase(self, relative: str) -> None:
-        """Delete a mail for good; it may be gone already. Raises ValueError for a path outside the folder, OSError."""
-        self._path_of(relative).unlink(missing_ok=True)
-
-    def files(self, before: datetime) -> list[str]:
-        """The files written before a time, as paths below the folder."""
-        found = (path for path in self.folder.glob("*/*/*") if path.is_file())
-        return [str(path.relative_to(self.folder)) for path in found if path.stat().st_mtime < before.timestamp()]
-
-    def _path_of(self, relative: str) -> Path:
-        path = self.folder / relative
-        if not relative or not path.resolve().is_relative_to(self.folder.resolve()):
-            raise ValueError(f"not in the folder of mails: {relative!r}")
-        return path
+        return self.path_of(relative).read_bytes()
 
 
 class Intake:

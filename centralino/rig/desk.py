@@ -13,6 +13,8 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from ivr.tasks import ended
+
 LISTS = ("agents", "waiting", "messages", "requests", "pops")
 """What a page shows live."""
 
@@ -52,7 +54,7 @@ class DeskClient:
                 )
             )
             task = asyncio.create_task(self._listen(socket))
-            stack.push_async_callback(_cancel, task)
+            stack.push_async_callback(ended, task)
             await self.wait_for(lambda heard: heard.topic == "snapshot")
             self._stack = stack.pop_all()
         return self
@@ -134,9 +136,3 @@ class DeskClient:
         else:
             self.items[key] = item
         self.heard.append(Heard(at, topic, data["id"], item))
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

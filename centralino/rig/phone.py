@@ -19,6 +19,7 @@ from urllib.parse import quote
 from centralino.rig import audio
 from centralino.rig.errors import PhoneFailed
 from centralino.rig.ports import PortRange
+from ivr.tasks import ended
 
 _PATIENCE = 10.0  # seconds, for what takes a moment at most
 _SILENCE_AFTER = 300.0  # seconds; baresip hangs up at the end of the WAV it speaks
@@ -149,7 +150,7 @@ class Phone:
             await self._connect(ports.first + 1)
             stack.callback(self._writer.close)
             listening = asyncio.create_task(self._listen())
-            stack.push_async_callback(_cancel, listening)
+            stack.push_async_callback(ended, listening)
             if self._password is not None:
                 await self._registered()
             self._stack = stack.pop_all()
@@ -349,12 +350,6 @@ class Phone:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def _modules() -> Path:

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy.orm import Session
 
 from desk import administration
-from desk.audit import By
-from desk.context import Desk, DeskParts, Origin, Supervisor
+from desk.context import Acting, Desk, DeskParts, Supervisor
 from desk.errors import DeskError
 from desk.supervision_views import (
     AgentAdminView,
@@ -75,34 +74,28 @@ async def people(_who: Supervisor, desk: DeskParts) -> list[AgentAdminView]:
 
 
 @router.post("/people", status_code=201)
-async def add_person(form: NewAgentForm, who: Supervisor, origin: Origin, desk: DeskParts) -> AgentAdminView:
+async def add_person(form: NewAgentForm, by: Acting, desk: DeskParts) -> AgentAdminView:
     """Add an agent with a phone, or a supervisor without one."""
-    by = By(who.me.username, origin)
     return await desk.database.run(administration.add_person, desk.calls, form, by, now=desk.now())
 
 
 @router.patch("/people/{username}")
-async def edit_person(
-    username: str, form: AgentForm, who: Supervisor, origin: Origin, desk: DeskParts
-) -> AgentAdminView:
+async def edit_person(username: str, form: AgentForm, by: Acting, desk: DeskParts) -> AgentAdminView:
     """Change what is given; all else stays."""
-    by = By(who.me.username, origin)
     return await desk.database.run(administration.edit_person, desk.calls, username, form, by, now=desk.now())
 
 
 @router.delete("/people/{username}", status_code=204)
-async def remove_person(username: str, who: Supervisor, origin: Origin, desk: DeskParts) -> None:
+async def remove_person(username: str, by: Acting, desk: DeskParts) -> None:
     """Take log-in, phone, queues and requests from somebody who leaves; what they did stays in the history."""
-    by = By(who.me.username, origin)
     within = desk.request_rules.reopen_within
     await desk.database.run(administration.remove_person, username, desk.notices, within, by, now=desk.now())
     await desk.live.close_ended()
 
 
 @router.post("/people/{username}/password", status_code=204)
-async def set_password(username: str, form: PasswordForm, who: Supervisor, origin: Origin, desk: DeskParts) -> None:
+async def set_password(username: str, form: PasswordForm, by: Acting, desk: DeskParts) -> None:
     """Set a new password; it ends every log-in of that person."""
-    by = By(who.me.username, origin)
     await desk.database.run(administration.set_password, username, form.password, by, now=desk.now())
     await desk.live.close_ended()
 
@@ -117,17 +110,14 @@ async def companies(_who: Supervisor, desk: DeskParts) -> list[CompanyAdminView]
 
 
 @router.post("/companies", status_code=201)
-async def add_company(form: CompanyForm, who: Supervisor, origin: Origin, desk: DeskParts) -> CompanyAdminView:
+async def add_company(form: CompanyForm, by: Acting, desk: DeskParts) -> CompanyAdminView:
     """Add a company."""
-    return await desk.database.run(administration.add_company, form, By(who.me.username, origin), now=desk.now())
+    return await desk.database.run(administration.add_company, form, by, now=desk.now())
 
 
 @router.patch("/companies/{company_id}")
-async def edit_company(
-    company_id: int, form: CompanyForm, who: Supervisor, origin: Origin, desk: DeskParts
-) -> CompanyAdminView:
+async def edit_company(company_id: int, form: CompanyForm, by: Acting, desk: DeskParts) -> CompanyAdminView:
     """Change what is given of a company."""
-    by = By(who.me.username, origin)
     return await desk.database.run(administration.edit_company, company_id, form, by, now=desk.now())
 
 
@@ -140,24 +130,20 @@ async def contacts(
 
 
 @router.post("/contacts", status_code=201)
-async def add_contact(form: ContactForm, who: Supervisor, origin: Origin, desk: DeskParts) -> ContactAdminView:
+async def add_contact(form: ContactForm, by: Acting, desk: DeskParts) -> ContactAdminView:
     """Add a contact."""
-    return await desk.database.run(administration.add_contact, form, By(who.me.username, origin), now=desk.now())
+    return await desk.database.run(administration.add_contact, form, by, now=desk.now())
 
 
 @router.patch("/contacts/{contact_id}")
-async def edit_contact(
-    contact_id: int, form: ContactForm, who: Supervisor, origin: Origin, desk: DeskParts
-) -> ContactAdminView:
+async def edit_contact(contact_id: int, form: ContactForm, by: Acting, desk: DeskParts) -> ContactAdminView:
     """Change what is given of a contact."""
-    by = By(who.me.username, origin)
     return await desk.database.run(administration.edit_contact, contact_id, form, by, now=desk.now())
 
 
 @router.delete("/contacts/{contact_id}", status_code=204)
-async def remove_contact(contact_id: int, who: Supervisor, origin: Origin, desk: DeskParts) -> None:
+async def remove_contact(contact_id: int, by: Acting, desk: DeskParts) -> None:
     """Remove a contact to whom nothing belongs; 409 for any other."""
-    by = By(who.me.username, origin)
     await desk.database.run(administration.remove_contact, contact_id, by, now=desk.now())
 
 
@@ -173,8 +159,7 @@ async def remove_contact(contact_id: int, who: Supervisor, origin: Origin, desk:
 async def import_table(
     what: Literal["companies", "contacts"],
     request: Request,
-    who: Supervisor,
-    origin: Origin,
+    by: Acting,
     desk: DeskParts,
     dry_run: bool = True,
 ) -> ImportView:
@@ -197,7 +182,7 @@ async def import_table(
         import_companies if of_companies else partial(import_contacts, now=desk.now()),
         table,
         f"{what}_imported",
-        By(who.me.username, origin),
+        by,
         dry_run=only_told,
         now=desk.now(),
     )
@@ -224,15 +209,15 @@ async def areas(_who: Supervisor, desk: DeskParts) -> list[AreaAdminView]:
 
 
 @router.post("/areas", status_code=201)
-async def add_area(form: NewAreaForm, who: Supervisor, origin: Origin, desk: DeskParts) -> AreaAdminView:
+async def add_area(form: NewAreaForm, by: Acting, desk: DeskParts) -> AreaAdminView:
     """Add an area, below another or on its own."""
-    return await desk.database.run(administration.add_area, form, By(who.me.username, origin), now=desk.now())
+    return await desk.database.run(administration.add_area, form, by, now=desk.now())
 
 
 @router.patch("/areas/{key}")
-async def edit_area(key: str, form: AreaForm, who: Supervisor, origin: Origin, desk: DeskParts) -> AreaAdminView:
+async def edit_area(key: str, form: AreaForm, by: Acting, desk: DeskParts) -> AreaAdminView:
     """Change what is given of an area; `active` false retires it, an empty `parent` takes it to the top."""
-    return await desk.database.run(administration.edit_area, key, form, By(who.me.username, origin), now=desk.now())
+    return await desk.database.run(administration.edit_area, key, form, by, now=desk.now())
 
 
 @router.get("/groups")
@@ -242,17 +227,14 @@ async def groups(_who: Supervisor, desk: DeskParts) -> list[GroupAdminView]:
 
 
 @router.post("/groups", status_code=201)
-async def add_group(form: NewGroupForm, who: Supervisor, origin: Origin, desk: DeskParts) -> GroupAdminView:
+async def add_group(form: NewGroupForm, by: Acting, desk: DeskParts) -> GroupAdminView:
     """Add a group of specialists."""
-    return await desk.database.run(administration.add_group, form, By(who.me.username, origin), now=desk.now())
+    return await desk.database.run(administration.add_group, form, by, now=desk.now())
 
 
 @router.patch("/groups/{group_id}")
-async def edit_group(
-    group_id: int, form: GroupForm, who: Supervisor, origin: Origin, desk: DeskParts
-) -> GroupAdminView:
+async def edit_group(group_id: int, form: GroupForm, by: Acting, desk: DeskParts) -> GroupAdminView:
     """Change what is given of a group; `active` false retires it."""
-    by = By(who.me.username, origin)
     return await desk.database.run(administration.edit_group, group_id, form, by, now=desk.now())
 
 
@@ -266,19 +248,17 @@ async def parts(_who: Supervisor, desk: DeskParts) -> list[PartView]:
 
 
 @router.put("/site/{kind}/{name}")
-async def edit_part(
-    kind: Kind, name: str, form: PartForm, who: Supervisor, origin: Origin, desk: DeskParts
-) -> PartView:
+async def edit_part(kind: Kind, name: str, form: PartForm, by: Acting, desk: DeskParts) -> PartView:
     """Edit a calendar, queue or line: the fields as the settings file writes them. In force at once, everywhere."""
-    by, base = By(who.me.username, origin), desk.site.base
+    base = desk.site.base
     await desk.database.run(administration.edit_part, desk.calls, base, kind, name, form.definition, by, now=desk.now())
     return await _looked_again(desk, kind, name)
 
 
 @router.delete("/site/{kind}/{name}")
-async def forget_edit(kind: Kind, name: str, who: Supervisor, origin: Origin, desk: DeskParts) -> PartView:
+async def forget_edit(kind: Kind, name: str, by: Acting, desk: DeskParts) -> PartView:
     """Go back to what the settings file says."""
-    by, base = By(who.me.username, origin), desk.site.base
+    base = desk.site.base
     await desk.database.run(administration.edit_part, desk.calls, base, kind, name, None, by, now=desk.now())
     return await _looked_again(desk, kind, name)
 

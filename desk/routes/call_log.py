@@ -11,10 +11,10 @@ from desk.call_views import CallDetail, CallsForm, DoneForm, FoundCalls, Handled
 from desk.context import AgentId, Desk, DeskParts, Person
 from desk.models import Role
 from desk.queries import Who
+from desk.routes.requests import asked_back
 from desk.views import CallBackForm, CallBackView
 from ivr import missed_calls
 from ivr.call_backs import ask_for_call
-from ivr.models import CallBackWay
 
 router = APIRouter(prefix="/calls", tags=["calls"])
 
@@ -75,16 +75,7 @@ async def call_back(call_id: str, form: CallBackForm, agent_id: AgentId, desk: D
     Once the caller has answered it is done. 409 when the number may not be called, the agent's phone cannot be rung, a
     colleague looks after it, or somebody calls just now.
     """
-    asked = await desk.database.run(
-        ask_for_call,
-        call_id,
-        desk.calls,
-        agent_id=agent_id,
-        way=CallBackWay(form.first),
-        number=form.number or None,
-        now=desk.now(),
-    )
-    return CallBackView.model_validate(asked)
+    return await asked_back(ask_for_call, call_id, form, agent_id, desk)
 
 
 async def _handled(

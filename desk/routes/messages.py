@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from desk import queries
 from desk.context import AgentId, DeskParts, Person
 from desk.errors import DeskError, NotThere
+from desk.routes.requests import asked_back
 from desk.views import CallBackForm, CallBackView, HeardForm, MessageDetail, MessageView
 from ivr.call_backs import ask_for_message
-from ivr.models import CallBackWay
 from voicemail.models import Message
 from voicemail.operations import mark_heard, transcribe_again
 
@@ -71,16 +71,7 @@ async def audio(message_id: str, who: Person, desk: DeskParts) -> FileResponse:
 @router.post("/{message_id}/call-back", status_code=202)
 async def call_back(message_id: str, form: CallBackForm, agent_id: AgentId, desk: DeskParts) -> CallBackView:
     """Call whoever left a message, at the number they keyed or called from; as for a request."""
-    asked = await desk.database.run(
-        ask_for_message,
-        message_id,
-        desk.calls,
-        agent_id=agent_id,
-        way=CallBackWay(form.first),
-        number=form.number or None,
-        now=desk.now(),
-    )
-    return CallBackView.model_validate(asked)
+    return await asked_back(ask_for_message, message_id, form, agent_id, desk)
 
 
 @router.post("/{message_id}/transcript", status_code=204)

@@ -1,5 +1,6 @@
 """Service requests: lists, one with its history, a new one at the counter, taking in charge, notes, closing."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from desk import operations as desk_operations
 from desk import queries
-from desk.context import AgentId, DeskParts, Person, RequestReader
+from desk.context import AgentId, Desk, DeskParts, Person, RequestReader
 from desk.errors import AlreadyRegistered, NotThere
 from desk.models import DeskAnswer
 from desk.once import KEY, KeyUsed, done_once
@@ -29,7 +30,7 @@ from desk.views import (
     Which,
 )
 from ivr.call_backs import ask_for_request, of_request
-from ivr.models import CallBackWay
+from ivr.models import CallBack, CallBackWay
 from ivr.terms import terms_of_line
 from tickets import operations
 from tickets.queries import request_by_ticket
@@ -113,9 +114,16 @@ async def call_back(request_id: int, form: CallBackForm, agent_id: AgentId, desk
 
     409 when the number may not be called, the agent's phone cannot be rung, or somebody calls just now.
     """
+    return await asked_back(ask_for_request, request_id, form, agent_id, desk)
+
+
+async def asked_back(
+    ask: Callable[..., CallBack], about: int | str, form: CallBackForm, agent_id: int, desk: Desk
+) -> CallBackView:
+    """Have somebody called, about a request, a message or a call that nobody served: `ask` knows which."""
     asked = await desk.database.run(
-        ask_for_request,
-        request_id,
+        ask,
+        about,
         desk.calls,
         agent_id=agent_id,
         way=CallBackWay(form.first),

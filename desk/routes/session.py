@@ -3,14 +3,15 @@
 from datetime import datetime
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
 from desk import operations, queries
-from desk.context import Desk, DeskParts, Person
+from desk.context import Desk, DeskParts, Origin, Person
 from desk.errors import NotLoggedIn, TooManyAttempts, WrongPassword
 from desk.models import Account
 from desk.passwords import verify_password
+from desk.queries import Who
 from desk.throttle import Attempt, count_attempt, forgive, wait_of
 from desk.views import Credentials, LanguageForm, Me, Preferences
 from desk.words import language_of
@@ -21,10 +22,9 @@ router = APIRouter(prefix="/session", tags=["session"])
 
 
 @router.post("")
-async def log_in(credentials: Credentials, request: Request, response: Response, desk: DeskParts) -> Me:
+async def log_in(credentials: Credentials, address: Origin, response: Response, desk: DeskParts) -> Me:
     """Log in; the answer sets the cookie. 401 when user name and password do not fit, 429 after too many failures."""
     username = credentials.username.strip().lower()  # as all are written
-    address = request.client.host if request.client else "?"
     attempt = Attempt(username, address, desk.settings.failures_before_block, desk.settings.block)
     # Read first: who knocks all the time must not keep the database writing.
     wait = await desk.database.read(wait_of, attempt, now=desk.now())
@@ -64,19 +64,15 @@ async def log_out(who: Person, desk: DeskParts) -> Response:
     """End this log-in and close its pages' live connections."""
     await desk.database.run(operations.log_out, who.token_sha256)
     await desk.live.close_session(who.token_sha256)
-    if who.me.browser_phone and who.me.agent_id is not None:
-        await desk.database.run(browser_phones.new_key, who.me.agent_id)  # what this browser knows is worth nothing now
-    return _without_cookie(desk)
+    return await _logged_out(who, desk)
 
 
 @router.delete("/everywhere", status_code=204)
 async def log_out_everywhere(who: Person, desk: DeskParts) -> Response:
     """End all log-ins of this person, in every browser, and close their pages' live connections."""
     await desk.database.run(operations.log_out_everywhere, who.account_id)
-    if who.me.browser_phone and who.me.agent_id is not None:
-        await desk.database.run(browser_phones.new_key, who.me.agent_id)
     log.info("logged out everywhere", username=who.me.username)
-    return _without_cookie(desk)
+    return await _logged_out(who, desk)
 
 
 @router.put("/language")
@@ -99,7 +95,9 @@ def _let_in(session: Session, account: Account, attempt: Attempt, *, hours: floa
     return token
 
 
-def _without_cookie(desk: Desk) -> Response:
+async def _logged_out(who: Who, desk: Desk) -> Response:
+    if who.me.browser_phone and who.me.agent_id is not None:
+        await desk.database.run(browser_phones.new_key, who.me.agent_id)  # what a browser knows is worth nothing now
     response = Response(status_code=204)
     response.delete_cookie(desk.cookie, path="/", secure=desk.settings.secure_cookie, httponly=True, samesite="strict")
     return response

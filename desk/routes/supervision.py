@@ -1,17 +1,19 @@
 """For supervisors: the wallboard, history, steering of agents and waiting calls, closures, and the audit log."""
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from desk import audit, history
 from desk.audit import By
 from desk.board import BoardView
-from desk.context import AgentId, Desk, DeskParts, Origin, Supervisor
+from desk.context import Acting, AgentId, Desk, DeskParts, Supervisor
+from desk.days import check_day, end_of, midnight
 from desk.errors import AgentBusy, NoListening, NotThere
 from desk.history import HistoryView
 from desk.models import AuditEntry
@@ -71,8 +73,7 @@ async def history_csv(
 async def _history(desk: Desk, first: date | None, last: date | None, by: history.By) -> HistoryView:
     zone = ZoneInfo(desk.notices.settings.timezone)
     last = last or desk.now().astimezone(zone).date()
-    if not date(1971, 1, 1) <= last <= date(9000, 1, 1):
-        raise InvalidInput("last", "is no day that can be counted")
+    check_day("last", last, "is no day that can be counted")
     first = first or last - timedelta(days=HISTORY_DAYS - 1)
     return await desk.database.read(history.history, first, last, by, desk.report, zone)
 
@@ -81,13 +82,11 @@ async def _history(desk: Desk, first: date | None, last: date | None, by: histor
 
 
 @router.post("/steering/agents/{agent_id}/presence")
-async def set_presence(
-    agent_id: int, form: PresenceForm, who: Supervisor, origin: Origin, desk: DeskParts
-) -> AgentView:
+async def set_presence(agent_id: int, form: PresenceForm, by: Acting, desk: DeskParts) -> AgentView:
     """Pause an agent, take one off duty, or end a pause that a supervisor began; the agent's page says who did it."""
     if form.presence == "paused" and form.reason not in {label.code for label in desk.calls.pause_reasons}:
         raise InvalidInput("reason", "is none of this site's reasons to pause", "no_such_code")
-    agent = await desk.database.run(_set_presence, agent_id, form, By(who.me.username, origin), now=desk.now())
+    agent = await desk.database.run(_set_presence, agent_id, form, by, now=desk.now())
     return AgentView.model_validate(agent)
 
 
@@ -120,7 +119,7 @@ def _state(agent: Agent) -> dict[str, str | None]:
 
 
 @router.post("/steering/calls/{call_id}/move", status_code=204)
-async def move_call(call_id: str, form: MoveForm, who: Supervisor, origin: Origin, desk: DeskParts) -> None:
+async def move_call(call_id: str, form: MoveForm, by: Acting, desk: DeskParts) -> None:
     """Move a waiting call: to the head of its line, into another queue (`queue:NAME`), or to an agent (`agent:ID`)."""
     call = await desk.database.read(_call, call_id)
     if call is None or call.ended_at is not None:
@@ -132,7 +131,7 @@ async def move_call(call_id: str, form: MoveForm, who: Supervisor, origin: Origi
     new = {"target": form.target}
     await desk.database.run(
         audit.note,
-        By(who.me.username, origin),
+        by,
         "call_moved",
         call_id,
         {"queue": call.queue, "priority": call.priority},
@@ -142,9 +141,7 @@ async def move_call(call_id: str, form: MoveForm, who: Supervisor, origin: Origi
 
 
 @router.post("/steering/calls/{call_id}/listen", status_code=204)
-async def listen(
-    call_id: str, form: ListenForm, who: Supervisor, agent_id: AgentId, origin: Origin, desk: DeskParts
-) -> None:
+async def listen(call_id: str, form: ListenForm, by: Acting, agent_id: AgentId, desk: DeskParts) -> None:
     """Hear a talk, whisper to its agent, or join it: the supervisor's own phone rings, and the agent's page says so.
 
     403 unless `desk.listen_to_calls` allows it.
@@ -155,7 +152,7 @@ async def listen(
     if await desk.database.read(_call, call_id) is None:
         raise NotThere(f"there is no call {call_id}")
     # noted first: whatever comes of it, that somebody wanted to listen is known
-    by, told = By(who.me.username, origin), {"mode": form.mode, "rule": rule}
+    told = {"mode": form.mode, "rule": rule}
     await desk.database.run(audit.note, by, "call_listened", call_id, None, told, now=desk.now())
     tone = ":audible" if rule == "audible" else ""
     await desk.control.command(call_id, "listen", f"{form.mode}:{agent_id}{tone}")
@@ -191,9 +188,8 @@ async def choices(_who: Supervisor, desk: DeskParts) -> ClosureChoices:
 
 
 @router.post("/closures", status_code=201)
-async def close(form: ClosureForm, who: Supervisor, origin: Origin, desk: DeskParts) -> ClosureView:
+async def close(form: ClosureForm, by: Acting, desk: DeskParts) -> ClosureView:
     """Close one calendar's lines, or all, at once or later; the next caller hears it, and promises reckon with it."""
-    by = By(who.me.username, origin)
     closed = await desk.database.run(_close, desk, form, by, now=desk.now())
     await desk.site.look()
     return closed
@@ -218,11 +214,8 @@ def _close(session: Session, desk: Desk, form: ClosureForm, by: By, *, now: date
 
 
 @router.post("/closures/{closure_id}/end")
-async def end_closure(
-    closure_id: int, form: ClosureEnd, who: Supervisor, origin: Origin, desk: DeskParts
-) -> ClosureView:
+async def end_closure(closure_id: int, form: ClosureEnd, by: Acting, desk: DeskParts) -> ClosureView:
     """Open again: now, or at a time that is known by now."""
-    by = By(who.me.username, origin)
     ended = await desk.database.run(_end, closure_id, form.ends_at, by, now=desk.now())
     await desk.site.look()
     return ended
@@ -239,52 +232,52 @@ def _end(session: Session, closure_id: int, ends_at: datetime | None, by: By, *,
 # ---------------------------------------------------------------------------------------------------------- audit log
 
 
+@dataclass(frozen=True, slots=True)
+class AuditAsked:
+    """Which lines are wanted: of one person, of one kind, of some days of the site's, both included."""
+
+    actor: Annotated[str | None, Query(max_length=64)] = None
+    act: Annotated[str | None, Query(max_length=40)] = None
+    first: Day = None
+    last: Day = None
+
+
+AuditFilter = Annotated[AuditAsked, Depends()]
+
+
 @router.get("/audit")
 async def audit_log(
     _who: Supervisor,
     desk: DeskParts,
-    actor: Annotated[str | None, Query(max_length=64)] = None,
-    act: Annotated[str | None, Query(max_length=40)] = None,
-    first: Day = None,
-    last: Day = None,
+    asked: AuditFilter,
     before_id: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> AuditPage:
     """Who changed or steered what, the latest first, 200 at a time; days are the site's, both included."""
-    found = await _entries(desk, actor, act, first, last, before_id, audit.MOST)
+    found = await _entries(desk, asked, audit.MOST, before_id)
     return audit_page(found, audit.MOST)
 
 
 @router.get("/audit.csv", response_class=Response)
-async def audit_csv(
-    _who: Supervisor,
-    desk: DeskParts,
-    actor: Annotated[str | None, Query(max_length=64)] = None,
-    act: Annotated[str | None, Query(max_length=40)] = None,
-    first: Day = None,
-    last: Day = None,
-) -> Response:
+async def audit_csv(_who: Supervisor, desk: DeskParts, asked: AuditFilter) -> Response:
     """The same as a file for spreadsheets, 50,000 lines at most."""
-    found = await _entries(desk, actor, act, first, last, None, audit.MOST_EXPORTED)
+    found = await _entries(desk, asked, audit.MOST_EXPORTED)
     return _file(audit.as_csv(found), "audit-log.csv")
 
 
-async def _entries(
-    desk: Desk,
-    actor: str | None,
-    act: str | None,
-    first: date | None,
-    last: date | None,
-    before_id: int | None,
-    limit: int,
-) -> list[AuditEntry]:
+async def _entries(desk: Desk, asked: AuditAsked, limit: int, before_id: int | None = None) -> list[AuditEntry]:
     zone = ZoneInfo(desk.notices.settings.timezone)
-    if any(day is not None and not date(1971, 1, 1) <= day <= date(9000, 1, 1) for day in (first, last)):
-        raise InvalidInput("first", "is no day that can be looked up")
-    begin = datetime(first.year, first.month, first.day, tzinfo=zone) if first else None
-    end = datetime(last.year, last.month, last.day, tzinfo=zone) + timedelta(days=1) if last else None
+    for day in (asked.first, asked.last):
+        if day is not None:
+            check_day("first", day, "is no day that can be looked up")
     return list(
         await desk.database.read(
-            audit.entries, actor=actor, act=act, begin=begin, end=end, before_id=before_id, limit=limit
+            audit.entries,
+            actor=asked.actor,
+            act=asked.act,
+            begin=midnight(asked.first, zone) if asked.first else None,
+            end=end_of(asked.last, zone) if asked.last else None,
+            before_id=before_id,
+            limit=limit,
         )
     )
 

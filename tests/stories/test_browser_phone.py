@@ -5,7 +5,7 @@ import base64
 import time
 import wave
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -207,15 +207,26 @@ async def contacts(world: World) -> list[str]:
     return [line for line in lines if "201/" in line]
 
 
-async def test_a_whole_call_is_done_in_the_browser(
-    world: World, service: Service, context: BrowserContext, tmp_path: Path
-) -> None:
+@pytest.fixture
+async def page(world: World, service: Service, context: BrowserContext) -> Page:
+    """The agent's page, on duty with its phone."""
     page = await log_in(world, context)
     await go_on_duty(world, page)
-    await page.evaluate(WATCH)
+    return page
+
+
+@asynccontextmanager
+async def talk(world: World, page: Page) -> AsyncIterator[tuple[Phone, Call]]:
+    """A caller whom the agent has answered in the page."""
     async with world.caller(ROSSI.phone, wav=QUESTION) as rossi:
         call = await dial(world, rossi, STAFFED)
         await answered(world, page, call)
+        yield rossi, call
+
+
+async def test_a_whole_call_is_done_in_the_browser(world: World, service: Service, page: Page, tmp_path: Path) -> None:
+    await page.evaluate(WATCH)
+    async with talk(world, page) as (rossi, call):
         assert await page.evaluate("seen.pop <= seen.ring"), "the phone rang before the page showed who calls"
 
         assert await heard_in_page(page, rossi, tmp_path) > 0.9
@@ -255,13 +266,9 @@ async def test_a_whole_call_is_done_in_the_browser(
 
 
 async def test_a_call_is_handed_over_from_the_browser_after_a_word_with_the_colleague(
-    world: World, service: Service, context: BrowserContext, on_duty: Duty, tmp_path: Path
+    world: World, service: Service, page: Page, on_duty: Duty, tmp_path: Path
 ) -> None:
-    page = await log_in(world, context)
-    await go_on_duty(world, page)
-    async with world.caller(ROSSI.phone, wav=QUESTION) as rossi:
-        call = await dial(world, rossi, STAFFED)
-        await answered(world, page, call)
+    async with talk(world, page) as (rossi, call):
         carla = await on_duty(CARLA)
         await page.get_by_role("button", name="Trasferisci").click()
         await page.get_by_label("Carla Neri").check()
@@ -284,10 +291,8 @@ async def test_a_call_is_handed_over_from_the_browser_after_a_word_with_the_coll
 
 
 async def test_a_page_loaded_anew_in_a_call_gets_the_caller_back(
-    world: World, service: Service, context: BrowserContext, on_duty: Duty, tmp_path: Path
+    world: World, service: Service, page: Page, on_duty: Duty, tmp_path: Path
 ) -> None:
-    page = await log_in(world, context)
-    await go_on_duty(world, page)
     asked: list[str] = []
 
     async def leave(dialog: Dialog) -> None:
@@ -295,9 +300,7 @@ async def test_a_page_loaded_anew_in_a_call_gets_the_caller_back(
         await dialog.accept()
 
     page.on("dialog", leave)
-    async with world.caller(ROSSI.phone, wav=QUESTION) as rossi:
-        call = await dial(world, rossi, STAFFED)
-        await answered(world, page, call)
+    async with talk(world, page) as (rossi, call):
         bruno = await on_duty(BRUNO)  # is free, and must not get the call
         first = (await world.call_until(call.id, lambda row: row.agent_channel_id)).agent_channel_id
         gone = time.monotonic()
@@ -323,13 +326,9 @@ async def test_a_page_loaded_anew_in_a_call_gets_the_caller_back(
 
 @pytest.mark.parametrize("soon", [True, False], ids=["opened again at once", "found by its silence"])
 async def test_a_browser_that_crashes_in_a_call_gets_the_caller_back(
-    world: World, service: Service, context: BrowserContext, soon: bool
+    world: World, service: Service, page: Page, context: BrowserContext, soon: bool
 ) -> None:
-    page = await log_in(world, context)
-    await go_on_duty(world, page)
-    async with world.caller(ROSSI.phone, wav=QUESTION) as rossi:
-        call = await dial(world, rossi, STAFFED)
-        await answered(world, page, call)
+    async with talk(world, page) as (rossi, call):
         first = (await world.call_until(call.id, lambda row: row.agent_channel_id)).agent_channel_id
         with suppress(PlaywrightError):
             await page.goto("chrome://crash")  # no goodbye, and no word that it goes
@@ -347,13 +346,9 @@ async def test_a_browser_that_crashes_in_a_call_gets_the_caller_back(
 
 
 async def test_a_caller_whose_agent_does_not_come_back_is_first_in_the_line_again(
-    world: World, service: Service, context: BrowserContext, on_duty: Duty
+    world: World, service: Service, page: Page, on_duty: Duty
 ) -> None:
-    page = await log_in(world, context)
-    await go_on_duty(world, page)
-    async with world.caller(ROSSI.phone, wav=QUESTION) as rossi:
-        call = await dial(world, rossi, STAFFED)
-        await answered(world, page, call)
+    async with talk(world, page) as (rossi, call):
         await page.close()
         bruno = await on_duty(BRUNO)
         rang = await bruno.phone.wait_for(Event.RINGING, within=RETURN_SECONDS + 10)
@@ -370,13 +365,9 @@ async def test_a_caller_whose_agent_does_not_come_back_is_first_in_the_line_agai
 
 
 async def test_a_caller_who_hangs_up_while_the_page_is_loaded_anew_leaves_the_agent_to_the_notes(
-    world: World, service: Service, context: BrowserContext
+    world: World, service: Service, page: Page
 ) -> None:
-    page = await log_in(world, context)
-    await go_on_duty(world, page)
-    async with world.caller(ROSSI.phone, wav=QUESTION) as rossi:
-        call = await dial(world, rossi, STAFFED)
-        await answered(world, page, call)
+    async with talk(world, page) as (rossi, call):
         await page.close()
         await world.call_until(call.id, lambda row: row.phase is Phase.RINGING)
         await rossi.hang_up()
@@ -417,13 +408,9 @@ async def test_of_two_pages_one_has_the_phone_and_the_other_can_take_it(
 
 
 async def test_a_call_in_which_nothing_is_heard_is_connected_anew_with_one_click(
-    world: World, service: Service, context: BrowserContext, tmp_path: Path
+    world: World, service: Service, page: Page, tmp_path: Path
 ) -> None:
-    page = await log_in(world, context)
-    await go_on_duty(world, page)
-    async with world.caller(ROSSI.phone, wav=QUESTION) as rossi:
-        call = await dial(world, rossi, STAFFED)
-        await answered(world, page, call)
+    async with talk(world, page) as (rossi, call):
         first = (await world.call_until(call.id, lambda row: row.agent_channel_id)).agent_channel_id
         # the caller is taken out of the bridge behind the service's back: nothing comes any more
         bridge = (await world.call_until(call.id, lambda row: row.bridge_id)).bridge_id

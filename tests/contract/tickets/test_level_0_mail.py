@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tests.contract.tickets.conftest import intake_at
 from tickets import directory, levels, operations
-from tickets.attachments import AttachmentStore
 from tickets.database import Database
-from tickets.intake import Intake, IntakeSettings, MailStore
+from tickets.intake import Intake
 from tickets.level_0 import Answer, read_answer
 from tickets.lifecycle import Role
 from tickets.models import Channel, Kind, MailIn, MailResult, OutboxMail, Request, RequestEvent, Status
@@ -28,15 +28,7 @@ LATER = NOW + timedelta(hours=1)
 
 @pytest.fixture
 def intake(database: Database, notices: Notices, tmp_path: Path) -> Intake:
-    return Intake(
-        database,
-        MailStore(tmp_path / "mail"),
-        AttachmentStore(tmp_path / "attachments"),
-        IntakeSettings(),
-        notices,
-        None,
-        lambda: LATER,
-    )
+    return intake_at(lambda: LATER, database, notices, tmp_path)
 
 
 @pytest.fixture

@@ -16,12 +16,11 @@ from aiosmtpd.smtp import SMTP, Envelope
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tests.contract.tickets.conftest import intake_at
 from tickets import operations, outbox
 from tickets.alarms import Alarms, AlarmSettings, open_alarms
-from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.errors import InvalidInput, NotFound, NoticeNotStopped
-from tickets.intake import Intake, IntakeSettings, MailStore
 from tickets.lifecycle import Role
 from tickets.models import Channel, DeliveryState, Kind, OutboxMail, Request, RequestEvent, Status
 from tickets.notice_watch import NoticeWatch
@@ -230,15 +229,7 @@ async def test_a_notice_that_comes_back_before_its_sending_is_noted_is_not_told_
 ) -> None:
     """A server may take a mail and return it before we have written down that it was taken."""
     request_id = await opened(database, notices, "nobody@asl.example")
-    intake = Intake(
-        database,
-        MailStore(tmp_path / "mail"),
-        AttachmentStore(tmp_path / "attachments"),
-        IntakeSettings(),
-        notices,
-        None,
-        lambda: NOW,
-    )
+    intake = intake_at(lambda: NOW, database, notices, tmp_path)
     send, returned = outbox._send, (CORPUS / "bounce_postfix.eml").read_bytes()
 
     async def sent_and_returned(client: Any, mail: OutboxMail, now: datetime) -> tuple[str | None, bool]:

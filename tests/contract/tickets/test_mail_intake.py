@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from schedules.hours import Calendar, Weekday
+from tests.contract.tickets.conftest import intake_at
 from tickets import directory, operations
 from tickets import intake as intake_module
-from tickets.attachments import AttachmentStore
 from tickets.database import Database
 from tickets.intake import Intake, IntakeSettings, MailStore, filed_mails
 from tickets.lifecycle import Role
@@ -62,15 +62,7 @@ def time() -> Time:
 
 @pytest.fixture
 def intake(database: Database, notices: Notices, tmp_path: Path, time: Time) -> Intake:
-    return Intake(
-        database,
-        MailStore(tmp_path / "mail"),
-        AttachmentStore(tmp_path / "attachments"),
-        IntakeSettings(),
-        notices,
-        lambda: TERMS,
-        time,
-    )
+    return intake_at(time, database, notices, tmp_path, lambda: TERMS)
 
 
 def written(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from tests.contract.tickets.conftest import intake_at
 from tickets import operations
-from tickets.attachments import AttachmentStore
 from tickets.database import Database
-from tickets.intake import Intake, IntakeSettings, MailStore, filed_mails
+from tickets.intake import Intake, filed_mails
 from tickets.models import MailIn, MailResult, Request, Status
 from tickets.notices import Notices
 from tickets.retention import erase_mails
@@ -27,15 +27,7 @@ CORPUS = Path(__file__).parents[2] / "mail_corpus"
 
 @pytest.fixture
 def intake(database: Database, notices: Notices, tmp_path: Path) -> Intake:
-    return Intake(
-        database,
-        MailStore(tmp_path / "mail"),
-        AttachmentStore(tmp_path / "attachments"),
-        IntakeSettings(),
-        notices,
-        None,
-        lambda: NOW,
-    )
+    return intake_at(lambda: NOW, database, notices, tmp_path)
 
 
 def written(text: str, subject: str, message_id: str) -> bytes:
