@@ -59,7 +59,7 @@ async def test_a_whole_call_with_the_keyboard_alone(served: DeskServer, context:
 
     call_id = await served.waiting_call()
     offer = await served.ring(call_id, giulia)
-    panel = page.get_by_role("region", name="Chiamata")
+    panel = page.get_by_role("region", name="Chiamata", exact=True)
     await expect(panel.get_by_role("heading", name="Teresa Lorusso")).to_be_visible()
     await served.answer(offer)
     await expect(panel.get_by_text("In conversazione")).to_be_visible()

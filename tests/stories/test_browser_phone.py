@@ -53,7 +53,7 @@ WATCH = """() => {
     new MutationObserver(() => {
         if (document.getElementById("call-panel")) window.seen.pop ??= performance.now();
     }).observe(document.body, { childList: true, subtree: true });
-    return import("/static/js/phone/line.js").then((line) => {
+    return import(new URL("phone/line.js", document.querySelector("script[src]").src)).then((line) => {
         line.current.subscribe((call) => { if (call) window.seen.ring ??= performance.now(); });
     });
 }"""

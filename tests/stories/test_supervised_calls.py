@@ -45,8 +45,8 @@ def more_settings() -> dict[str, Any]:
 async def test_a_closure_takes_effect_on_the_next_call_and_so_does_its_end(
     world: World, service: Service, on_duty: Duty
 ) -> None:
-    anna = await on_duty(ANNA)
     await service.database.run(set_role, ANNA.username, Role.SUPERVISOR)
+    anna = await on_duty(ANNA)
     async with world.caller(ROSSI.phone) as rossi, world.caller(AMATO.phone) as amato:
         talking = await dial(world, amato, STAFFED)
         await answered_by(world, anna, talking)
@@ -75,8 +75,8 @@ async def test_a_closure_takes_effect_on_the_next_call_and_so_does_its_end(
 async def test_who_waits_is_moved_to_another_queue_or_to_an_agent(
     world: World, service: Service, on_duty: Duty
 ) -> None:
-    anna, carla = await on_duty(ANNA, free=False), await on_duty(CARLA)
     await service.database.run(set_role, ANNA.username, Role.SUPERVISOR)
+    anna, carla = await on_duty(ANNA, free=False), await on_duty(CARLA)
     for target in ("queue:secondo", f"agent:{carla.id}"):
         async with world.caller(ROSSI.phone) as rossi:
             call = await dial(world, rossi, STAFFED)
@@ -94,8 +94,8 @@ async def test_who_waits_is_moved_to_another_queue_or_to_an_agent(
 async def test_who_is_moved_to_the_head_of_the_line_is_served_first(
     world: World, service: Service, on_duty: Duty
 ) -> None:
-    anna, bruno = await on_duty(ANNA, free=False), await on_duty(BRUNO, free=False)
     await service.database.run(set_role, BRUNO.username, Role.SUPERVISOR)
+    anna, bruno = await on_duty(ANNA, free=False), await on_duty(BRUNO, free=False)
     async with world.caller(ROSSI.phone) as rossi, world.caller(AMATO.phone) as amato:
         first = await dial(world, rossi, STAFFED)
         await world.call_until(first.id, lambda row: row.phase is Phase.WAITING)
@@ -119,8 +119,8 @@ async def test_who_is_moved_to_the_head_of_the_line_is_served_first(
 async def test_a_supervisor_hears_a_talk_and_speaks_as_far_as_the_way_allows(
     world: World, service: Service, on_duty: Duty, mode: str
 ) -> None:
-    anna, bruno = await on_duty(ANNA), await on_duty(BRUNO, free=False)
     await service.database.run(set_role, BRUNO.username, Role.SUPERVISOR)
+    anna, bruno = await on_duty(ANNA), await on_duty(BRUNO, free=False)
     async with world.caller(ROSSI.phone) as rossi:
         call = await dial(world, rossi, STAFFED)
         await answered_by(world, anna, call)

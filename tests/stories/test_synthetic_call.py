@@ -179,7 +179,7 @@ async def test_a_run_that_dies_leaves_what_nobody_sees_and_the_next_look_removes
     assert await call.remove_leftovers() == 0
     call.now = lambda: utc_now() + timedelta(hours=1)
     assert await call.remove_leftovers() == 1
-    assert await world.read(rows) == before | {"desk_session": 1}
+    assert await world.read(rows) == before | {"desk_session": 1, "failed_log_ins": 1}  # of the agent who logged in
     assert files(world) == []
     await nothing_left(world)
 

@@ -426,6 +426,10 @@ def tell_again(session: Session, connector: str, request_id: int, *, now: dateti
     Raises `NotFound`, `UnknownConnector`.
     """
     _refuse_unknown(session, connector)
+    _tell_whole(session, connector, request_id, now=now)
+
+
+def _tell_whole(session: Session, connector: str, request_id: int, *, now: datetime) -> None:
     request = session.get(Request, request_id)
     if request is None:
         raise NotFound(f"there is no request with the id {request_id}")
@@ -879,5 +883,5 @@ def _enrol(session: Session, name: str, now: datetime) -> int:
         .order_by(Request.id)
     ).all()
     for request_id in new:
-        tell_again(session, name, request_id, now=now)
+        _tell_whole(session, name, request_id, now=now)
     return len(new)

@@ -123,10 +123,16 @@ POSTGRESQL_TABLE = (
     # Whatever a text holds, it must not keep the row from being written that it belongs to.
     f"""
     CREATE FUNCTION request_search_words(text) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE AS $$
+    DECLARE
+        divided text;
     BEGIN
-        RETURN strip(to_tsvector('pg_catalog.simple', translate(
+        divided := lower(translate(
             regexp_replace(normalize(left($1, {LONGEST}), NFD), '[\\u0300-\\u036f]+', '', 'g'),
-            {_LITERAL}, repeat(' ', {len(SEPARATORS)}))));
+            {_LITERAL}, repeat(' ', {len(SEPARATORS)})));
+        -- The server's parser takes 0e0a for the number 0e0 and a letter: such words are added as they are.
+        RETURN strip(to_tsvector('pg_catalog.simple', divided)) || array_to_tsvector(ARRAY(
+            SELECT DISTINCT left(hit[1], 200)
+            FROM regexp_matches(divided, '(?:^| )([0-9]+e[0-9][^ ]*)', 'g') AS hit));
     EXCEPTION WHEN others THEN
         RETURN '';
     END $$

@@ -653,10 +653,10 @@ async def test_what_is_closed_with_the_fault_above_it_is_told_of_each_request(
     for request in (fault, *below):
         ticket = request.ticket or ""
         (record,) = fake.by_reference(f"CENTRALINO-{ticket}")
-        assert record.values["status"] == "CLOSED"
+        assert record.status == "CLOSED"
         assert record.worklog[-1]["description"].endswith("closed (carla): Cambiato lo switch")
         closed = [details for kind, _, details in await followed.read(history, ticket) if kind == "closed"]
-        assert closed == [{"from": "in_progress", "to": "closed", "solution": "Cambiato lo switch"}]
+        assert closed == [{"from": "queued", "to": "closed", "solution": "Cambiato lo switch"}]
     told_by_mail = await followed.read(
         lambda session: session.scalars(
             select(OutboxMail.recipient).where(OutboxMail.kind == "closed").order_by(OutboxMail.recipient)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, event, text, update
 from sqlalchemy.orm import Session
@@ -333,6 +333,8 @@ WRITTEN = st.characters(
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(WRITTEN | st.sampled_from("’‘“”«»–—…€·è\u0301"), max_size=40))
+@example("0E0A")
+@example("codice 12e3x 0E0B, 7e7")
 def test_any_word_of_a_text_finds_it(migrated: Session, written: str) -> None:
     """Of what is written in Europe; what stranger signs divide is the databases' own affair."""
     description = clean_text(written)
