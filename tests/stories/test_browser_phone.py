@@ -85,7 +85,7 @@ def colleagues() -> tuple[Colleague, ...]:
 
 @pytest.fixture
 def more_calls() -> dict[str, object]:
-    waits = {"ring_seconds": 8, "max_wait_seconds": 60, "announce_seconds": 60, "when_no_agents": "wait"}
+    waits = {"ring_seconds": 20, "max_wait_seconds": 60, "announce_seconds": 60, "when_no_agents": "wait"}
     back = {**waits, "wrap_up_seconds": 0, "return_seconds": RETURN_SECONDS}
     return {"queues": dict.fromkeys(("edotto", "secondo", "insieme", "impaziente", "deserto"), back)}
 
