@@ -562,8 +562,8 @@ async def test_maximo_down_for_a_day_loses_no_change_and_keeps_nobody_waiting(
     for changes in range(500):
         now = clock.passes(seconds=24 * 3600 / 500)
         if changes == 200:
-            await fake.start()
             fake.moods.slow_seconds = 60
+            await fake.start()
         if changes == 350:
             fake.moods.slow_seconds, fake.moods.unavailable = 0, True
         if delivering.done():
