@@ -81,7 +81,7 @@ function Top() {
   const line = waitingLine.value;
   const choose = async (code) => {
     me.value = await put("/session/language", { language: code });
-    setLanguage(code);
+    await setLanguage(code);
   };
   const leave = async (path) => {
     await api("DELETE", path);
@@ -182,9 +182,7 @@ effect(() => {
 });
 
 effect(() => {
-  if (!me.value) return;
-  setLanguage(me.value.language);
-  connect();
+  if (me.value) connect();
 });
 
 /** The areas in this person's language; asked again after a lost connection, since they can be changed. */
@@ -210,12 +208,13 @@ addEventListener("keydown", (event) => {
   action();
 });
 
-setLanguage(language.value);
+await setLanguage(language.value);
 render(html`<${App} />`, document.getElementById("app"));
-get("/session").then(
-  (person) => (me.value = person),
-  (error) => {
-    me.value = null;
-    if (error.status !== 401) toast(errorText(error), "bad");
-  },
-);
+try {
+  const person = await get("/session");
+  await setLanguage(person.language);
+  me.value = person;
+} catch (error) {
+  me.value = null;
+  if (error.status !== 401) toast(errorText(error), "bad");
+}

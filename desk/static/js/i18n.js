@@ -1,18 +1,21 @@
-/** Words by key. Each language is one module with the same keys (a test compares them). */
+/** Words by key. Each language is one module with the same keys (a test compares them), loaded when it is wanted. */
 import { signal } from "./lib.js";
-import en from "./i18n/en.js";
-import it from "./i18n/it.js";
 
+const modules = { it: () => import("./i18n/it.js"), en: () => import("./i18n/en.js") };
 /** @type {Record<string, Record<string, string>>} */
-const tables = { it, en };
+const tables = {};
 
 /** The page's language; remembered with the account. */
 export const language = signal(navigator.language?.startsWith("en") ? "en" : "it");
 
-/** @param {string} code */
-export function setLanguage(code) {
-  language.value = tables[code] ? code : "it";
-  document.documentElement.lang = language.value;
+/**
+ * Show the page in a language, once its words are there; without them it stays as it is.
+ * @param {string} code
+ */
+export async function setLanguage(code) {
+  const known = Object.hasOwn(modules, code) ? code : "it";
+  tables[known] ??= (await modules[known]()).default;
+  language.value = document.documentElement.lang = known;
 }
 
 /**
@@ -21,7 +24,7 @@ export function setLanguage(code) {
  * @param {Record<string, unknown>} [values]
  */
 export function t(key, values = {}) {
-  const table = tables[language.value];
+  const table = tables[language.value] ?? {};
   const text = (values.n === 1 ? table[`${key}_one`] : undefined) ?? table[key];
   if (text === undefined) return key.split(".").at(-1) ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));

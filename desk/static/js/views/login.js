@@ -21,7 +21,7 @@ export function Login() {
       if (chosen && chosen !== person.language) {
         person = await put("/session/language", { language: chosen }).catch(() => person); // in all the same
       }
-      setLanguage(person.language);
+      await setLanguage(person.language);
       me.value = person;
     } catch (error) {
       setFailed(errorText(error));
