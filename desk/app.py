@@ -71,7 +71,7 @@ from tickets.intake import Intake
 from tickets.lifecycle import RequestSettings
 from tickets.notices import Notices
 from tickets.promise_rules import PromiseSettings
-from voicemail.errors import MessageNotFound, VoicemailError
+from voicemail.errors import MessageNotFound, NothingToCorrect, TranscriptChanged, VoicemailError
 
 __all__ = ["CallControl", "create_app"]
 
@@ -81,6 +81,8 @@ log = structlog.get_logger()
 _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     NotFound: (404, "not_there"),
     MessageNotFound: (404, "not_there"),
+    NothingToCorrect: (409, "nothing_to_correct"),
+    TranscriptChanged: (409, "conflict"),
     InvalidInput: (422, "invalid_input"),
     DuplicateEntry: (409, "duplicate"),
     EntryInUse: (409, "in_use"),
@@ -241,7 +243,7 @@ def _answer_errors(app: FastAPI) -> None:
         log.info("refused", code=code)
         language = _language(request)
         fields = {error.field: say_why(error, language)} if isinstance(error, InvalidInput) else None
-        changes = error.edits if isinstance(error, RequestChanged) else ()
+        changes = error.edits if isinstance(error, (RequestChanged, TranscriptChanged)) else ()
         reason = error.reason if isinstance(error, MoveRefused) else ""
         return _problem(status, code, language, fields=fields, changes=changes, reason=reason)
 

@@ -31,6 +31,7 @@ from desk.views import (
     PromiseView,
     RequestDetail,
     RequestView,
+    SpokenView,
     WaitingView,
     WordView,
 )
@@ -56,6 +57,7 @@ from tickets.promise_rules import PromiseSettings
 from tickets.promises import promises_of
 from tickets.queries import CallerMatch, Confidence, identify_caller, requests_of_caller
 from voicemail.models import Message, MessageState
+from voicemail.transcript import Word, recognised, timed
 
 OPEN_REQUESTS = 500
 """At most this many open requests are sent to a page, those due first."""
@@ -68,6 +70,8 @@ NOTED_EVERY = timedelta(minutes=1)
 USED_AT = func.coalesce(DeskSession.used_at, DeskSession.created_at)
 UNHEARD_LIFE = timedelta(days=7)
 """Empty messages are listed this long, or until heard."""
+OTHERS = 5
+"""At most so many other open requests of who left a message stand beside it."""
 
 # ------------------------------------------------------------------------------------------------------- accounts
 
@@ -421,8 +425,8 @@ def request_page(
         select(RequestEvent).where(RequestEvent.request_id == request_id).order_by(RequestEvent.id)
     )
     notices = session.scalars(select(OutboxMail).where(OutboxMail.request_id == request_id).order_by(OutboxMail.id))
-    messages = session.execute(
-        select(Message.id, Message.line).where(Message.request_id == request_id).order_by(Message.started_at)
+    messages = session.scalars(
+        select(Message).where(Message.request_id == request_id).order_by(Message.started_at)
     ).all()
     call = session.get(Call, request.call_id) if request.call_id is not None else None
     line = messages[0].line if messages else call.line if call is not None else None
@@ -438,7 +442,15 @@ def request_page(
         contact=(contact_views(session, [request.contact]))[0] if request.contact else None,
         events=[EventView.model_validate(event) for event in events],
         notices=[NoticeView.model_validate(notice) for notice in notices],
-        message_ids=[row.id for row in messages],
+        messages=[
+            SpokenView(
+                id=message.id,
+                started_at=message.started_at,
+                transcript=message.transcript,
+                corrected_by=message.corrected_by if _is_corrected(message) else None,
+            )
+            for message in messages
+        ],
         promise=pickup or (_promise(request, calls, messages[0].line, language) if messages else None),
         promises=[PromiseView.model_validate(promise) for promise in promises],
         **around_request(session, request, reader),
@@ -456,10 +468,31 @@ def message_page(session: Session, calls: CallsConfig, message_id: str, language
     if row is None:
         return None
     message, request, contact = row
+    view = message_view(message, request, contact, calls)
+    words = [Word.read(word) for word in message.words or ()]
+    corrected = timed(message.transcript, words) if view.corrected_by is not None and message.transcript else []
     return MessageDetail(
-        **message_view(message, request, contact, calls).model_dump(),
-        words=[WordView.model_validate(word) for word in message.words or ()],
+        **view.model_dump(),
+        words=[WordView.model_validate(word) for word in words],
+        corrected_words=[[WordView.model_validate(word) for word in line] for line in corrected],
         promise=_promise(request, calls, message.line, language) if request else None,
+        others=_others_of_caller(session, message, request) if request and request.closed_at is None else [],
+    )
+
+
+def _others_of_caller(session: Session, message: Message, request: Request) -> list[RequestView]:
+    """Open requests of who left a message, beside its own."""
+    match = identify_caller(session, message.callback or message.caller)
+    if request.contact is not None:  # the one who is known by now
+        match = CallerMatch(Confidence.KNOWN, [request.contact], request.contact.company, "identified", match.number)
+    found = requests_of_caller(session, match, OTHERS + 1)
+    return [request_view(one) for one in found if one.id != request.id and one.status not in CLOSED_STATUSES][:OTHERS]
+
+
+def _is_corrected(message: Message) -> bool:
+    """Whether the words that count are a person's."""
+    return (
+        message.transcript is not None and message.corrections > 0 and message.transcript != recognised(message.words)
     )
 
 
@@ -534,6 +567,7 @@ def request_view(request: Request) -> RequestView:
 
 def message_view(message: Message, request: Request | None, contact: Contact | None, calls: CallsConfig) -> MessageView:
     """A message as a line of a list."""
+    corrected = _is_corrected(message)
     return MessageView(
         id=message.id,
         state=message.state,
@@ -554,6 +588,9 @@ def message_view(message: Message, request: Request | None, contact: Contact | N
         transcript_state=message.transcript_state,
         transcript_error=message.transcript_error,
         transcript=message.transcript,
+        corrections=message.corrections,
+        corrected_at=message.corrected_at if corrected else None,
+        corrected_by=message.corrected_by if corrected else None,
         numbers=message.numbers or [],
         heard_at=message.heard_at,
         heard_by=message.heard_by,

@@ -460,6 +460,15 @@ class SyncView(_View):
     """Each has `field`, `here` and `there`."""
 
 
+class SpokenView(_View):
+    """A voicemail message of a request, with the words that count."""
+
+    id: str
+    started_at: datetime
+    transcript: str | None
+    corrected_by: str | None
+
+
 class RequestDetail(RequestView):
     """A service request with all that is known of it."""
 
@@ -470,7 +479,7 @@ class RequestDetail(RequestView):
     contact: ContactView | None
     events: list[EventView]
     notices: list[NoticeView]
-    message_ids: list[str]
+    messages: list[SpokenView]
     promise: str | None
     """How the promised time came about, in the reader's language."""
     promises: list[PromiseView]
@@ -729,6 +738,12 @@ class MessageView(_View):
     transcript_state: TranscriptState
     transcript_error: str | None
     transcript: str | None
+    """The words that count: those recognised, or those of the last correction."""
+    corrections: int
+    """How often it was corrected; a correction says which of them it knew."""
+    corrected_at: datetime | None
+    """When and by whom the words that count were written; None where they are those recognised."""
+    corrected_by: str | None
     numbers: list[str]
     heard_at: datetime | None
     heard_by: str | None
@@ -739,8 +754,28 @@ class MessageDetail(MessageView):
     """A message with its words."""
 
     words: list[WordView]
+    """Those recognised, which stay whatever is corrected."""
+    corrected_words: list[list[WordView]]
+    """Of a corrected transcript line by line, each with its place in the audio; empty where nothing was recognised."""
     promise: str | None
     """How the promised time came about, in the reader's language."""
+    others: list[RequestView]
+    """Other open requests of who called: it may tell the same as one of them."""
+
+
+class CorrectionForm(_Input):
+    """The words of a message as a person heard them; no text gives back what was recognised."""
+
+    text: NeededText | None
+    corrections: Annotated[int, Field(ge=0)]
+    """`corrections` of the message as it was read: refused when someone else corrected it since."""
+
+
+class WaveformView(_View):
+    """How loud a message is over its length: stretches of equal length, each 0 to 100 (full scale)."""
+
+    seconds: float
+    loudness: list[int]
 
 
 class HeardForm(_Input):

@@ -51,8 +51,8 @@ LEVEL_0 = "level_0"
 """The actor of what the own desk of a user's company did."""
 
 UNTOLD = frozenset(
-    {"heard", "read_aloud", "transcribed", "audio_erased", "attachment_erased", "promise_missed", "holder_left"}
-    | {"notice_sent", "notice_failed", "notice_held", "notice_retried"}
+    {"heard", "read_aloud", "transcribed", "transcript_corrected", "audio_erased", "attachment_erased"}
+    | {"promise_missed", "holder_left", "notice_sent", "notice_failed", "notice_held", "notice_retried"}
 )
 """Events that other ticket systems do not hear of: how the desk works is its own business."""
 

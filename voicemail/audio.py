@@ -57,6 +57,9 @@ SHORTEST_BURST = 3
 LONGEST_GAP = 10
 """Frames: a shorter gap (200 ms) inside speech is a stop consonant or a breath, and counts as speech."""
 
+WAVEFORM_PARTS = 240
+"""Values of the waveform beside a message: a line in a page about 500 pixels wide."""
+
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -186,6 +189,22 @@ def speech_seconds(samples: bytes) -> float:
         noise = min(noise, loud * LOUDEST_NOISE)
     threshold = max(QUIETEST_SPEECH * per_frame, noise * ABOVE_NOISE)
     return _frames_of_speech([level > threshold for level in levels]) * FRAME / RATE
+
+
+def loudness(samples: bytes, parts: int = WAVEFORM_PARTS) -> list[int]:
+    """The loudest sample of each of `parts` equal stretches, in percent of full scale; of 16-bit mono samples.
+
+    Fewer values where there are fewer samples than parts. A minute takes about 10 ms.
+    """
+    values = array("h", samples[: len(samples) - len(samples) % 2])
+    if sys.byteorder == "big":
+        values.byteswap()
+    parts = min(parts, len(values))
+    found = []
+    for part in range(parts):
+        stretch = values[len(values) * part // parts : len(values) * (part + 1) // parts]
+        found.append(round(max(max(stretch), -min(stretch)) * 100 / 32768))
+    return found
 
 
 def _frames_of_speech(loud: list[bool]) -> int:

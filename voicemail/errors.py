@@ -1,5 +1,7 @@
 """What can go wrong with a message. Each message says what a person can do about it."""
 
+from tickets.errors import Edit
+
 
 class VoicemailError(Exception):
     """The root of this package's errors."""
@@ -19,6 +21,22 @@ class NotFiledYet(VoicemailError):
 
 class MessageOver(VoicemailError):
     """The message is no longer being recorded, so it cannot be recorded again."""
+
+
+class NothingToCorrect(VoicemailError):
+    """The message has no audio (any more): without it nobody can say which words are right."""
+
+
+class TranscriptChanged(VoicemailError):
+    """Somebody else corrected the transcript since it was read: look at `edits`, read it again, repeat the change."""
+
+    def __init__(self, message_id: str, edits: tuple[Edit, ...]) -> None:
+        super().__init__(f"the transcript of message {message_id} was corrected meanwhile: read it again")
+        self.edits = edits
+
+
+class NotToBeFiled(VoicemailError):
+    """The message is still being recorded: it is filed by itself when it is over."""
 
 
 class ModelUnavailable(VoicemailError):

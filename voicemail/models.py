@@ -73,10 +73,16 @@ class Message(Base):
         enum_column(TranscriptState), default=TranscriptState.NONE
     )
     transcript: Mapped[str | None] = mapped_column(Text)
+    """The words that count: those recognised, or those of the last correction."""
     words: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
-    """[{"word", "start", "end", "confidence"}], seconds from the beginning of the audio."""
+    """[{"word", "start", "end", "confidence"}] as recognised, seconds from the beginning of the audio; no correction
+    changes them."""
     numbers: Mapped[list[str] | None] = mapped_column(JSON)
-    """Numbers heard in the message, in digits."""
+    """Numbers heard in the message, in digits; of a corrected transcript those in its words."""
+    corrections: Mapped[int] = mapped_column(default=0)
+    """How often somebody corrected the transcript, or took a correction back; the last time by `corrected_by`."""
+    corrected_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    corrected_by: Mapped[str | None] = mapped_column(String(64))
     transcribed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     transcript_error: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(default=0)

@@ -5,6 +5,7 @@ protocol numbers), a word that may mean something else ends the run, and nothing
 the digits, and a number keyed by the caller counts more.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
@@ -73,7 +74,10 @@ _ENGLISH = {
     "fourty": 40,
 }
 _REPEATS = {"doppio": 2, "doppia": 2, "triplo": 3, "tripla": 3, "double": 2, "triple": 3}
-_PLUS = {"più", "plus"}
+_PLUS = {"più", "plus", "+"}
+_DATE = re.compile(r"\b\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2})\b")
+_WRITTEN = re.compile(r"[^\W_]+|\+|\.(?!\d)|[^\s\w/.-]")
+"""Words, and signs that end a run; not those by which numbers are grouped: space, point, stroke, hyphen."""
 
 
 def numbers_heard(words: Iterable[str], language: str) -> list[str]:
@@ -93,6 +97,14 @@ def numbers_heard(words: Iterable[str], language: str) -> list[str]:
             if number not in found:
                 found.append(number)
     return found
+
+
+def numbers_written(text: str, language: str) -> list[str]:
+    """The numbers in a text that a person wrote down, in digits or in words; as `numbers_heard` gives them.
+
+    Dates are left out.
+    """
+    return numbers_heard(_WRITTEN.findall(_DATE.sub(";", text)), language)
 
 
 def _runs(words: Sequence[str], language: str) -> list[tuple[bool, list[str]]]:
@@ -118,7 +130,14 @@ def _plain(word: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
 
 
+def _in_digits(word: str) -> bool:
+    """Whether somebody wrote the digits; a recogniser never does."""
+    return word.isascii() and word.isdecimal()
+
+
 def _is_number_word(word: str, language: str) -> bool:
+    if _in_digits(word):
+        return True
     plain = _plain(word)
     if language == "it":
         return plain in _ITALIAN or plain in ("doppio", "doppia", "triplo", "tripla")
@@ -129,6 +148,10 @@ def _read_italian(run: Sequence[str]) -> str:
     digits, index = "", 0
     while index < len(run):
         word = run[index]
+        if _in_digits(word):
+            digits += word
+            index += 1
+            continue
         if word in _REPEATS:
             index += 1
             if index < len(run) and _ITALIAN.get(run[index], 10) < 10:
@@ -152,7 +175,9 @@ def _read_english(run: Sequence[str]) -> str:
     while index < len(run):
         word = run[index]
         follower = _ENGLISH.get(run[index + 1], -1) if index + 1 < len(run) else -1
-        if word in _REPEATS:
+        if _in_digits(word):
+            digits += word
+        elif word in _REPEATS:
             if 0 <= follower < 10:
                 digits += str(follower) * _REPEATS[word]
                 index += 1

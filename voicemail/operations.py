@@ -1,4 +1,4 @@
-"""What happens to a message: it begins, is recorded again, is filed as a request, transcribed and heard.
+"""What happens to a message: it begins, is recorded again, is filed as a request, transcribed, heard and corrected.
 
 All are run by `tickets.database.Database.run`, which commits; each announces what it changed.
 """
@@ -12,21 +12,25 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from tickets.database import announce
+from tickets.errors import Edit, InvalidInput
+from tickets.fields import read_text
 from tickets.models import AREAS, SYNTHETIC, Channel, Contact, Kind, Request, RequestEvent
 from tickets.notices import Notices
-from tickets.operations import NewRequest, add_event, open_request
+from tickets.operations import SYSTEM, NewRequest, add_event, open_request
 from tickets.phone_numbers import parse_phone_number, shown_number
 from tickets.promise_rules import Terms
 from tickets.texts import is_email
 from voicemail.audio import KeptAudio
-from voicemail.errors import MessageNotFound, MessageOver
+from voicemail.errors import MessageNotFound, MessageOver, NothingToCorrect, NotToBeFiled, TranscriptChanged
 from voicemail.models import Message, MessageState, TranscriptState
-from voicemail.numbers import numbers_heard
+from voicemail.numbers import numbers_heard, numbers_written
 from voicemail.queries import transcript_due
-from voicemail.transcript import Transcript
+from voicemail.transcript import Transcript, recognised
 
 log = structlog.get_logger()
 
+TRANSCRIPT_CORRECTED = "transcript_corrected"
+"""The kind of the event in a request's history; the words themselves are with the message only, and end with it."""
 TRANSCRIPT_DUE = "transcript_due"
 """The change (beside `message`, which is for screens) after which a transcript may be due."""
 LEAST_SPEECH_SECONDS = 2.0
@@ -143,6 +147,31 @@ def file_message(
     return request
 
 
+def file_after_all(
+    session: Session, message_id: str, notices: Notices, *, actor: str, terms: Terms | None, now: datetime
+) -> Request:
+    """Make a request of a message that was taken for silence, since somebody heard words in it.
+
+    It is transcribed then, too. One that has its request keeps it. Raises MessageNotFound, and NotToBeFiled while it is
+    being recorded.
+    """
+    message = _get(session, message_id, lock=True)
+    if message.request_id is not None:
+        return session.get_one(Request, message.request_id)
+    if message.state is MessageState.RECORDING:
+        raise NotToBeFiled(f"message {message_id} is being recorded")
+    if message.audio is not None:
+        message.state, message.transcript_state = MessageState.FILED, TranscriptState.WAITING
+    request = _open_request(
+        session, message, notices, email=None, pickup_due_at=None, terms=terms, actor=actor, now=now
+    )
+    message.request_id = request.id
+    announce(session, "message", message_id)
+    announce(session, TRANSCRIPT_DUE, message_id)
+    log.info("message filed by hand", message=message_id, ticket=request.ticket)
+    return request
+
+
 def _open_request(
     session: Session,
     message: Message,
@@ -151,6 +180,7 @@ def _open_request(
     email: str | None,
     pickup_due_at: datetime | None,
     terms: Terms | None,
+    actor: str = SYSTEM,
     now: datetime,
 ) -> Request:
     area = message.area if message.area in AREAS else "application"
@@ -172,6 +202,7 @@ def _open_request(
             received_at=message.started_at,
             pickup_due_at=pickup_due_at,
             terms=terms,
+            actor=actor,
             synthetic=message.id.startswith(SYNTHETIC),
         ),
         notices,
@@ -185,15 +216,17 @@ def store_transcript(
     """Store what was heard, with the numbers read out of it, and note it in the request's history.
 
     `attempt` is the number of the lease (`Message.attempts`): a worker that lost its lease to another changes nothing.
-    The request's own text stays as the agents write it; the transcript is shown beside the audio. Raises
-    MessageNotFound.
+    The request's own text stays as the agents write it; the transcript is shown beside the audio. Words that somebody
+    wrote down meanwhile stay in their place. Raises MessageNotFound.
     """
     message = _get(session, message_id, lock=True)
     if not _holds_lease(message, attempt):
         return message
-    message.transcript = transcript.text
+    is_written = message.words is None and message.transcript is not None
     message.words = transcript.as_rows()
-    message.numbers = numbers_heard((word.word for word in transcript.words), message.language)
+    if not is_written:
+        message.transcript = transcript.text
+        message.numbers = numbers_heard((word.word for word in transcript.words), message.language)
     message.transcript_state = TranscriptState.DONE
     message.transcribed_at = now
     message.transcript_error = message.lease_until = None
@@ -237,6 +270,39 @@ def transcript_failed(
             message.attempts = max(0, message.attempts - 1)
     announce(session, "message", message_id)
     announce(session, TRANSCRIPT_DUE, message_id)
+    return message
+
+
+def correct_transcript(
+    session: Session, message_id: str, text: str | None, *, corrections: int, actor: str, now: datetime
+) -> Message:
+    """Put a person's words in place of the transcript; None gives back what was recognised, which is always kept.
+
+    `corrections` is `Message.corrections` as the person read it: who was second is told, and overwrites nobody. What
+    is there already changes nothing. The request's history says that and by whom, not the words. Raises
+    MessageNotFound, NothingToCorrect, TranscriptChanged, and `InvalidInput` for a text without words or too long.
+    """
+    message = _get(session, message_id, lock=True)
+    if message.audio is None:
+        raise NothingToCorrect(f"message {message_id} has no audio")
+    original = recognised(message.words)
+    written = original if text is None else read_text("text", text)
+    if text is not None and not written:
+        raise InvalidInput("text", "write what is said", "missing")
+    if written == message.transcript:
+        return message
+    if corrections != message.corrections:
+        edit = Edit(message.corrected_at or now, message.corrected_by or SYSTEM, TRANSCRIPT_CORRECTED)
+        raise TranscriptChanged(message_id, (edit,))
+    message.transcript = written
+    message.numbers = None if written is None else numbers_written(written, message.language)
+    message.corrections += 1
+    message.corrected_at, message.corrected_by = now, actor
+    announce(session, "message", message_id)
+    if message.request_id is not None:
+        request = session.get_one(Request, message.request_id)
+        details = {"message": message_id} | ({"withdrawn": True} if written == original else {})
+        add_event(session, request, TRANSCRIPT_CORRECTED, actor, details, now=now)
     return message
 
 
@@ -318,12 +384,13 @@ def note_missing_model(session: Session, language: str, reason: str) -> None:
 
 
 def erase_message(session: Session, message_id: str, *, now: datetime) -> Message:
-    """Forget what was said: audio, words, numbers. Row and request stay, as the record that there was a message.
+    """Forget what was said: audio, words, corrections, numbers. Row and request stay: there was a message.
 
     The audio file goes first (`AudioStore.erase`). Raises MessageNotFound.
     """
     message = _get(session, message_id, lock=True)
     message.audio = message.transcript = message.words = message.numbers = message.lease_until = None
+    message.corrected_at = message.corrected_by = None
     if message.transcript_state is not TranscriptState.DONE:
         message.transcript_state = TranscriptState.NONE
     announce(session, "message", message_id)

@@ -1,7 +1,10 @@
 """What a recogniser heard, and how it is laid out for reading."""
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 PAUSE_SECONDS = 0.7
@@ -58,3 +61,42 @@ def lines(words: Sequence[Word]) -> list[str]:
         found[-1].append(word.word)
         last_end = word.end
     return [line[:1].upper() + line[1:] for line in (" ".join(part) for part in found)]
+
+
+def recognised(rows: Sequence[Mapping[str, Any]] | None) -> str | None:
+    """The text of words as they are stored (`Transcript.as_rows`), before anybody corrected it; None where are none."""
+    return Transcript(tuple(Word.read(row) for row in rows)).text if rows is not None else None
+
+
+def timed(text: str, words: Sequence[Word]) -> list[list[Word]]:
+    """The words of a corrected text, line by line, each with its place in the audio.
+
+    A word that was recognised just so keeps its times and its confidence; capitals, accents and punctuation count for
+    nothing. Words that somebody put in place of others have the times of all of these, and words put between two the
+    time between them; their confidence is 1. Where nothing was recognised no word has a place: there are no lines then.
+    """
+    if not words:
+        return []
+    typed = [line.split() for line in text.splitlines()]
+    flat = [token for line in typed for token in line]
+    heard = [_key(word.word) for word in words]
+    found: list[Word] = []
+    for same, first, last, begin, end in SequenceMatcher(None, heard, [_key(token) for token in flat]).get_opcodes():
+        if same == "equal":
+            pairs = zip(words[first:last], flat[begin:end], strict=True)
+            found += [Word(token, word.start, word.end, word.confidence) for word, token in pairs]
+            continue
+        start = words[first].start if first < last else words[first - 1].end if first else 0.0
+        stop = words[last - 1].end if first < last else words[first].start if first < len(words) else words[-1].end
+        found += [Word(token, start, max(start, stop), 1.0) for token in flat[begin:end]]
+    rest = iter(found)
+    return [[next(rest) for _ in line] for line in typed if line]
+
+
+def _key(word: str) -> str:
+    """What is compared of a word; all of one that has neither letters nor digits."""
+    plain = unicodedata.normalize("NFD", word.casefold())
+    return _SIGNS.sub("", plain) or word
+
+
+_SIGNS = re.compile(r"[\W_]+")

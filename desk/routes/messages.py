@@ -1,23 +1,39 @@
-"""Voicemail messages: the list, one with its words, its audio, and who has heard it.
+"""Voicemail messages: the list, one with its words and their correction, its audio, and who has heard it.
 
 A message is taken in charge and closed through its request.
 """
 
+import asyncio
 from datetime import datetime
+from pathlib import Path
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
 
 from desk import queries
-from desk.context import AgentId, DeskParts, Person
+from desk.context import AgentId, Desk, DeskParts, Person
 from desk.errors import DeskError, NotThere
 from desk.routes.requests import asked_back
-from desk.views import CallBackForm, CallBackView, HeardForm, MessageDetail, MessageView
+from desk.views import (
+    CallBackForm,
+    CallBackView,
+    CorrectionForm,
+    HeardForm,
+    MessageDetail,
+    MessageView,
+    RequestView,
+    SavedRequest,
+    WaveformView,
+)
 from ivr.call_backs import ask_for_message
+from ivr.terms import terms_of_line
+from tickets.models import Request as ServiceRequest
+from voicemail.audio import loudness, read_samples
+from voicemail.errors import UnusableAudio
 from voicemail.models import Message
-from voicemail.operations import mark_heard, transcribe_again
+from voicemail.operations import correct_transcript, file_after_all, mark_heard, transcribe_again
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/messages", tags=["messages"])
@@ -56,16 +72,60 @@ async def one(message_id: str, who: Person, desk: DeskParts) -> MessageDetail:
 @router.get("/{message_id}/audio", response_class=FileResponse)
 async def audio(message_id: str, who: Person, desk: DeskParts) -> FileResponse:
     """The audio, WAV; any part of it can be asked for (HTTP range). It is noted who has listened."""
+    _, path = await _audio(desk, message_id)
+    await desk.database.run(mark_heard, message_id, actor=who.me.username, now=desk.now())
+    return FileResponse(path, media_type="audio/wav", headers={"cache-control": "private, no-cache"})
+
+
+@router.get(
+    "/{message_id}/waveform",
+    response_model=WaveformView,
+    responses={304: {"description": "As the browser has it already"}},
+)
+async def waveform(
+    message_id: str, request: Request, response: Response, _who: Person, desk: DeskParts
+) -> WaveformView | Response:
+    """How loud the message is over its length; to look at it is not to listen."""
+    message, path = await _audio(desk, message_id)
+    headers = {"cache-control": "private, no-cache", "etag": f'"{message.sha256}"'}
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    try:
+        layout, samples = await asyncio.to_thread(read_samples, path)
+    except (UnusableAudio, FileNotFoundError) as error:
+        raise AudioMissing from error
+    response.headers.update(headers)
+    return WaveformView(seconds=layout.seconds, loudness=await asyncio.to_thread(loudness, samples))
+
+
+@router.put("/{message_id}/transcript")
+async def correct(message_id: str, form: CorrectionForm, who: Person, desk: DeskParts) -> MessageDetail:
+    """Put one's own words in place of the transcript; what was recognised stays, and is given back without a text.
+
+    Refused with 409 (`conflict`) when somebody else corrected it since it was read.
+    """
+    await desk.database.run(
+        correct_transcript,
+        message_id,
+        form.text,
+        corrections=form.corrections,
+        actor=who.me.username,
+        now=desk.now(),
+    )
+    return await one(message_id, who, desk)
+
+
+@router.post("/{message_id}/request", status_code=201)
+async def open_after_all(message_id: str, who: Person, desk: DeskParts) -> SavedRequest:
+    """Make a request of a message that was taken for silence. One that has its request keeps it."""
     message = await desk.database.read(_message, message_id)
     if message is None:
         raise NotThere
-    folder = desk.audio_folder.resolve()
-    path = (folder / message.audio).resolve() if message.audio else None
-    if path is None or not path.is_relative_to(folder) or not path.is_file():
-        log.warning("the audio of a message is not there", message_id=message_id)
-        raise AudioMissing
-    await desk.database.run(mark_heard, message_id, actor=who.me.username, now=desk.now())
-    return FileResponse(path, media_type="audio/wav", headers={"cache-control": "private, no-cache"})
+    terms = terms_of_line(desk.promises, desk.calls, message.line)
+    request = await desk.database.run(
+        file_after_all, message_id, desk.notices, actor=who.me.username, terms=terms, now=desk.now()
+    )
+    return SavedRequest(request=await desk.database.read(_request, request.id))
 
 
 @router.post("/{message_id}/call-back", status_code=202)
@@ -79,6 +139,23 @@ async def transcribe(message_id: str, _who: Person, desk: DeskParts) -> Response
     """Have a message transcribed after all whose transcript was given up; of any other nothing changes."""
     await desk.database.run(transcribe_again, message_id)
     return Response(status_code=204)
+
+
+async def _audio(desk: Desk, message_id: str) -> tuple[Message, Path]:
+    """A message and its audio file. Raises NotThere, AudioMissing."""
+    message = await desk.database.read(_message, message_id)
+    if message is None:
+        raise NotThere
+    folder = desk.audio_folder.resolve()
+    path = (folder / message.audio).resolve() if message.audio else None
+    if path is None or not path.is_relative_to(folder) or not path.is_file():
+        log.warning("the audio of a message is not there", message_id=message_id)
+        raise AudioMissing
+    return message, path
+
+
+def _request(session: Session, request_id: int) -> RequestView:
+    return queries.request_view(session.get_one(ServiceRequest, request_id))
 
 
 def _message(session: Session, message_id: str) -> Message | None:

@@ -18,6 +18,7 @@ import { Presence, PresenceNotice, WrapUp } from "./views/presence.js";
 import { forgetNotes } from "./views/request.js";
 import { Requests } from "./views/requests.js";
 import { initials, Side } from "./views/side.js";
+import { forgetCorrections } from "./views/transcript.js";
 import { Act, errorText, Icon, Loading, Menu, toast, Toasts } from "./views/ui.js";
 
 /** "#/messages/17" -> ["messages", "17"] */
@@ -89,6 +90,7 @@ function Top() {
     forget();
     forgetDraft();
     forgetNotes();
+    forgetCorrections();
   };
   return html`
     <header class="top">
@@ -200,6 +202,7 @@ addEventListener("keydown", (event) => {
     Digit3: () => (location.hash = "#/calls"),
     ...(browserPhone.peek() && { KeyA: browserPhone.peek().answer }),
     KeyN: () => (location.hash = "#/new"),
+    KeyP: () => /** @type {HTMLElement} */ (document.querySelector(".player .play"))?.click(),
     KeyE: () => /** @type {HTMLElement} */ (document.querySelector(".wrap-up button"))?.focus(),
     KeyC: () => /** @type {HTMLElement} */ (document.querySelector("#call-panel :is(.call-form input, .call-form textarea, button)"))?.focus(),
   }[event.code];

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from voicemail.audio import (
     RATE,
+    WAVEFORM_PARTS,
     AudioStore,
+    loudness,
     read_layout,
     read_samples,
     recording_path,
@@ -235,3 +237,19 @@ def test_takes_that_do_not_count_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     remove_takes(tmp_path, "m1")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m1.wav", "m12-1.wav"]
+
+
+def test_the_waveform_tells_how_loud_each_stretch_is() -> None:
+    silence, loud = bytes(2 * RATE), array("h", [16384, -32768] * (RATE // 2)).tobytes()
+    found = loudness(silence + tone(1, 3277) + loud)
+    assert len(found) == WAVEFORM_PARTS
+    assert found[:80] == [0] * 80
+    assert found[80:160] == [10] * 80
+    assert found[160:] == [100] * 80
+
+
+@given(st.binary(max_size=2000))
+def test_a_waveform_has_no_more_values_than_there_are_samples(samples: bytes) -> None:
+    found = loudness(samples)
+    assert len(found) == min(len(samples) // 2, WAVEFORM_PARTS)
+    assert all(0 <= one <= 100 for one in found)

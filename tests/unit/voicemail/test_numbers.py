@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemail.numbers import numbers_heard, spell_italian
+from voicemail.numbers import numbers_heard, numbers_written, spell_italian
 
 pytestmark = pytest.mark.unit
 
@@ -85,3 +85,23 @@ def test_only_numbers_under_a_thousand_are_spelled() -> None:
     ]  # fmt: skip
     with pytest.raises(ValueError, match="999"):
         spell_italian(1000)
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        ("Richiamatemi al 347 52 12 345.", ["3475212345"]),
+        ("+39 080/555-12.34, grazie", ["+390805551234"]),
+        ("al tre quattro sette 52 81", ["3475281"]),
+        ("interno 12, codice 34567", ["34567"]),
+        ("Protocollo 12. 34567", ["34567"]),
+        ("dal 12/03/2026 alle 10:30", []),
+        ("stanza 1204", []),
+        ("9" * 21, []),
+        ("٣٤٧٥٢ ½ ²²²²²", []),
+    ],
+)
+def test_numbers_that_somebody_wrote_down(written: str, numbers: list[str]) -> None:
+    assert numbers_written(written, "it") == numbers
+    assert numbers_written("call 555 two double one 12", "en") == ["55521112"]
+    assert numbers_written("12345", "de") == []

@@ -241,8 +241,11 @@ function EditForm({ request, onDone, onClose }) {
   `;
 }
 
-/** Another request by its ticket number: it is shown first, with its subject, and then confirmed. */
-function LinkForm({ request, name, onDone, onClose }) {
+/**
+ * Another request by its ticket number, or one of `others` at a click: it is shown first, with its subject, and then confirmed.
+ * @param {{request: any, name: "parent"|"merge", others?: any[], onDone: (changed: any) => void, onClose: () => void}} props
+ */
+export function LinkForm({ request, name, others = [], onDone, onClose }) {
   const [ticket, setTicket] = useState("");
   const [other, setOther] = useState(null);
   const look = async () => {
@@ -261,6 +264,9 @@ function LinkForm({ request, name, onDone, onClose }) {
       <${ChangeForm} title=${t(`links.${name}`)} own=${["ticket"]} submit=${t("links.look")} request=${request} onDone=${() => {}} onClose=${onClose}
         check=${() => (ticket.trim() ? {} : { ticket: t("form.needed") })} send=${look}>
         ${(fields) => html`<p class="muted">${t(`links.${name}_hint`)}</p>
+          ${others.length > 0 && html`<div><p class="section-label">${t("links.of_caller")}</p><ul class="past-list">${others.map((one) => html`
+            <li key=${one.id}><button type="button" class="link" onClick=${() => setOther(one)}>${ticketText(one.ticket)} ${one.subject}</button>
+              <${Badge}>${t(`status.${one.status}`)}<//></li>`)}</ul></div>`}
           <${Field} label=${t("requests.ticket")} error=${fields.ticket}>${(id, aria) => html`
             <input id=${id} ...${aria} value=${ticket} inputmode="numeric" maxlength="20" autocomplete="off"
               onInput=${(event) => setTicket(event.target.value)} />`}<//>`}

@@ -11,7 +11,7 @@ import { Act, Dialog, Field, toast } from "./ui.js";
 
 const ACTIONS = ["next", "previous", "search", "help"];
 const fixed = () => [["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+3", "nav.calls"], ["Alt+N", "form.title"], ["Alt+C", "keys.call"],
-  ["Alt+E", "keys.outcome"], ...(phone.value ? [["Alt+A", "phone.answer"]] : []), ["↑ ↓", "keys.arrows"], ["Esc", "keys.esc"], ["← →", "keys.words"]];
+  ["Alt+E", "keys.outcome"], ["Alt+P", "keys.play"], ...(phone.value ? [["Alt+A", "phone.answer"]] : []), ["↑ ↓", "keys.arrows"], ["Esc", "keys.esc"], ["← →", "keys.words"]];
 
 /** Whether keys go into a field, or choose in one. @param {EventTarget|null} target */
 const typing = (target) => target instanceof Element && Boolean(target.closest("input, textarea, select, [contenteditable]"));

@@ -1,12 +1,13 @@
 /** Voicemail: the list by promised time, and one message with its player and words. */
-import { html, useEffect, useState } from "../lib.js";
+import { html, useEffect, useRef, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { clock, phone, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
 import { areaName, dueMessages, emptyMessages, loaded, nameOf, promise, touched, untaken } from "../store.js";
+import { LinkForm } from "./changes.js";
 import { CallBack, CloseForm, RequestActions } from "./request_parts.js";
 import { Player } from "./player.js";
-import { Act, Badge, Empty, errorText, Icon, Loading } from "./ui.js";
+import { Act, Badge, Empty, errorText, Icon, Loading, toast } from "./ui.js";
 
 export function Messages({ id }) {
   const due = dueMessages.value;
@@ -71,6 +72,8 @@ function transcriptWords(message) {
 function One({ id }) {
   const [message, setMessage] = useState(null);
   const [failed, setFailed] = useState(null);
+  const [merging, setMerging] = useState(false);
+  const merger = useRef(null);
   const { count, topic, id: changed } = touched.value;
   const mine = topic === "" || (topic === "messages" && changed === id);
   const load = () => get(`/messages/${encodeURIComponent(id)}`).then(
@@ -79,6 +82,20 @@ function One({ id }) {
   if (failed && !message) return html`<p class="notice bad" role="alert"><${Icon} name="alert" />${errorText(failed)}</p>`;
   if (!message) return html`<${Loading} />`;
   const { request } = message;
+  const stopMerging = () => {
+    setMerging(false);
+    requestAnimationFrame(() => merger.current?.focus());
+  };
+  const merged = async (changed) => {
+    setMerging(false);
+    toast(t("links.merged_toast", { ticket: ticketText(changed.merged_into?.ticket ?? null) }));
+    await load();
+  };
+  const fileIt = async () => {
+    const { request: made } = await post(`/messages/${encodeURIComponent(id)}/request`);
+    toast(t("messages.filed_toast", { ticket: ticketText(made.ticket) }));
+    await load();
+  };
   const due = request ? promise(request) : null;
   return html`
     <article class="page">
@@ -91,9 +108,9 @@ function One({ id }) {
       ${due && html`<div class=${`promise ${due.tone}`}><${Icon} name=${due.tone === "bad" ? "alert" : "clock"} />
         <div><strong>${due.text}</strong>${message.promise && html`<p>${message.promise}</p>`}</div></div>`}
       <section class="card player-card" aria-label=${t("player.title")}>
-        ${message.has_audio ? html`<${Player} message=${message} onPlayed=${load} />` : html`
-          <p class="notice bad"><${Icon} name="alert" />${t("message_state.lost")}</p>`}
-        ${message.words.length === 0 && message.has_audio && html`
+        ${message.has_audio ? html`<${Player} message=${message} onPlayed=${load} onChanged=${setMessage} />` : html`
+          <p class="notice bad"><${Icon} name="alert" />${t(message.seconds !== null ? "messages.erased" : "message_state.lost")}</p>`}
+        ${!message.transcript && message.has_audio && html`
           <p class=${`transcript-state ${message.transcript_state}`} role="status">
             ${(message.transcript_state === "running" || message.transcript_state === "waiting") && html`<span class="spinner"></span>`}
             ${message.state === "filed" ? transcriptWords(message) : t(`message_state.${message.state}`)}</p>`}
@@ -105,15 +122,20 @@ function One({ id }) {
         <div><dt>${t("messages.call_back")}</dt><dd class="strong">${phone(message.callback_shown ?? message.caller_shown)}
           <span class="muted small"> ${message.callback ? t("messages.keyed") : t("messages.own_number")}</span></dd></div>
         ${message.numbers.length > 0 && html`<div><dt>${t("messages.numbers_heard")}</dt>
-          <dd>${message.numbers.join(", ")} <span class="muted small">${t("messages.verify")}</span></dd></div>`}
+          ${message.numbers.map((one) => html`<dd key=${one}>${one} <span class="muted small">
+            ${t(message.callback?.endsWith(one) ? "messages.as_keyed" : "messages.verify")}</span></dd>`)}</div>`}
         <div><dt>${t("form.area")}</dt><dd>${areaName(request?.area ?? message.area ?? "none")}</dd></div>
         <div><dt>${t("messages.heard")}</dt><dd>${message.heard_at ? t("messages.heard_by", { who: nameOf(message.heard_by), when: when(message.heard_at) }) : t("messages.not_heard")}</dd></div>
       </dl>
-      ${!request && !message.heard_at && html`
-        <${Act} class="primary" act=${async () => { await post("/messages/heard", { ids: [id] }); await load(); }}>
+      ${!request && message.state !== "recording" && html`<div class="actions">
+        ${!message.heard_at && html`<${Act} class="primary" act=${async () => { await post("/messages/heard", { ids: [id] }); await load(); }}>
           <${Icon} name="check" size=${18} />${t("messages.mark_heard")}<//>`}
+        <${Act} class="quiet" act=${fileIt}><${Icon} name="plus" size=${18} />${t("messages.file")}<//>
+        <${CallBack} path=${`/messages/${encodeURIComponent(id)}`} number=${message.callback_shown ?? message.caller_shown} heard=${message.numbers} /></div>`}
       ${request && html`<div class="actions"><${RequestActions} request=${request} onChanged=${load} />
-        ${!request.closed_at && html`<${CallBack} path=${`/messages/${encodeURIComponent(id)}`} number=${message.callback_shown ?? message.caller_shown} />`}</div>
+        ${!request.closed_at && html`<${CallBack} path=${`/messages/${encodeURIComponent(id)}`} number=${message.callback_shown ?? message.caller_shown} heard=${message.numbers} />
+          <button type="button" class="quiet" ref=${merger} aria-expanded=${merging} onClick=${() => setMerging(true)}><${Icon} name="link" size=${18} />${t("links.merge")}</button>`}</div>
+        ${merging && !request.closed_at && html`<${LinkForm} request=${request} name="merge" others=${message.others} onDone=${merged} onClose=${stopMerging} />`}
         ${!untaken(request) && !request.closed_at && html`<${CloseForm} request=${request} onClosed=${load} />`}`}
     </article>
   `;

@@ -1,21 +1,26 @@
-/** Plays a message; its words can be clicked, and show where it is. */
-import { html, useEffect, useRef, useState } from "../lib.js";
+/** Plays a message over its waveform; its words can be clicked, and show where it is. */
+import { html, signal, useEffect, useMemo, useRef, useState } from "../lib.js";
+import { get } from "../api.js";
 import { clock } from "../format.js";
 import { t } from "../i18n.js";
+import { Transcript } from "./transcript.js";
 import { Icon } from "./ui.js";
 
-/** Below this the recogniser is often wrong: measured, it marks 61 % of the wrong words and 2 % of the right ones. */
-const DOUBTFUL = 0.7;
-/** A pause as long as this begins a new line, in seconds. */
-const PAUSE = 0.7;
+const NEXT_SPEED = { 1: 1.25, 1.25: 1.5, 1.5: 2, 2: 0.8, 0.8: 1 };
+/** Stays for the next message: who hears many in a row chooses once. */
+const speed = signal(1);
+/** How far the keys lead along the message, in seconds. */
+const STEPS = { ArrowRight: 2, ArrowUp: 2, ArrowLeft: -2, ArrowDown: -2, PageUp: 10, PageDown: -10 };
+/** A message is drawn against its loudest part, but hardly anything not against itself: in percent. */
+const QUIETEST = 8;
 
-export function Player({ message, onPlayed }) {
+/** @param {{message: any, onPlayed?: () => void, onChanged: (message: any) => void}} props */
+export function Player({ message, onPlayed, onChanged }) {
   const audio = useRef(null);
   const heard = useRef(false);
   const [at, setAt] = useState(0);
   const [playing, setPlaying] = useState(false);
   const [broken, setBroken] = useState(false);
-  const [speed, setSpeed] = useState(1);
   const [length, setLength] = useState(message.seconds ?? 0);
   useEffect(() => {
     if (!playing) return undefined;
@@ -25,16 +30,20 @@ export function Player({ message, onPlayed }) {
     });
     return () => cancelAnimationFrame(frame);
   }, [playing]);
+  useEffect(() => { audio.current.defaultPlaybackRate = audio.current.playbackRate = speed.value; }, [speed.value]);
   const play = () => audio.current.play().catch((error) => error.name !== "AbortError" && setBroken(true));
+  const playOrPause = () => (playing ? audio.current.pause() : play());
   const seek = (seconds, andPlay = false) => {
     audio.current.currentTime = seconds;
     setAt(seconds);
     if (andPlay) play();
   };
-  const faster = () => {
-    const next = { 1: 1.25, 1.25: 1.5, 1.5: 0.8, 0.8: 1 }[speed];
-    setSpeed(next);
-    audio.current.playbackRate = next;
+  const keys = (event) => {
+    const step = STEPS[event.key];
+    if (!step && event.key !== " ") return;
+    event.preventDefault();
+    if (step) seek(Math.min(Math.max(at + step, 0), length));
+    else playOrPause();
   };
   return html`
     <div class="player">
@@ -44,40 +53,42 @@ export function Player({ message, onPlayed }) {
         onLoadedMetadata=${(event) => Number.isFinite(event.target.duration) && setLength(event.target.duration)}
         onPlaying=${() => { if (!heard.current) { heard.current = true; onPlayed?.(); } }}
         onError=${() => setBroken(true)}></audio>
-      <button type="button" class="play" aria-label=${t(playing ? "player.pause" : "player.play")}
-        onClick=${() => (playing ? audio.current.pause() : play())}><${Icon} name=${playing ? "pause" : "play"} size=${22} /></button>
+      <button type="button" class="play" aria-label=${t(playing ? "player.pause" : "player.play")} aria-keyshortcuts="Alt+P"
+        onClick=${playOrPause}><${Icon} name=${playing ? "pause" : "play"} size=${22} /></button>
       <button type="button" class="quiet" onClick=${() => seek(Math.max(0, at - 5))} title=${t("player.back5")}>−5 s</button>
-      <input type="range" class="seek" min="0" max=${length || 1} step="0.1" value=${at} aria-label=${t("player.position")}
-        aria-valuetext=${clock(at)} onInput=${(event) => seek(Number(event.target.value))} />
+      <div class="seek-box"><${Wave} id=${message.id} share=${length ? Math.min(at / length, 1) : 0} />
+        <input type="range" class="seek" min="0" max=${length || 1} step="0.1" value=${at} aria-label=${t("player.position")}
+          aria-valuetext=${t("player.at", { at: clock(at), length: clock(length) })} onKeyDown=${keys}
+          onInput=${(event) => seek(Number(event.target.value))} /></div>
       <span class="time">${clock(at)} / ${clock(length)}</span>
-      <button type="button" class="quiet" onClick=${faster} title=${t("player.speed", { n: speed })}>${speed}×</button>
+      <button type="button" class="quiet" onClick=${() => (speed.value = NEXT_SPEED[speed.value])}
+        aria-label=${t("player.speed", { n: `${speed.value}×` })}>${speed.value}×</button>
     </div>
     ${broken && html`<p class="notice bad" role="alert"><${Icon} name="alert" />${t("player.broken")}</p>`}
-    ${message.words.length > 0 && html`<${Words} words=${message.words} at=${at} seek=${(s) => seek(s, true)} />`}
+    <${Transcript} message=${message} at=${at} seek=${(seconds) => seek(seconds, true)} onChanged=${onChanged} />
   `;
 }
 
-function Words({ words, at, seek }) {
-  const [focused, setFocused] = useState(0);
-  const box = useRef(null);
-  const move = (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const next = Math.min(words.length - 1, Math.max(0, focused + step));
-    setFocused(next);
-    box.current.querySelectorAll("button")[next]?.focus();
-  };
-  const anyDoubt = words.some((word) => word.confidence < DOUBTFUL);
+/** How loud the message is over its length, what was played in colour; the slider over it says the same in words. */
+function Wave({ id, share }) {
+  const [loudness, setLoudness] = useState(/** @type {number[]} */ ([]));
+  useEffect(() => {
+    let current = true;
+    // Without it there is the slider.
+    get(`/messages/${encodeURIComponent(id)}/waveform`).then((found) => current && setLoudness(found.loudness), () => {});
+    return () => { current = false; };
+  }, [id]);
+  const lines = useMemo(() => {
+    const loudest = Math.max(QUIETEST, ...loudness);
+    return loudness.map((one, place) => {
+      const half = Math.max(1.5, Math.sqrt(one / loudest) * 48); // as ears do, the root makes more of what is faint
+      return `M${place + 0.5} ${50 - half}V${50 + half}`;
+    }).join("");
+  }, [loudness]);
+  if (!lines) return null;
   return html`
-    <div class="words" ref=${box} role="group" aria-label=${t("player.words")} onKeyDown=${move}>
-      ${words.map((word, i) => html`
-        ${i > 0 && word.start - words[i - 1].end >= PAUSE ? html`<br />` : " "}
-        <button type="button" key=${i} tabindex=${i === focused ? 0 : -1} onFocus=${() => setFocused(i)}
-          class=${`word ${word.confidence < DOUBTFUL ? "doubtful" : ""} ${at > 0 && at >= word.start && at < word.end ? "now" : ""}`}
-          title=${word.confidence < DOUBTFUL ? t("player.doubtful", { n: Math.round(word.confidence * 100) }) : clock(word.start)}
-          onClick=${() => seek(word.start)}>${word.word}${word.confidence < DOUBTFUL && html`<span class="sr-only"> (${t("player.doubtful_short")})</span>`}</button>`)}
-    </div>
-    <p class="hint">${t("player.hint")}${anyDoubt && html` <span class="word doubtful">${t("player.doubtful_legend")}</span>`}</p>
+    <svg class="wave" viewBox=${`0 0 ${loudness.length} 100`} preserveAspectRatio="none" aria-hidden="true" focusable="false">
+      <path d=${lines} /><svg width=${share * loudness.length} height="100"><path class="played" d=${lines} /></svg>
+    </svg>
   `;
 }

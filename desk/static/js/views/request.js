@@ -63,8 +63,10 @@ export function One({ id }) {
         <div><dt>${t("requests.holder")}</dt><dd>${request.holder ? nameOf(request.holder) : "–"}</dd></div>
         <div><dt>${t("form.impact")} / ${t("form.urgency")}</dt><dd>${t(`impact.${request.impact}`)} / ${t(`urgency.${request.urgency}`)}</dd></div>
       </dl>
-      ${request.message_ids.length > 0 && html`<div class="actions">${request.message_ids.map((message) => html`
-        <a class="button quiet" key=${message} href=${`#/messages/${encodeURIComponent(message)}`}><${Icon} name="voice" size=${18} />${t("requests.listen")}</a>`)}</div>`}
+      ${request.messages.map((message) => html`<section class="card prose spoken" key=${message.id}><h3>${t("requests.message", { when: when(message.started_at) })}</h3>
+        ${message.transcript && html`<p>${message.transcript}</p>`}
+        ${message.corrected_by && html`<p class="muted small">${t("requests.transcript_by", { who: nameOf(message.corrected_by) })}</p>`}
+        <a class="button quiet" href=${`#/messages/${encodeURIComponent(message.id)}`}><${Icon} name="voice" size=${18} />${t("requests.listen")}</a></section>`)}
       ${request.description && html`<section class="card prose"><h3>${t("form.description")}</h3><p>${request.description}</p></section>`}
       ${request.solution && html`<section class="card prose solved"><h3>${t("form.solution")}</h3><p>${request.solution}</p></section>`}
       <${Links} request=${request} onChanged=${setRequest} />
@@ -144,6 +146,7 @@ function Event({ event }) {
     details.child && t("links.event_child", { ticket: ticketText(details.child) }), details.into && t("links.event_into", { ticket: ticketText(details.into) }),
     event.kind === "merged" && details.from && t("links.event_from", { ticket: ticketText(details.from) }),
     event.kind === "holder_left" && nameOf(details.holder),
+    event.kind === "transcript_corrected" && details.withdrawn && t("transcript.restored"),
     event.kind === "called_back" && details.result && t(`call_back.${details.result}`),
   ].filter((word) => typeof word === "string" && word);
   return html`

@@ -1,5 +1,5 @@
 /** Parts of service requests that several views show. */
-import { html, useState } from "../lib.js";
+import { html, useId, useState } from "../lib.js";
 import { post } from "../api.js";
 import { secondsSince, ticketText, when, words } from "../format.js";
 import { t } from "../i18n.js";
@@ -95,8 +95,12 @@ export function CloseForm({ request, onClosed }) {
   `;
 }
 
-/** Calling the user of a request or message, at the known number or another: whose phone rings first is chosen. */
-export function CallBack({ path, number }) {
+/**
+ * Calling the user of a request or message, at the known number or another: whose phone rings first is chosen.
+ * @param {{path: string, number: string|null, heard?: string[]}} props  `heard`: numbers said in a message, which are offered
+ */
+export function CallBack({ path, number, heard = [] }) {
+  const offered = useId();
   const [open, setOpen] = useState(false);
   const [other, setOther] = useState("");
   const [error, setError] = useState("");
@@ -112,8 +116,9 @@ export function CallBack({ path, number }) {
   return html`
     <section class="card change" aria-label=${t("call_back.title")}>
       <${Field} label=${t("call_back.number")} error=${error}>${(id, aria) => html`
-        <input id=${id} ...${aria} type="tel" maxlength="64" value=${other} placeholder=${number ?? ""} autofocus
-          onInput=${(event) => setOther(event.target.value)} />`}<//>
+        <input id=${id} ...${aria} type="tel" maxlength="64" value=${other} placeholder=${number ?? ""} autofocus list=${offered}
+          onInput=${(event) => setOther(event.target.value)} />
+        <datalist id=${offered}>${heard.map((one) => html`<option key=${one} value=${one}></option>`)}</datalist>`}<//>
       <footer class="change-foot">
         <button type="button" class="quiet" onClick=${() => setOpen(false)}>${t("cancel")}</button>
         <${Act} class="quiet" act=${call("contact")} onFailed=${failed}>${t("call_back.contact_first")}<//>
