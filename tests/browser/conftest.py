@@ -34,7 +34,9 @@ def _is_an_answer(message: ConsoleMessage) -> bool:
         or ("404 (Not Found)" in message.text and "/by-ticket/" in url)
         or (
             any(status in message.text for status in ("409 (Conflict)", "422 (Unprocessable"))
-            and any(part in url for part in ("/api/requests", "/api/admin/", "/api/history", "/api/closures"))
+            and any(
+                part in url for part in ("/api/requests", "/api/admin/", "/api/history", "/api/closures", "/transcript")
+            )
         )
         or ("415 (Unsupported" in message.text and url.endswith("/preview"))
     )

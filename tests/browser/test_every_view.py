@@ -232,6 +232,18 @@ async def messages(page: Page, scene: Scene) -> AsyncIterator[str]:
     await expect(page.locator(".words .now")).to_have_count(1)
     await page.locator("button.play").click()
     yield "a message that was heard"
+    await page.locator(".player-card .small", has=page.locator(".icon")).last.click()
+    await expect(page.locator(".player-card .change textarea")).to_be_focused()
+    yield "a transcript that is being corrected"
+    await page.locator(".player-card .change textarea").fill(scene.say("Buongiorno, non riesco a entrare nel portale."))
+    await page.locator(".player-card .change .primary").click()
+    await expect(page.locator(".corrected")).to_be_visible()
+    yield "a transcript that was corrected"
+    await page.locator(".corrected button").click()
+    yield "the original of a transcript that was corrected"
+    await page.locator(".page > .actions [aria-expanded]").click()
+    await expect(page.locator(".page > .change .past-list button").first).to_be_visible()
+    yield "a message that is being merged"
     await show(page, scene, "messages/m4", ".transcript-state")
     yield "a message whose transcript failed"
     await page.locator("details.fold summary").click()
