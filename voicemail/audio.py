@@ -1,4 +1,4 @@
-"""The audio of messages: reading what Asterisk wrote, measuring speech, and keeping it safe.
+"""The audio of messages: reading what Asterisk wrote, measuring speech and loudness, and keeping it safe.
 
 Asterisk records 8 kHz, 16-bit, mono PCM in WAV files (its format `wav`). It writes a header with sizes of 0 first and
 corrects them when the recording is closed, so a recording cut by a crash has wrong sizes but good audio. The reader
@@ -194,7 +194,7 @@ def speech_seconds(samples: bytes) -> float:
 def loudness(samples: bytes, parts: int = WAVEFORM_PARTS) -> list[int]:
     """The loudest sample of each of `parts` equal stretches, in percent of full scale; of 16-bit mono samples.
 
-    Fewer values where there are fewer samples than parts. A minute takes about 10 ms.
+    Fewer values where there are fewer samples than parts. A minute takes about 40 ms.
     """
     values = array("h", samples[: len(samples) - len(samples) % 2])
     if sys.byteorder == "big":

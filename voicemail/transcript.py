@@ -1,4 +1,4 @@
-"""What a recogniser heard, and how it is laid out for reading."""
+"""What a recogniser heard, how it is laid out for reading, and where in it the words of a correction are."""
 
 import re
 import unicodedata

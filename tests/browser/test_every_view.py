@@ -239,7 +239,7 @@ async def messages(page: Page, scene: Scene) -> AsyncIterator[str]:
     await page.locator(".player-card .change .primary").click()
     await expect(page.locator(".corrected")).to_be_visible()
     yield "a transcript that was corrected"
-    await page.locator(".corrected button").click()
+    await page.locator(".transcript-foot [aria-pressed]").click()
     yield "the original of a transcript that was corrected"
     await page.locator(".page > .actions [aria-expanded]").click()
     await expect(page.locator(".page > .change .past-list button").first).to_be_visible()

@@ -35,12 +35,13 @@ export function Transcript({ message, at, seek, onChanged }) {
   return html`
     ${lines.length > 0 ? html`<${Words} key=${`${original} ${message.corrections}`} lines=${lines} at=${at} seek=${seek} />`
       : message.transcript && html`<p class="words pre">${message.transcript}</p>`}
-    ${corrected && html`<p class="corrected"><span>${t("transcript.corrected", { who: nameOf(message.corrected_by), when: when(message.corrected_at) })}</span>
-      ${message.words.length > 0 && html`<button type="button" class="quiet small" aria-pressed=${original} onClick=${() => setOriginal(!original)}>
-        ${t("transcript.original")}</button>`}</p>`}
-    ${open ? html`<${Correction} message=${message} draft=${drafts.get(message.id)} onChanged=${onChanged} onClose=${close} />`
-      : html`<div><button type="button" class="quiet small" ref=${opener} onClick=${begin}><${Icon} name="edit" size=${16} />
-          ${t(message.transcript ? "transcript.correct" : "transcript.write")}</button></div>`}
+    <div class="transcript-foot">
+      ${corrected && html`<span class="corrected">${t("transcript.corrected", { who: nameOf(message.corrected_by), when: when(message.corrected_at) })}</span>`}
+      ${corrected && message.words.length > 0 && html`
+        <button type="button" class="quiet small" aria-pressed=${original} onClick=${() => setOriginal(!original)}>${t("transcript.original")}</button>`}
+      ${!open && html`<button type="button" class="quiet small" ref=${opener} onClick=${begin}><${Icon} name="edit" size=${16} />
+        ${t(message.transcript ? "transcript.correct" : "transcript.write")}</button>`}</div>
+    ${open && html`<${Correction} message=${message} draft=${drafts.get(message.id)} onChanged=${onChanged} onClose=${close} />`}
   `;
 }
 
