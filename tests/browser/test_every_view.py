@@ -7,6 +7,7 @@ not come to fails the test. `make screenshots` has it make the pictures of docs/
 
 import io
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -82,6 +83,7 @@ PICTURES = {
     *("calls", "for supervisors", "the wallboard", "the history", "administration: #/admin/people", "the report"),
 }
 WIDTH, HEIGHT = 1366, 768
+SPEECH = Path(__file__).resolve().parents[2] / "centralino/rig/speech/espeak-019.wav"
 
 Say = Callable[[str], str]
 
@@ -119,6 +121,7 @@ class Scene:
         await served.message(
             "m1", say("buongiorno non riesco a entrare nel portale grazie"), contact_id=self.teresa, seconds=9
         )
+        shutil.copy(SPEECH, served.audio / "m1.wav")  # a waveform is to be seen
         await served.message("m2", caller="+393331112222", due=timedelta(minutes=-5))
         await served.message("m3", speech=0.1)
         await served.message("m4", caller=None)
@@ -227,6 +230,7 @@ async def messages(page: Page, scene: Scene) -> AsyncIterator[str]:
     await show(page, scene, "messages", ".master .row")
     yield "messages"
     await show(page, scene, "messages/m1", ".words")
+    await expect(page.locator(".wave")).to_be_visible()
     yield "a message"
     await page.locator(".words .doubtful").first.click()
     await expect(page.locator(".words .now")).to_have_count(1)
