@@ -117,6 +117,7 @@ async def test_twenty_calls_at_once_are_all_there_and_the_one_in_front_stays(
     giulia = await served.agent("giulia", presence=Presence.FREE)
     page = await context.new_page()
     await page.goto(served.url)
+    await expect(page.get_by_label("Nome utente")).to_be_focused()
     await page.keyboard.type("giulia")
     await page.keyboard.press("Tab")
     await page.keyboard.type(PASSWORD)
