@@ -22,9 +22,10 @@ from desk import administration, audit
 from desk import operations as desk_operations
 from desk import queries as desk_queries
 from desk.models import Role
-from ivr import operations, queries
+from ivr import operations, queries, site
 from ivr.models import Agent
 from schedules.clock import utc_now
+from tickets.errors import InvalidInput
 from tickets.notices import Notices
 from tickets.operations import take_from_leaver
 
@@ -47,10 +48,10 @@ def add_agent(
 ) -> None:
     """Add an agent with a log-in; the password is asked for (or read from standard input)."""
     settings = read_settings(config)
-    _check_queues(settings, queue)
     password = _password()
 
     def add(session: Session, now: datetime) -> None:
+        _check_queues(session, settings, queue)
         agent = operations.add_agent(session, username, name, phone, queue, browser_phone=browser, now=now)
         desk_operations.create_account(session, username, password, role=_role(supervisor), agent_id=agent.id)
         view = administration.person(session, username)
@@ -78,9 +79,9 @@ def edit_agent(
     settings = read_settings(config)
     if not queue and (name, phone, browser, supervisor) == (None, None, None, None):
         fail("nothing to change: give --name, --phone, --browser, --queue or --supervisor")
-    _check_queues(settings, queue or ())
 
     def edit(session: Session, now: datetime) -> None:
+        _check_queues(session, settings, queue or ())
         agent = operations.change_agent(session, username)  # refuses who is not there
         old = administration.told_of_person(administration.person(session, agent.username))
         operations.change_agent(
@@ -163,10 +164,10 @@ def _role(supervisor: bool) -> Role:
     return Role.SUPERVISOR if supervisor else Role.AGENT
 
 
-def _check_queues(settings: Settings, queues: Sequence[str]) -> None:
-    known = settings.calls.queues
+def _check_queues(session: Session, settings: Settings, queues: Sequence[str]) -> None:
+    known = site.in_force(session, settings.calls).queues
     if unknown := [queue for queue in queues if queue not in known]:
-        fail(f"there is no queue {unknown[0]!r}; the settings describe {', '.join(known)}")
+        raise InvalidInput("queue", f"there is no queue {unknown[0]!r}; there are {', '.join(known)}")
 
 
 def _password() -> str:

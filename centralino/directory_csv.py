@@ -11,7 +11,7 @@ from centralino.command import run_operation, run_query
 from centralino.settings import Settings
 from centralino.terminal import fail, terminal
 from tickets.directory_csv import CsvRefused, read_csv
-from tickets.directory_import import ImportRefused, ImportResult, ImportRow, ImportTable
+from tickets.directory_import import ImportRefused, ImportResult, ImportRow, ImportTable, by_line
 
 FileArgument = Annotated[Path, typer.Argument(help="The CSV file; docs/directory.md describes its columns.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")]
@@ -46,9 +46,9 @@ def run_import(
         result = run_query(settings, lambda session: operation(session, table, dry_run=True))
     else:
         result = run_operation(settings, _all_or_nothing, operation, table)
-    errors = sorted([*file.errors, *result.errors])
-    for line, words in errors[:LINES_SHOWN]:
-        console.print(f"line {line}: {words}", markup=False, soft_wrap=True)
+    errors = sorted([*file.errors, *result.errors], key=by_line)
+    for line, fault in errors[:LINES_SHOWN]:
+        console.print(f"line {line}: {fault}", markup=False, soft_wrap=True)
     if dry_run:
         for change in result.changes[:LINES_SHOWN]:
             what = "new" if change.fields is None else f"changes {', '.join(change.fields)}"

@@ -47,7 +47,8 @@ from tickets.queries import contacts as found_contacts
 
 FOUND = 50
 """So many contacts are listed at most; a site may have tens of thousands."""
-_AREA_OF_ACT = {"calendar": "hours_edited", "queue": "queue_edited", "line": "line_edited"}
+_NOTED_AS: dict[Kind, str] = {"calendar": "hours", "queue": "queue", "line": "line"}
+"""How the audit log calls them."""
 
 
 class LastSupervisor(Conflict):
@@ -391,20 +392,42 @@ def edit_group(session: Session, group_id: int, form: GroupForm, by: By, *, now:
 # -------------------------------------------------------------------------------------------- hours, queues and lines
 
 
-def edit_part(
+def add_part(
     session: Session,
-    config: CallsConfig,
     base: CallsConfig,
     kind: Kind,
     name: str,
-    changes: Mapping[str, Any] | None,
+    definition: Mapping[str, Any],
     by: By,
     *,
     now: datetime,
 ) -> None:
-    """Edit a calendar, queue or line; without `changes` go back to the settings file. Raises InvalidInput."""
-    if changes is None:
-        old, new = site.forget_edit(session, config, base, kind, name)
-    else:
-        old, new = site.edit_part(session, config, base, kind, name, dict(changes), actor=by.actor, now=now)
-    audit.note(session, by, _AREA_OF_ACT[kind], f"{kind} {name}", old, new, now=now)
+    """Add a calendar, queue or line. Raises InvalidInput."""
+    new = site.add_part(session, base, kind, name, definition, actor=by.actor, now=now)
+    audit.note(session, by, f"{_NOTED_AS[kind]}_added", f"{kind} {name}", None, new, now=now)
+
+
+def edit_part(
+    session: Session,
+    base: CallsConfig,
+    kind: Kind,
+    name: str,
+    changes: Mapping[str, Any],
+    by: By,
+    *,
+    seen: tuple[datetime | None] | None,
+    now: datetime,
+) -> None:
+    """Edit a calendar, queue or line. Raises InvalidInput, SiteChanged."""
+    old, new = site.edit_part(session, base, kind, name, changes, actor=by.actor, now=now, seen=seen)
+    audit.note(session, by, f"{_NOTED_AS[kind]}_edited", f"{kind} {name}", old, new, now=now)
+
+
+def take_part_back(session: Session, base: CallsConfig, kind: Kind, name: str, by: By, *, now: datetime) -> None:
+    """Go back to what the settings file says, or remove what was added. Raises InvalidInput, StillUsed."""
+    if name in site.added_names(session, base, kind):
+        old = site.remove_part(session, base, kind, name, now=now)
+        audit.note(session, by, f"{_NOTED_AS[kind]}_removed", f"{kind} {name}", old, None, now=now)
+        return
+    old, new = site.forget_edit(session, base, kind, name)
+    audit.note(session, by, f"{_NOTED_AS[kind]}_edited", f"{kind} {name}", old, new, now=now)

@@ -1,6 +1,6 @@
 """The web application of the desk: the JSON API, the live websocket, and the pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy.exc import DataError
-from sqlalchemy.orm.exc import StaleDataError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from desk.errors import DeskError, TooManyAttempts
 from desk.guard import Guard, content_policy
 from desk.live import Live, Now
 from desk.pages import Pages
+from desk.refusals import REFUSED, refusal
 from desk.routes import (
     administration,
     call_log,
@@ -37,68 +37,30 @@ from desk.routes import (
     presence,
     requests,
     session,
+    several,
     supervision,
 )
 from desk.routes import live as live_route
 from desk.routes import notices as notice_route
 from desk.routes import report as report_route
 from desk.settings import DeskSettings
-from desk.views import ChangeView, Problem
-from desk.words import language_of, say, say_why
+from desk.views import Problem
+from desk.words import language_of, say
 from ivr.config import CallsConfig
-from ivr.errors import CommandRefused, IvrError, PresenceRefused, WrapUpRefused
 from ivr.report import ReportSettings
 from ivr.site import Site
 from schedules.pulse import Pulse
 from tickets.attachments import AttachmentSettings, AttachmentStore
 from tickets.database import Database
-from tickets.errors import (
-    CredentialsRefused,
-    DuplicateEntry,
-    Edit,
-    EntryInUse,
-    InvalidInput,
-    MoveRefused,
-    NotFound,
-    NoticeNotStopped,
-    RequestChanged,
-    RequestClosed,
-    RequestTaken,
-    TicketsError,
-    UnknownConnector,
-)
 from tickets.intake import Intake
 from tickets.lifecycle import RequestSettings
 from tickets.notices import Notices
 from tickets.promise_rules import PromiseSettings
-from voicemail.errors import MessageNotFound, NothingToCorrect, TranscriptChanged, VoicemailError
 
 __all__ = ["CallControl", "create_app"]
 
 log = structlog.get_logger()
 
-
-_REFUSALS: dict[type[Exception], tuple[int, str]] = {
-    NotFound: (404, "not_there"),
-    MessageNotFound: (404, "not_there"),
-    NothingToCorrect: (409, "nothing_to_correct"),
-    TranscriptChanged: (409, "conflict"),
-    InvalidInput: (422, "invalid_input"),
-    DuplicateEntry: (409, "duplicate"),
-    EntryInUse: (409, "in_use"),
-    CredentialsRefused: (409, "credentials_refused"),
-    RequestClosed: (409, "request_closed"),
-    RequestTaken: (409, "request_taken"),
-    MoveRefused: (409, "move_refused"),
-    NoticeNotStopped: (409, "notice_not_stopped"),
-    UnknownConnector: (409, "unknown_connector"),
-    RequestChanged: (409, "conflict"),
-    StaleDataError: (409, "conflict"),
-    PresenceRefused: (409, "presence_refused"),
-    WrapUpRefused: (409, "wrap_up_refused"),
-    CommandRefused: (409, "command_refused"),
-}
-"""What the lower packages refuse, as status and code."""
 
 ROUTES = (
     session,
@@ -106,6 +68,7 @@ ROUTES = (
     phone,
     calls,
     call_log,
+    several,
     requests,
     moves,
     files,
@@ -164,6 +127,7 @@ def create_app(
 
     `vital` are the tasks of the service that must never stand still.
     """
+    site.queues_changed.append(live.resync)
     app = FastAPI(
         title="Centralino desk",
         summary="What the pages of the help desk use; open to a site's own programs with the same log-in.",
@@ -239,13 +203,9 @@ def _answer_errors(app: FastAPI) -> None:
         return _problem(error.status_code, code, _language(request), headers=dict(error.headers or {}))
 
     async def refused(request: Request, error: Exception) -> Response:
-        status, code = next((found for kind, found in _REFUSALS.items() if isinstance(error, kind)), (409, "refused"))
-        log.info("refused", code=code)
-        language = _language(request)
-        fields = {error.field: say_why(error, language)} if isinstance(error, InvalidInput) else None
-        changes = error.edits if isinstance(error, (RequestChanged, TranscriptChanged)) else ()
-        reason = error.reason if isinstance(error, MoveRefused) else ""
-        return _problem(status, code, language, fields=fields, changes=changes, reason=reason)
+        status, problem = refusal(error, _language(request))
+        log.info("refused", code=problem.error)
+        return JSONResponse(problem.model_dump(mode="json"), status_code=status)
 
     async def not_for_a_database(request: Request, error: Exception) -> Response:
         log.warning("a value that the database cannot hold", error=type(error).__name__)
@@ -257,7 +217,7 @@ def _answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(DeskError, desk_error)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
-    for kind in (TicketsError, VoicemailError, IvrError, StaleDataError):
+    for kind in REFUSED:
         app.add_exception_handler(kind, refused)
     # a number of 20 digits, a text with a sign that PostgreSQL has no place for
     app.add_exception_handler(OverflowError, not_for_a_database)
@@ -276,15 +236,8 @@ def _problem(
     *,
     fields: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
-    changes: Sequence[Edit] = (),
-    reason: str = "",
 ) -> JSONResponse:
-    problem = Problem(
-        error=code,
-        message=say(reason or code, language),
-        fields=fields or {},
-        changes=[ChangeView.model_validate(change) for change in changes],
-    )
+    problem = Problem(error=code, message=say(code, language), fields=fields or {})
     return JSONResponse(problem.model_dump(mode="json"), status_code=status, headers=headers)
 
 

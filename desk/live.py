@@ -218,6 +218,11 @@ class Live:
             await ended(writer)
             self._left(who.me.agent_id)
 
+    def resync(self) -> None:
+        """Have every page get a snapshot next."""
+        for browser in self._browsers:
+            browser.resync()
+
     async def close_session(self, token_sha256: str) -> None:
         """Close the pages of a log-in that has ended."""
         for browser in tuple(self._browsers):

@@ -64,6 +64,10 @@ class DeskSession(Base):
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
     used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     """When it was last used, to within a minute; None: not since it began."""
+    browser: Mapped[str | None] = mapped_column(String(200))
+    """What the browser calls itself, for the person to know it again."""
+    address: Mapped[str | None] = mapped_column(String(80))
+    """From where it began."""
 
 
 class FailedLogIns(Base):

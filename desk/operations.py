@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword, WrongPassword
 from desk.models import LOG_INS, Account, DeskSession, DismissedPop, DismissReason, Role
 from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
-from desk.queries import RECENT, account_by_username
+from desk.queries import RECENT, account_by_username, log_in_id_of
 from desk.views import CounterForm, NewContact, NewRequestForm, PersonForm, Preferences
 from ivr.models import Call
 from ivr.operations import TO_DO, bind_request
@@ -29,6 +29,7 @@ from tickets.operations import (
 )
 from tickets.promise_rules import Terms
 from tickets.queries import Confidence, identify_caller
+from tickets.texts import clean_line
 
 # ------------------------------------------------------------------------------------------------------- accounts
 
@@ -96,11 +97,21 @@ def _hashed(password: str) -> str:
     return hash_password(password)
 
 
-def log_in(session: Session, account_id: int, password_hash: str, *, hours: float, now: datetime) -> str:
+def log_in(
+    session: Session,
+    account_id: int,
+    password_hash: str,
+    *,
+    hours: float,
+    browser: str | None = None,
+    address: str | None = None,
+    now: datetime,
+) -> str:
     """Begin a log-in of an account whose password was verified, and forget those that are over.
 
-    Gives the cookie's value, which is kept nowhere. Raises WrongPassword when the account was removed meanwhile, or has
-    another password than the one that was verified (`password_hash`).
+    `browser` (what it calls itself) and `address` are shown to the person among the own log-ins. Gives the cookie's
+    value, which is kept nowhere. Raises WrongPassword when the account was removed meanwhile, or has another password
+    than the one that was verified (`password_hash`).
     """
     account = session.get(Account, account_id, with_for_update=True)
     if account is None or account.password_hash != password_hash:
@@ -113,6 +124,8 @@ def log_in(session: Session, account_id: int, password_hash: str, *, hours: floa
             account_id=account_id,
             created_at=now,
             expires_at=now + timedelta(hours=hours),
+            browser=clean_line(browser or "")[:200] or None,
+            address=address[:80] if address else None,
         )
     )
     return token
@@ -121,6 +134,17 @@ def log_in(session: Session, account_id: int, password_hash: str, *, hours: floa
 def log_out(session: Session, token_sha256: str) -> None:
     """End a log-in."""
     session.execute(delete(DeskSession).where(DeskSession.token_sha256 == token_sha256))
+
+
+def end_log_in(session: Session, account_id: int, log_in_id: str) -> None:
+    """End one log-in of an account (`desk.queries.log_ins`), in whatever browser it is. Raises NotThere."""
+    own = select(DeskSession).where(DeskSession.account_id == account_id)
+    ended = [one for one in session.scalars(own) if log_in_id_of(one) == log_in_id]
+    if not ended:
+        raise NotThere("the log-in is over already")
+    for one in ended:
+        session.delete(one)
+    announce(session, LOG_INS, account_id)
 
 
 def log_out_everywhere(session: Session, account_id: int) -> None:

@@ -1,5 +1,6 @@
 """What the desk reads, in the shapes it shows."""
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from desk.views import (
     ContactView,
     Draft,
     EventView,
+    LogInView,
     Me,
     MessageDetail,
     MessageView,
@@ -121,6 +123,30 @@ def who_has(session: Session, token: str, *, idle: timedelta, now: datetime) -> 
         preferences=_preferences(account),
     )
     return Who(me, account.id, sha256, expires_at, to_be_noted=used_at < now - NOTED_EVERY)
+
+
+def log_ins(session: Session, who: Who, *, idle: timedelta, now: datetime) -> list[LogInView]:
+    """The log-ins of a person that still hold: the one that asks first, then the ones used last."""
+    held = select(DeskSession).where(
+        DeskSession.account_id == who.account_id, DeskSession.expires_at > now, now - idle < USED_AT
+    )
+    views = [
+        LogInView(
+            id=log_in_id_of(one),
+            browser=one.browser,
+            address=one.address,
+            since=one.created_at,
+            used_at=one.used_at or one.created_at,
+            this=one.token_sha256 == who.token_sha256,
+        )
+        for one in session.scalars(held)
+    ]
+    return sorted(sorted(views, key=lambda view: view.used_at, reverse=True), key=lambda view: not view.this)
+
+
+def log_in_id_of(one: DeskSession) -> str:
+    """What a page calls a log-in: nothing that its cookie, or what is kept of it, could be found by."""
+    return hashlib.sha256(f"log-in {one.token_sha256}".encode()).hexdigest()[:24]
 
 
 def sessions_among(session: Session, tokens: Collection[str], *, now: datetime) -> dict[str, bool]:

@@ -294,12 +294,25 @@ class PartView(_View):
     kind: Kind
     name: str
     definition: dict[str, Any]
-    of_file: dict[str, Any]
+    of_file: dict[str, Any] | None
+    """None: it was added at the desk."""
     edited_by: str | None
     edited_at: datetime | None
+    in_force: bool
+    """False: it was added, and does not fit a settings file that has changed since."""
 
 
 class PartForm(_Input):
     """Fields of a calendar, queue or line, as the settings file writes them; the others stay."""
 
+    definition: Annotated[dict[str, Any], Field(max_length=40)]
+    edited_at: datetime | None = None
+    """Of what was looked at: where it is given, an edit that somebody else has made since is not overwritten."""
+
+
+class NewPartForm(_Input):
+    """A new calendar, queue or line, as the settings file would write it."""
+
+    name: Short
+    """Of a line the number that is dialled."""
     definition: Annotated[dict[str, Any], Field(max_length=40)]

@@ -136,10 +136,20 @@ class Keys(_Input):
     previous: Key = "k"
     search: Key = "/"
     help: Key = "?"
+    choose: Key = "x"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_that_is_free(cls, given: Any) -> Any:
+        """Keys that were chosen before there was one to choose lines keep what they do."""
+        if not isinstance(given, dict) or "choose" in given:
+            return given
+        taken = {str(key).lower() for key in given.values()}
+        return {**given, "choose": next(key for key in "xsvbmg" if key not in taken)}
 
     @model_validator(mode="after")
     def _no_key_twice(self) -> Self:
-        keys = [self.next, self.previous, self.search, self.help]
+        keys = [self.next, self.previous, self.search, self.help, self.choose]
         if len({key.lower() for key in keys}) < len(keys):
             raise ValueError("each key does one thing")
         return self
@@ -684,6 +694,68 @@ class EscalateForm(Versioned):
     reason: NeededText
     handover: NeededText
     """What is known and what was tried."""
+
+
+MOST_AT_ONCE = 50
+"""So many requests at most are changed by one click: more than anybody has looked at."""
+
+
+class ChosenRequest(Versioned):
+    """One of several requests, as it was read."""
+
+    id: int
+
+
+class SeveralForm(_Input):
+    """What is done with each of several requests."""
+
+    requests: Annotated[list[ChosenRequest], Field(min_length=1, max_length=MOST_AT_ONCE)]
+    act: Literal["take", "note", "escalate", "close"]
+    text: Text = ""
+    """The note, the solution, or why they are given on; only taking needs none."""
+    group_id: int | None = None
+    """To which group they are given on."""
+    handover: Text = ""
+    """What is known and what was tried, of those that are given on."""
+
+    @field_validator("requests")
+    @classmethod
+    def _none_twice(cls, requests: list[ChosenRequest]) -> list[ChosenRequest]:
+        if len({one.id for one in requests}) < len(requests):
+            raise ValueError("one of them is there twice")
+        return requests
+
+
+class OneOfSeveral(_View):
+    """What became of one of several requests."""
+
+    id: int
+    done: bool
+    error: str = ""
+    """A code for programs, where it was not done."""
+    message: str = ""
+    """Why not, in the person's words."""
+
+
+class SeveralDone(_View):
+    """What became of each of several requests, in their order."""
+
+    results: list[OneOfSeveral]
+
+
+class LogInView(_View):
+    """One log-in of the person who asks."""
+
+    id: str
+    """To end it; says nothing of its cookie."""
+    browser: str | None
+    """What the browser calls itself; None: not known."""
+    address: str | None
+    since: datetime
+    used_at: datetime
+    """To within a minute."""
+    this: bool
+    """It is the one that asks."""
 
 
 class ReferForm(Versioned):

@@ -1,5 +1,7 @@
 """The words of the server's errors, for people, by code and language."""
 
+from collections.abc import Sequence
+
 from tickets.errors import InvalidInput
 
 LANGUAGES = ("it", "en")
@@ -44,6 +46,7 @@ WORDS: dict[str, dict[str, str]] = {
         "last_supervisor": "Deve restare almeno un supervisore.",
         "not_yourself": "Non puoi togliere a te stesso l'accesso o il ruolo: chiedi a un collega.",
         "not_readable": "Il file non si legge come tabella: controlla la prima riga e salvalo come CSV in UTF-8.",
+        "still_used": "Non si può togliere, si usa ancora:",
         "refused": "Operazione non possibile nello stato attuale.",
         "audio_missing": "L'audio di questo messaggio non è disponibile.",
         "nothing_to_correct": "L'audio di questo messaggio non c'è più: la trascrizione non si può correggere.",
@@ -96,6 +99,7 @@ WORDS: dict[str, dict[str, str]] = {
         "last_supervisor": "One supervisor at least must be left.",
         "not_yourself": "You cannot take your own log-in or role away: ask a colleague.",
         "not_readable": "The file cannot be read as a table: look at its first line, and save it as CSV in UTF-8.",
+        "still_used": "It cannot be removed, since it is used:",
         "refused": "Not possible as things stand now.",
         "audio_missing": "The audio of this message is not available.",
         "nothing_to_correct": "The audio of this message is gone: its transcript cannot be corrected.",
@@ -128,16 +132,69 @@ _WHY_IT = {
     "no_username": "Lettere minuscole e cifre, con . _ - in mezzo.",
     "no_phone": "Scrivi tecnologia e nome, per esempio PJSIP/101.",
     "weak_password": "Almeno 10 caratteri.",
+    "too_long": "Al massimo {longest} caratteri: sono {length}.",
+    "not_one_of": "Uno di questi: {choices}.",
+    "no_email": "Non è un indirizzo e-mail, per esempio anna.rossi@example.org.",
+    "no_number": "Non è un numero di telefono: per esempio 080 5551234 o +39 080 5551234.",
+    "no_day": "Non è una data, per esempio 2026-11-30 o 30/11/2026.",
+    "key_needed": "Da compilare: da questo si riconosce la riga.",
+    "key_twice": "{entry} è già nella riga {line}.",
+    "cells": "Ha {cells} celle, la prima riga ne ha {columns}.",
+    "company_has_code": "{name} è già in rubrica, con il codice {entry}.",
+    "company_without_code": "{name} è già in rubrica, senza codice.",
+    "new_needs_name": "{entry} è una voce nuova: serve il nome.",
+    "no_company": "L'azienda {name} non è in rubrica: aggiungila prima.",
+    "another_company": "{entry} è {name}, non {other}.",
+    "no_name": "Lettere e cifre, con spazi e - _ . ' in mezzo, al massimo 40.",
+    "of_the_file": "È descritta nel file delle impostazioni: si toglie lì.",
+    "gone": "Non c'è più: un collega l'ha tolta.",
+    "too_many": "Al massimo {most} alla volta.",
     "no_level_0_desk": "L'azienda non ha un indirizzo e-mail dell'help desk di livello 0.",
 }
 """Why a field is refused, by `InvalidInput.code`; in English the lower packages say it themselves."""
 
 
+_USES = {
+    "it": {
+        "line": "linea {name}",
+        "key": "tasto {name}",
+        "agent": "operatore {name}",
+        "closure": "chiusura {name}",
+        "calls": "chiamate in corso: {name}",
+        "call_backs": "richiami in attesa: {name}",
+    },
+    "en": {
+        "line": "line {name}",
+        "key": "key {name}",
+        "agent": "agent {name}",
+        "closure": "closure {name}",
+        "calls": "calls under way: {name}",
+        "call_backs": "call backs that wait: {name}",
+    },
+}
+"""What may use a queue, calendar or line (`ivr.errors.StillUsed`)."""
+_USES_SHOWN = 12
+
+
 def say_why(error: InvalidInput, language: str) -> str:
     """What is wrong with a field, for the person who filled it in."""
     if language == "it":
-        return _WHY_IT.get(error.code, WORDS["it"]["field_invalid"])
+        why = _WHY_IT.get(error.code, WORDS["it"]["field_invalid"]).format(**error.given)
+        return f"«{error.given['part']}»: {why}" if "part" in error.given else why
     return f"{error.words[:1].upper()}{error.words[1:]}."
+
+
+def say_fault(error: InvalidInput, language: str) -> str:
+    """What is wrong with a line of a table, with the column."""
+    why = say_why(error, language)
+    return f"{error.field}: {why}" if error.field else why
+
+
+def say_uses(uses: Sequence[tuple[str, str]], language: str) -> str:
+    """What uses something, one after the other; what somebody has named cannot turn the words beside it round."""
+    said = [_USES[language][kind].format(name=f"\u2068{name}\u2069") for kind, name in uses[:_USES_SHOWN]]
+    more = ["…"] if len(uses) > _USES_SHOWN else []
+    return "; ".join([*said, *more]) + "."
 
 
 def language_of(*wishes: str | None) -> str:

@@ -172,7 +172,8 @@ class CallsConfig(_Config):
     """Everything a call needs to know about the site. Names that point nowhere are refused at start.
 
     All parts of the service hold the same one: what supervisors edit at the desk replaces its calendars, queues and
-    lines while it runs (`ivr.site`). No name ever goes away, so what was read of it a moment ago still leads somewhere.
+    lines while it runs (`ivr.site`). A queue or calendar may go away under a call that has read its name before: what
+    serves calls asks by `queue_named` and `calendar_named`, which always know one.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -276,6 +277,14 @@ class CallsConfig(_Config):
         """The opening hours of a line; the first line's for a number that is no longer described."""
         line = self.line(number) or self.lines[0]
         return self.calendars[line.calendar]
+
+    def calendar_named(self, name: str) -> Calendar:
+        """Opening hours by name; the first line's for a name that is no longer described."""
+        return self.calendars.get(name) or self.calendars[self.lines[0].calendar]
+
+    def queue_named(self, name: str) -> Queue:
+        """A queue by name; one with the usual times for a name that is no longer described."""
+        return self.queues.get(name) or Queue()
 
 
 def _nowhere(what: str, name: str, known: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ IvrError
 +-- WrapUpRefused     a wrap-up that cannot be made longer (any more)
 +-- AgentRefused      an agent cannot be added, changed or removed that way
 +-- CommandRefused    a steer of a call (hold, transfer ...) that is not possible now
++-- SiteChanged       an edit of what somebody else has edited meanwhile
++-- StillUsed         a queue, calendar or line that cannot be removed, since something uses it
 """
 
 
@@ -33,3 +35,18 @@ class AgentRefused(IvrError):
 
 class CommandRefused(IvrError):
     """The call cannot be steered that way now."""
+
+
+class SiteChanged(IvrError):
+    """A colleague has edited the queue, calendar or line since it was looked at."""
+
+
+class StillUsed(IvrError):
+    """A queue, calendar or line is used: `uses` are pairs of a kind of thing and its name, or a number of them.
+
+    The kinds are `line`, `key` (of a menu), `agent`, `closure`, `calls` and `call_backs`.
+    """
+
+    def __init__(self, uses: tuple[tuple[str, str], ...]) -> None:
+        super().__init__("is used by " + "; ".join(f"{kind} {name}" for kind, name in uses))
+        self.uses = uses

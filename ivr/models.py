@@ -4,7 +4,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tickets.database import Base, UTCDateTime, enum_column, index_of_some
@@ -459,7 +459,7 @@ class ClosedNow(Base):
 
 
 class SiteEdit(Base):
-    """A part of the calls' settings as it was edited at the desk, in place of the settings file's (see `ivr.site`)."""
+    """A part of the calls' settings as it was edited or added at the desk (see `ivr.site`)."""
 
     __tablename__ = "site_edit"
 
@@ -467,6 +467,8 @@ class SiteEdit(Base):
     """One of `ivr.site.KINDS`."""
     name: Mapped[str] = mapped_column(String(80), primary_key=True)
     """Of the calendar or queue, the number of the line."""
+    added: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """The settings file has nothing of this name."""
     definition: Mapped[dict[str, Any]] = mapped_column(JSON)
     edited_by: Mapped[str] = mapped_column(String(64))
     edited_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tickets.database import Base, announce
 from tickets.errors import DuplicateEntry, EntryInUse, InvalidInput, NotFound
-from tickets.fields import find, new_phone, read_email, read_language, read_line, read_name, read_number
+from tickets.fields import find, new_phone, not_one_of, read_email, read_language, read_line, read_name, read_number
 from tickets.models import (
     OPEN_STATUSES,
     Area,
@@ -393,7 +393,7 @@ def _role(value: Any) -> ContactRole:
     try:
         return ContactRole(value)
     except ValueError as error:
-        raise InvalidInput("role", f"is one of {', '.join(ContactRole)}") from error
+        raise not_one_of("role", ContactRole) from error
 
 
 def _refuse_unknown(changes: Mapping[str, Any], known: frozenset[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tickets.directory_import import ImportRow
-from tickets.errors import TicketsError
+from tickets.errors import InvalidInput, TicketsError
 
 FALLBACK = "Windows-1252"
 """How a file is read that is not UTF-8: what spreadsheets of western Europe write."""
@@ -23,8 +23,8 @@ class CsvTable:
 
     rows: Sequence[ImportRow]
     encoding: str
-    errors: Sequence[tuple[int, str]]
-    """Lines whose cells do not fit the columns, with words."""
+    errors: Sequence[tuple[int, InvalidInput]]
+    """Lines whose cells do not fit the columns."""
 
 
 def read_csv(content: bytes, columns: Collection[str], key: str) -> CsvTable:
@@ -46,7 +46,8 @@ def read_csv(content: bytes, columns: Collection[str], key: str) -> CsvTable:
                 if len(cells) == len(names):
                     rows.append(ImportRow(line, dict(zip(names, cells, strict=True))))
                 else:
-                    errors.append((line, f"has {len(cells)} cells, the first line has {len(names)}"))
+                    words = f"has {len(cells)} cells, the first line has {len(names)}"
+                    errors.append((line, InvalidInput("", words, "cells", cells=len(cells), columns=len(names))))
             line = reader.line_num + 1
     except csv.Error as error:
         raise CsvRefused(f"line {reader.line_num}: {error}: look at the quotation marks") from error

@@ -16,7 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 from tickets.database import announce
 from tickets.directory import elsewhere, read_company, read_contact, tell_credentials_moved
 from tickets.errors import InvalidInput, TicketsError
-from tickets.fields import new_phone, read_email, read_line, read_number
+from tickets.fields import new_phone, not_one_of, read_email, read_line, read_number
 from tickets.models import Company, Contact, ContactRole, Credentials, EmailAddress, Phone
 from tickets.operations import SYSTEM
 from tickets.phone_numbers import PhoneNumber
@@ -68,8 +68,8 @@ class ImportResult:
 
     changes: list[ImportChange] = field(default_factory=list)
     unchanged: int = 0
-    errors: list[tuple[int, str]] = field(default_factory=list)
-    """Line and words; with any of them nothing is stored."""
+    errors: list[tuple[int, InvalidInput]] = field(default_factory=list)
+    """Line, and what is wrong there; with any of them nothing is stored."""
 
     @property
     def added(self) -> int:
@@ -82,19 +82,25 @@ class ImportTable:
     """The rows of a table that have a code: line, code and those fields of each that make sense by themselves."""
 
     rows: Sequence[tuple[int, str, Mapping[str, Any]]]
-    errors: Sequence[tuple[int, str]]
-    """Line and words of all that does not; what is wrong with the rest of such a row is told as well."""
+    errors: Sequence[tuple[int, InvalidInput]]
+    """Line of all that does not; what is wrong with the rest of such a row is told as well."""
 
 
 class ImportRefused(TicketsError):
-    """Some rows cannot be taken, so none is: see `errors`, line and words."""
+    """Some rows cannot be taken, so none is: see `errors`, with their lines."""
 
-    def __init__(self, errors: Sequence[tuple[int, str]]) -> None:
+    def __init__(self, errors: Sequence[tuple[int, InvalidInput]]) -> None:
         rows = len({line for line, _ in errors})
         super().__init__(
             f"{rows} rows cannot be taken, so none is: " + "; ".join(f"line {n}: {w}" for n, w in errors[:5])
         )
         self.errors = errors
+
+
+def by_line(fault: tuple[int, InvalidInput]) -> tuple[int, str]:
+    """The order in which faults are told."""
+    line, error = fault
+    return line, str(error)
 
 
 def read_companies(rows: Iterable[ImportRow]) -> ImportTable:
@@ -129,9 +135,12 @@ def import_companies(session: Session, table: ImportTable, *, dry_run: bool = Fa
             known = named
         if named is not None and named is not known:
             other = f"with the code {named.code!r}" if named.code is not None else "without a code"
-            result.errors.append((line, f"name: {cells['name']} is in the directory already, {other}"))
+            words = f"{cells['name']} is in the directory already, {other}"
+            why = "company_has_code" if named.code is not None else "company_without_code"
+            result.errors.append((line, InvalidInput("name", words, why, name=cells["name"], entry=named.code)))
         elif known is None and "name" not in cells and line not in faulty:
-            result.errors.append((line, f"name: the company {code!r} is new and needs one"))
+            words = f"the company {code!r} is new and needs one"
+            result.errors.append((line, InvalidInput("name", words, "new_needs_name", entry=code)))
         elif line not in faulty:
             _settle(result, new, line, Company, known, {"code": code, **cells}, dry_run)
             if "name" in cells:
@@ -174,14 +183,18 @@ def import_contacts(session: Session, table: ImportTable, *, now: datetime, dry_
                 taken.add(same.id)
         company_code, company_name = cells.pop("company_code", None), cells.pop("company", None)
         company = of_code.get(company_code) if company_code else of_name.get(company_name)
-        faults = []
+        faults: list[InvalidInput] = []
         if company is None and (company_code or company_name):
-            faults.append(f"company: there is no company {company_code or company_name!r}: add it first")
+            words = f"there is no company {company_code or company_name!r}: add it first"
+            faults.append(InvalidInput("company", words, "no_company", name=company_code or company_name))
         elif company is not None and company_name and company_code and company.name != company_name:
-            faults.append(f"company: {company_code} is {company.name}, not {company_name}")
+            words = f"{company_code} is {company.name}, not {company_name}"
+            told = {"entry": company_code, "name": company.name, "other": company_name}
+            faults.append(InvalidInput("company", words, "another_company", **told))
         if known is None and "name" not in cells and line not in faulty:
-            faults.append(f"name: the contact {code!r} is new and needs one")
-        result.errors += [(line, words) for words in faults]
+            words = f"the contact {code!r} is new and needs one"
+            faults.append(InvalidInput("name", words, "new_needs_name", entry=code))
+        result.errors += [(line, fault) for fault in faults]
         if faults or line in faulty:
             continue
         if company is not None:
@@ -200,7 +213,7 @@ def import_contacts(session: Session, table: ImportTable, *, now: datetime, dry_
 
 def _read(rows: Iterable[ImportRow], key: str, reader: Callable[[str, str], Any]) -> ImportTable:
     read: list[tuple[int, str, Mapping[str, Any]]] = []
-    errors: list[tuple[int, str]] = []
+    errors: list[tuple[int, InvalidInput]] = []
     seen: dict[str, int] = {}
     for row in rows:
         fields: dict[str, Any] = {}
@@ -215,10 +228,11 @@ def _read(rows: Iterable[ImportRow], key: str, reader: Callable[[str, str], Any]
                 faults += several.errors
         code = fields.pop(key, None)
         if code is None and all(fault.field != key for fault in faults):
-            faults.append(InvalidInput(key, "is needed: by it the row is known again"))
+            faults.append(InvalidInput(key, "is needed: by it the row is known again", "key_needed"))
         if code in seen:
-            faults.append(InvalidInput(key, f"{code} is in line {seen[code]} already"))
-        errors += [(row.line, str(fault)) for fault in faults]
+            words = f"{code} is in line {seen[code]} already"
+            faults.append(InvalidInput(key, words, "key_twice", entry=code, line=seen[code]))
+        errors += [(row.line, fault) for fault in faults]
         if code is not None and code not in seen:
             seen[code] = row.line
             read.append((row.line, code, fields))
@@ -259,7 +273,8 @@ def _several(cell: str, reader: Callable[[str], Key]) -> list[Key]:
             if part:
                 read.append(reader(part))
         except InvalidInput as error:
-            errors.append(InvalidInput(error.field, f"{part[:100]!r} {error.words}"))
+            shown = part[:100]
+            errors.append(InvalidInput(error.field, f"{shown!r} {error.words}", error.code, part=shown, **error.given))
     if errors:
         raise _Several(errors)
     return read
@@ -269,7 +284,7 @@ def _credentials(cell: str) -> Credentials:
     try:
         return Credentials(cell.strip())
     except ValueError as error:
-        raise InvalidInput("credentials", f"is one of {', '.join(Credentials)}") from error
+        raise not_one_of("credentials", Credentials) from error
 
 
 def _day(cell: str) -> date:
@@ -278,7 +293,7 @@ def _day(cell: str) -> date:
             return datetime.strptime(cell.strip(), form).date()  # noqa: DTZ007 - a day has no zone
         except ValueError:
             continue
-    raise InvalidInput("trained_on", "is a day such as 2026-11-30 or 30/11/2026")
+    raise InvalidInput("trained_on", "is a day such as 2026-11-30 or 30/11/2026", "no_day")
 
 
 def _new_numbers(cells: Mapping[str, Any]) -> Sequence[PhoneNumber]:
@@ -407,7 +422,7 @@ def _end(
     new: Sequence[_New],
     dry_run: bool,
 ) -> ImportResult:
-    result.errors.sort()
+    result.errors.sort(key=by_line)
     if dry_run:
         return result
     if result.errors:

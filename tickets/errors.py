@@ -15,12 +15,13 @@ class NotFound(TicketsError):
 class InvalidInput(TicketsError):
     """A field cannot be taken as it is; nothing was stored.
 
-    `words` say why; `code` is a word for it where a page has words of its own.
+    `words` say why; `code` is a word for it where a page has words of its own, and `given` what these words name.
+    Without a field it is about the whole of what was given.
     """
 
-    def __init__(self, field: str, message: str, code: str = "") -> None:
-        super().__init__(f"{field}: {message}")
-        self.field, self.words, self.code = field, message, code
+    def __init__(self, field: str, message: str, code: str = "", **given: object) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field, self.words, self.code, self.given = field, message, code, given
 
 
 class DuplicateEntry(TicketsError):

@@ -1,5 +1,6 @@
 """Fields as people and files give them, read into what is stored; what cannot be taken raises `InvalidInput`."""
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
@@ -33,7 +34,7 @@ def read_line(field: str, value: Any, longest: int) -> str:
     """One clean line of at most so many characters."""
     line = clean_line(str(value))
     if len(line) > longest:
-        raise InvalidInput(field, f"at most {longest} characters, these are {len(line)}")
+        raise _too_long(field, line, longest)
     return line
 
 
@@ -41,7 +42,7 @@ def read_text(field: str, value: Any) -> str:
     """A clean text of any number of lines, at most `LONGEST_TEXT` characters."""
     text = clean_text(str(value))
     if len(text) > LONGEST_TEXT:
-        raise InvalidInput(field, f"at most {LONGEST_TEXT} characters, these are {len(text)}")
+        raise _too_long(field, text, LONGEST_TEXT)
     return text
 
 
@@ -49,14 +50,25 @@ def read_name(value: Any, field: str = "name", longest: int = 200) -> str:
     """A line that is not empty."""
     name = read_line(field, "" if value is None else value, longest)
     if not name:
-        raise InvalidInput(field, "write a name")
+        raise InvalidInput(field, "write a name", "missing")
     return name
+
+
+def not_one_of(field: str, choices: Iterable[str]) -> InvalidInput:
+    """The error of a value that is none of those there are."""
+    listed = ", ".join(choices)
+    return InvalidInput(field, f"is one of {listed}", "not_one_of", choices=listed)
+
+
+def _too_long(field: str, text: str, longest: int) -> InvalidInput:
+    words = f"at most {longest} characters, these are {len(text)}"
+    return InvalidInput(field, words, "too_long", longest=longest, length=len(text))
 
 
 def read_language(value: Any) -> str:
     """One of `LANGUAGES`."""
     if str(value) not in LANGUAGES:
-        raise InvalidInput("language", f"is one of {', '.join(LANGUAGES)}")
+        raise not_one_of("language", LANGUAGES)
     return str(value)
 
 
@@ -64,7 +76,7 @@ def read_email(value: Any, field: str = "email") -> str | None:
     """One mail address; None where there is none."""
     text = str(value or "").strip()
     if text and not is_email(text):
-        raise InvalidInput(field, "is not a mail address such as anna.rossi@example.org")
+        raise InvalidInput(field, "is not a mail address such as anna.rossi@example.org", "no_email")
     return text or None
 
 
@@ -80,7 +92,8 @@ def read_number(raw: str) -> PhoneNumber:
     digits = number.digits or ""
     international = "+" in number.raw or digits.startswith("00")
     if number.e164 is None and (international or len(digits) not in EXTENSION):
-        raise InvalidInput("phone", "is not a telephone number; write it such as 080 5551234 or +39 080 5551234")
+        words = "is not a telephone number; write it such as 080 5551234 or +39 080 5551234"
+        raise InvalidInput("phone", words, "no_number")
     return number
 
 

@@ -26,21 +26,25 @@ from desk.supervision_views import (
     NewAgentForm,
     NewAreaForm,
     NewGroupForm,
+    NewPartForm,
     PartForm,
     PartView,
     PasswordForm,
 )
+from desk.words import say_fault
 from ivr import site
 from ivr.site import Kind, Part
 from tickets.directory_csv import CsvRefused, read_csv
 from tickets.directory_import import (
     COMPANY_COLUMNS,
     CONTACT_COLUMNS,
+    by_line,
     import_companies,
     import_contacts,
     read_companies,
     read_contacts,
 )
+from tickets.texts import clean_line
 
 router = APIRouter(prefix="/admin", tags=["administration"])
 
@@ -160,6 +164,7 @@ async def import_table(
     what: Literal["companies", "contacts"],
     request: Request,
     by: Acting,
+    who: Supervisor,
     desk: DeskParts,
     dry_run: bool = True,
 ) -> ImportView:
@@ -186,14 +191,14 @@ async def import_table(
         dry_run=only_told,
         now=desk.now(),
     )
-    errors = sorted([*file.errors, *result.errors])
+    errors = sorted([*file.errors, *result.errors], key=by_line)
     return ImportView(
         stored=not only_told and not errors,
         encoding=file.encoding,
         added=result.added,
         changed=len(result.changes) - result.added,
         unchanged=result.unchanged,
-        errors=errors[:SHOWN],
+        errors=[(line, say_fault(fault, who.me.language)) for line, fault in errors[:SHOWN]],
         changes=[ImportChangeView.model_validate(change) for change in result.changes[:SHOWN]],
         left_out=max(len(errors) - SHOWN, 0) + max(len(result.changes) - SHOWN, 0),
     )
@@ -247,26 +252,35 @@ async def parts(_who: Supervisor, desk: DeskParts) -> list[PartView]:
     return await desk.database.read(_parts, desk)
 
 
+@router.post("/site/{kind}", status_code=201)
+async def add_part(kind: Kind, form: NewPartForm, by: Acting, desk: DeskParts) -> PartView | None:
+    """Add a calendar, queue or line. In force at once, everywhere; calls reach a line once its number comes here."""
+    name, base = clean_line(form.name), desk.site.base
+    await desk.database.run(administration.add_part, base, kind, name, form.definition, by, now=desk.now())
+    return await _looked_again(desk, kind, name)
+
+
 @router.put("/site/{kind}/{name}")
-async def edit_part(kind: Kind, name: str, form: PartForm, by: Acting, desk: DeskParts) -> PartView:
+async def edit_part(kind: Kind, name: str, form: PartForm, by: Acting, desk: DeskParts) -> PartView | None:
     """Edit a calendar, queue or line: the fields as the settings file writes them. In force at once, everywhere."""
+    seen = (form.edited_at,) if "edited_at" in form.model_fields_set else None
     base = desk.site.base
-    await desk.database.run(administration.edit_part, desk.calls, base, kind, name, form.definition, by, now=desk.now())
+    await desk.database.run(administration.edit_part, base, kind, name, form.definition, by, seen=seen, now=desk.now())
     return await _looked_again(desk, kind, name)
 
 
 @router.delete("/site/{kind}/{name}")
-async def forget_edit(kind: Kind, name: str, by: Acting, desk: DeskParts) -> PartView:
-    """Go back to what the settings file says."""
-    base = desk.site.base
-    await desk.database.run(administration.edit_part, desk.calls, base, kind, name, None, by, now=desk.now())
+async def take_part_back(kind: Kind, name: str, by: Acting, desk: DeskParts) -> PartView | None:
+    """Go back to what the settings file says; null: it was added here, and is removed. 409 tells what still uses it."""
+    await desk.database.run(administration.take_part_back, desk.site.base, kind, name, by, now=desk.now())
     return await _looked_again(desk, kind, name)
 
 
-async def _looked_again(desk: Desk, kind: Kind, name: str) -> PartView:
+async def _looked_again(desk: Desk, kind: Kind, name: str) -> PartView | None:
+    """As it is now; None: there is none, perhaps since somebody else has removed it this moment."""
     await desk.site.look()
     found = await desk.database.read(_parts, desk)
-    return next(part for part in found if (part.kind, part.name) == (kind, name))
+    return next((part for part in found if (part.kind, part.name) == (kind, name)), None)
 
 
 def _parts(session: Session, desk: Desk) -> list[PartView]:

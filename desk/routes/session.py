@@ -1,9 +1,10 @@
-"""Logging in and out."""
+"""Logging in and out, and the own log-ins."""
 
 from datetime import datetime
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from sqlalchemy.orm import Session
 
 from desk import operations, queries
@@ -13,7 +14,7 @@ from desk.models import Account
 from desk.passwords import verify_password
 from desk.queries import Who
 from desk.throttle import Attempt, count_attempt, forgive, wait_of
-from desk.views import Credentials, LanguageForm, Me, Preferences
+from desk.views import Credentials, LanguageForm, LogInView, Me, Preferences
 from desk.words import language_of
 from ivr import browser_phones
 
@@ -22,7 +23,13 @@ router = APIRouter(prefix="/session", tags=["session"])
 
 
 @router.post("")
-async def log_in(credentials: Credentials, address: Origin, response: Response, desk: DeskParts) -> Me:
+async def log_in(
+    credentials: Credentials,
+    address: Origin,
+    response: Response,
+    desk: DeskParts,
+    user_agent: Annotated[str | None, Header()] = None,
+) -> Me:
     """Log in; the answer sets the cookie. 401 when user name and password do not fit, 429 after too many failures."""
     username = credentials.username.strip().lower()  # as all are written
     attempt = Attempt(username, address, desk.settings.failures_before_block, desk.settings.block)
@@ -36,7 +43,8 @@ async def log_in(credentials: Credentials, address: Origin, response: Response, 
     if not await verify_password(account.password_hash if account else None, credentials.password) or account is None:
         log.warning("log-in failed", username=username, address=address)
         raise WrongPassword
-    token = await desk.database.run(_let_in, account, attempt, hours=desk.settings.session_hours, now=desk.now())
+    hours = desk.settings.session_hours
+    token = await desk.database.run(_let_in, account, attempt, hours=hours, browser=user_agent, now=desk.now())
     who = await desk.database.read(queries.who_has, token, idle=desk.settings.idle, now=desk.now())
     if who is None:  # removed, or all log-ins ended, this moment
         raise NotLoggedIn
@@ -75,6 +83,21 @@ async def log_out_everywhere(who: Person, desk: DeskParts) -> Response:
     return await _logged_out(who, desk)
 
 
+@router.get("/log-ins")
+async def log_ins(who: Person, desk: DeskParts) -> list[LogInView]:
+    """The own log-ins: in which browser, from where, since when, and when they were last used."""
+    return await desk.database.read(queries.log_ins, who, idle=desk.settings.idle, now=desk.now())
+
+
+@router.delete("/log-ins/{log_in_id}", status_code=204)
+async def end_log_in(log_in_id: str, who: Person, desk: DeskParts) -> None:
+    """End one of the own log-ins, and close its pages' live connections; 404 when it is over already."""
+    await desk.database.run(operations.end_log_in, who.account_id, log_in_id)
+    await desk.live.close_ended()
+    await _renew_phone_key(who, desk)
+    log.info("log-in ended", username=who.me.username)
+
+
 @router.put("/language")
 async def set_language(form: LanguageForm, who: Person, desk: DeskParts) -> Me:
     """Choose the language of the pages; it is remembered with the account."""
@@ -89,15 +112,29 @@ async def set_preferences(form: Preferences, who: Person, desk: DeskParts) -> Me
     return who.me.model_copy(update={"preferences": form})
 
 
-def _let_in(session: Session, account: Account, attempt: Attempt, *, hours: float, now: datetime) -> str:
-    token = operations.log_in(session, account.id, account.password_hash, hours=hours, now=now)
+def _let_in(
+    session: Session, account: Account, attempt: Attempt, *, hours: float, browser: str | None, now: datetime
+) -> str:
+    token = operations.log_in(
+        session,
+        account.id,
+        account.password_hash,
+        hours=hours,
+        browser=browser,
+        address=attempt.address,
+        now=now,
+    )
     forgive(session, attempt, now=now)
     return token
 
 
 async def _logged_out(who: Who, desk: Desk) -> Response:
-    if who.me.browser_phone and who.me.agent_id is not None:
-        await desk.database.run(browser_phones.new_key, who.me.agent_id)  # what a browser knows is worth nothing now
+    await _renew_phone_key(who, desk)
     response = Response(status_code=204)
     response.delete_cookie(desk.cookie, path="/", secure=desk.settings.secure_cookie, httponly=True, samesite="strict")
     return response
+
+
+async def _renew_phone_key(who: Who, desk: Desk) -> None:
+    if who.me.browser_phone and who.me.agent_id is not None:
+        await desk.database.run(browser_phones.new_key, who.me.agent_id)  # what a browser knows is worth nothing now

@@ -175,12 +175,12 @@ class ActiveCall:
     @property
     def calendar(self) -> Calendar:
         """The opening hours of its line."""
-        return self.services.config.calendars[self.line.calendar]
+        return self.services.config.calendar_named(self.line.calendar)
 
     @property
     def queue_config(self) -> Queue:
         """How its queue waits and rings."""
-        return self.services.config.queues[self.queue or self.line.queue]
+        return self.services.config.queue_named(self.queue or self.line.queue)
 
     @property
     def settled(self) -> bool:

@@ -217,7 +217,7 @@ def _open_request(
             phone=number,
             call_id=call.id,
             received_at=fax.received_at,
-            terms=Terms(services.promises, services.config.calendars[line.calendar]),
+            terms=Terms(services.promises, services.config.calendar_named(line.calendar)),
         ),
         services.notices,
         now=services.now(),

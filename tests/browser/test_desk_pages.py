@@ -493,3 +493,49 @@ async def test_a_number_looks_the_same_wherever_it_is_shown(served: DeskServer, 
     await expect(page.locator(".waiting .who")).to_have_text("+39 0883 555777")
     await served.ring(call_id, giulia)
     await expect(page.locator(".caller")).to_have_text("+39 0883 555777")
+
+
+async def test_the_own_log_ins_are_seen_and_one_is_ended(served: DeskServer, log_in: OpenPage) -> None:
+    await served.agent("giulia")
+    page = await log_in("giulia")
+    async with served.browser() as elsewhere:
+        agent = {"user-agent": f"Mozilla/5.0 (Windows NT 10.0) Firefox/140.0 {HOSTILE}".encode()}
+        await elsewhere.post("/session", json={"username": "giulia", "password": PASSWORD}, headers=agent)
+        await page.locator(".top button.me").click()
+        await page.get_by_role("button", name="I tuoi accessi").click()
+        dialog = page.get_by_role("dialog", name="I tuoi accessi")
+        rows = dialog.get_by_role("listitem")
+        await expect(rows).to_have_count(2)
+        await expect(rows.first).to_contain_text("questo")
+        await expect(rows.last).to_contain_text("Firefox · Windows")
+        await expect(rows.last).to_contain_text("127.0.0.1 · dal ")
+        await rows.last.get_by_role("button", name="Esci").click()
+        await expect(rows).to_have_count(1)
+        assert (await elsewhere.get("/session")).status_code == 401
+    await rows.first.get_by_role("button", name="Esci").click()
+    await expect(page.get_by_label("Nome utente")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1600, 900), (1180, 700), (900, 700), (600, 800), (390, 640)])
+async def test_what_is_told_covers_nothing(served: DeskServer, log_in: OpenPage, width: int, height: int) -> None:
+    await served.agent("giulia")
+    page = await log_in("giulia")
+    await page.set_viewport_size({"width": width, "height": height})
+    await page.goto(f"{served.url}/#/new")
+    register = page.locator(".counter-form .primary")
+    await page.route(
+        "**/api/requests", lambda route: route.fulfill(status=409, json={"error": "conflict", "message": "x"})
+    )
+    await page.get_by_label("Domanda").check()
+    await page.get_by_label("Area").select_option("credentials")
+    await page.get_by_label("Oggetto").fill("Password scaduta")
+    for told in (1, 2):
+        await register.click()  # which has nothing over it, or this fails
+        await expect(page.locator(".toast")).to_have_count(told)
+    await register.scroll_into_view_if_needed()
+    at = await register.bounding_box()
+    assert at is not None
+    over = "([x, y]) => document.elementFromPoint(x, y)?.closest('button')?.className"
+    for x, y in ((at["width"] / 2, 2), (at["width"] / 2, at["height"] - 2), (2, at["height"] / 2)):
+        assert "primary" in str(await page.evaluate(over, [at["x"] + x, at["y"] + y]))
+    await expect(page.locator(".toast").last).to_be_in_viewport(ratio=1)

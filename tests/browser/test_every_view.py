@@ -6,6 +6,7 @@ not come to fails the test. `make screenshots` has it make the pictures of docs/
 """
 
 import io
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 import pytest
 from PIL import Image
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -258,6 +259,21 @@ async def messages(page: Page, scene: Scene) -> AsyncIterator[str]:
 async def requests(page: Page, scene: Scene) -> AsyncIterator[str]:
     await show(page, scene, "requests", ".master .row")
     yield "requests"
+    await page.locator(".several input").click()
+    await expect(page.locator(".several > button").first).to_be_visible()
+    yield "several requests"
+    for number in range(1, await page.locator(".several > button").count()):
+        await page.locator(".several > button").nth(number).click()
+        await page.locator("dialog[open] .primary").click()
+        await expect(page.locator("dialog [role=alert]").first).to_be_visible()
+        yield f"what is told of several requests, {number}"
+        await page.keyboard.press("Escape")
+        await expect(page.locator("dialog[open]")).to_have_count(0)
+    await page.route("**/api/requests/several", _refuse_some)
+    await page.locator(".several > button").first.click()
+    await expect(page.locator(".several-told")).to_be_visible()
+    yield "several requests of which some are refused"
+    await page.locator(".several-told > button").click()
     await page.locator(".find input").fill("xyzzy")
     await expect(page.locator(".master .row")).to_have_count(0)
     yield "nothing that is found"
@@ -347,10 +363,14 @@ async def menus(page: Page, scene: Scene) -> AsyncIterator[str]:
     await page.keyboard.press("Escape")
     await page.locator(".top button.me").click()
     yield "the menu of a person"
-    await page.locator(".top .menu-list .menu-item:not([aria-busy])").last.click()
-    await expect(page.locator("dialog[open]")).to_be_visible()
-    yield "the keys"
     await page.keyboard.press("Escape")
+    for number, what in enumerate(("the keys", "the own log-ins")):
+        await page.locator(".top button.me").click()
+        await page.locator(".top .menu-list .menu-item:not([aria-busy])").nth(number).click()
+        await expect(page.locator("dialog[open]")).to_be_visible()
+        await expect(page.locator("dialog .loading")).to_have_count(0)
+        yield what
+        await page.keyboard.press("Escape")
 
 
 async def call(page: Page, scene: Scene) -> AsyncIterator[str]:
@@ -444,6 +464,11 @@ async def for_supervisors(page: Page, scene: Scene) -> AsyncIterator[str]:
             for number in range(await folds.count()):
                 await folds.nth(number).click()
             yield f"administration: {tab}, unfolded"
+        begin = page.locator("main section.parts > p.actions > button")
+        if await begin.count():
+            for _ in range(await begin.count()):
+                await begin.first.click()
+            yield f"administration: {tab}, new ones"
         add = page.locator("main p.actions > button.primary:visible")
         if await add.count() and not await folds.count():
             await add.first.click()
@@ -454,6 +479,14 @@ async def for_supervisors(page: Page, scene: Scene) -> AsyncIterator[str]:
     await page.goto(f"{scene.served.url}/report?month={scene.served.now():%Y-%m}")
     await expect(page.locator("table").first).to_be_visible()
     yield "the report"
+
+
+async def _refuse_some(route: Route) -> None:
+    asked = json.loads(route.request.post_data or "{}")["requests"]
+    results = [
+        {"id": one["id"], "done": not n, "error": "x", "message": "Già in carico."} for n, one in enumerate(asked)
+    ]
+    await route.fulfill(json={"results": results})
 
 
 def _picture() -> bytes:

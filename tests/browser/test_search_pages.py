@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from centralino.rig.desk_server import HOSTILE, DeskServer
-from tickets.operations import add_note, close_request
+from tickets.operations import add_note, close_request, take_in_charge
 
 pytestmark = pytest.mark.contract
 
@@ -182,3 +182,60 @@ async def test_the_list_is_walked_with_single_keys_which_can_be_changed_or_switc
     await expect(rows.nth(0)).to_be_focused()
     await page.keyboard.press("ArrowDown")  # arrows are no single letters
     await expect(rows.nth(1)).to_be_focused()
+
+
+async def test_several_requests_are_chosen_with_keys_and_each_that_is_refused_stays_in_sight(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    await served.agent("giulia")
+    await served.agent("marco")
+    requests = [await served.request(f"Richiesta {n} {HOSTILE}") for n in range(5)]
+    page = await log_in("giulia")
+    keys = page.keyboard
+    await page.goto(f"{served.url}/#/requests")
+    boxes = page.locator(".master li input")
+    await expect(boxes).to_have_count(5)
+    await page.evaluate("document.activeElement.blur()")
+    await keys.press("j")
+    await keys.press("x")
+    await expect(page.get_by_text("1 scelta")).to_be_visible()
+    for _ in range(3):
+        await keys.press("j")
+    await keys.press("Shift+X")
+    await expect(page.get_by_text("4 scelte")).to_be_visible()
+    await expect(page.locator(".master .row").nth(3)).to_be_focused()
+    await keys.press("x")
+    await expect(page.get_by_text("3 scelte")).to_be_visible()
+    await boxes.nth(4).click(modifiers=["Shift"])
+    await expect(page.get_by_text("5 scelte")).to_be_visible()  # from the one before on
+    for number in (3, 4):
+        await boxes.nth(number).click()
+    await expect(page.get_by_text("3 scelte")).to_be_visible()
+    bar = page.get_by_role("group", name="Più richieste insieme")
+    chosen = [
+        str(one)
+        for one in await boxes.evaluate_all("boxes => boxes.filter((b) => b.checked).map((b) => b.dataset.row)")
+    ]
+    first = next(one for one in requests if str(one.id) == chosen[0])
+    await served.database.run(take_in_charge, first.id, actor="marco", now=served.now())
+    await bar.get_by_role("button", name="Prendi in carico").click()
+    told = page.get_by_role("region", name="fatte, ")
+    await expect(told).to_contain_text("fatte, una rifiutata:")
+    await expect(told.get_by_role("listitem")).to_have_count(1)
+    await expect(told.locator("p")).to_be_focused()
+    await expect(told.get_by_role("link")).to_contain_text(first.subject[:11])
+    await told.get_by_role("button").click()
+    await expect(told).to_have_count(0)
+
+    await page.get_by_label("Quali richieste").select_option("mine")
+    await expect(boxes).to_have_count(len(chosen) - 1)
+    await bar.get_by_label("Tutte quelle dell'elenco").check()
+    await bar.get_by_role("button", name="Chiudi…").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name="Chiudi 2").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("Da compilare.")
+    await dialog.get_by_label("Soluzione").fill("Tutto riparte")
+    await dialog.get_by_role("button", name="Chiudi 2").click()
+    await expect(page.get_by_text("2 fatte.")).to_be_visible()
+    await expect(boxes).to_have_count(0)
+    assert await page.evaluate("window.hacked") is None

@@ -203,6 +203,75 @@ async def test_hours_are_edited_and_given_back_to_the_file(served: DeskServer, l
     assert list(served.calls.calendars["desk"].weekly["monday"]) == ["00:00-24:00"]
 
 
+async def test_a_queue_and_a_line_are_added_and_what_is_used_is_not_removed(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    page = await supervising(served, log_in, "admin/site")
+    keys = page.keyboard
+    await page.get_by_role("button", name="Nuova coda").focus()
+    await keys.press("Enter")
+    new = page.get_by_role("region", name="Nuova coda")
+    await expect(new.get_by_label("Nome", exact=True)).to_be_focused()
+    await new.get_by_role("button", name="Aggiungi").click()
+    await expect(new.get_by_role("alert")).to_have_text("Da compilare.")
+    await new.get_by_label("Nome", exact=True).fill("a/b")
+    await keys.press("Tab")
+    await keys.type("15")
+    await new.get_by_role("button", name="Aggiungi").click()
+    await expect(new.get_by_role("alert")).to_contain_text("Lettere e cifre")
+    await new.get_by_label("Nome", exact=True).fill("CUP")
+    await new.get_by_role("button", name="Aggiungi").click()
+    await expect(new).to_have_count(0)
+    queue = page.locator("details", has=page.locator("summary", has_text="CUP"))
+    await expect(queue).to_contain_text("aggiunto da sara")
+    assert "CUP" in served.calls.queues
+
+    await page.get_by_role("button", name="Nuova linea").click()
+    line = page.get_by_role("region", name="Nuova linea")
+    await expect(line).to_contain_text("quando il gestore manda qui le chiamate")
+    await line.get_by_label("Numero chiamato").fill("0805559999")
+    await line.get_by_label("Nome", exact=True).fill(f"Sportello {HOSTILE}")
+    await line.get_by_label("Coda").select_option("CUP")
+    await line.get_by_role("button", name="Aggiungi", exact=True).click()
+    await expect(page.get_by_text("Linea aggiunta")).to_be_visible()
+    assert served.calls.line("0805559999") is not None
+
+    await queue.locator("summary").click()
+    for _ in range(2):
+        await queue.get_by_role("button", name="Togli la coda").click()
+    await expect(queue.get_by_role("alert")).to_contain_text("Non si può togliere, si usa ancora: linea")
+    added = page.locator("details", has=page.locator("summary", has_text="0805559999"))
+    await added.locator("summary").click()
+    for _ in range(2):
+        await added.get_by_role("button", name="Togli la linea").click()
+    await expect(added).to_have_count(0)
+    await queue.get_by_role("button", name="Togli la coda").click()
+    await expect(queue).to_have_count(0)
+    assert (served.calls.line("0805559999"), "CUP" in served.calls.queues) == (None, False)
+    assert await page.evaluate("window.hacked") is None
+
+
+async def test_who_saves_second_is_told_and_sees_how_it_is_now(served: DeskServer, log_in: OpenPage) -> None:
+    await served.supervisor("paola")
+    page = await supervising(served, log_in, "admin/site")
+    part = page.locator("details", has_text="specialists").first
+    await part.locator("summary").click()
+    async with served.browser("paola") as paola:
+        await paola.put("/admin/site/queue/specialists", json={"definition": {"ring_seconds": 7}})
+    await part.get_by_label("Squillo (s)").fill("9")
+    await part.get_by_role("button", name="Salva").click()
+    await expect(part.get_by_role("alert")).to_contain_text("modificata nel frattempo")
+    assert served.calls.queues["specialists"].ring_seconds == 7
+    await part.get_by_role("button", name="Guarda com'è ora").click()
+    await expect(part).to_contain_text("modificato da paola")
+    await part.locator("summary").click()
+    await expect(part.get_by_label("Squillo (s)")).to_have_value("7")
+    await part.get_by_label("Squillo (s)").fill("9")
+    await part.get_by_role("button", name="Salva").click()
+    await expect(part).to_contain_text("modificato da sara")
+    assert served.calls.queues["specialists"].ring_seconds == 9
+
+
 @pytest.mark.parametrize("where", ["board", "history", "admin/people", "admin/areas", "admin/site", "admin/audit"])
 async def test_nothing_leaves_a_narrow_window(served: DeskServer, log_in: OpenPage, where: str) -> None:
     await served.agent("giulia", "Giulia " + "x" * 60)

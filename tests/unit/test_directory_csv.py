@@ -36,7 +36,7 @@ def test_lines_are_those_of_the_file() -> None:
     content = b'user_code,name\nA,"Anna\nRossi"\n\n,,\nB,Bruno\nC,Carla,X\n'
     table = read_csv(content, CONTACT_COLUMNS, "user_code")
     assert [row.line for row in table.rows] == [2, 6]
-    assert table.errors == [(7, "has 3 cells, the first line has 2")]
+    assert [(line, str(fault)) for line, fault in table.errors] == [(7, "has 3 cells, the first line has 2")]
 
 
 @pytest.mark.parametrize(

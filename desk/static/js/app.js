@@ -11,6 +11,7 @@ import { Calls } from "./views/call_log.js";
 import { holding } from "./views/closures.js";
 import { Counter, forgetDraft } from "./views/counter.js";
 import { KeysDialog, singleKey } from "./views/keys.js";
+import { LogInsDialog } from "./views/log_ins.js";
 import { Login } from "./views/login.js";
 import { Mails } from "./views/mails.js";
 import { Messages } from "./views/messages.js";
@@ -32,6 +33,8 @@ readRoute();
 
 /** Whether the keys are shown. */
 const keys = signal(false);
+/** Whether the own log-ins are shown. */
+const logIns = signal(false);
 
 function App() {
   if (me.value === undefined) return html`<main class="login"><div class="login-card"><${Loading} lines=${3} /></div></main>`;
@@ -86,6 +89,7 @@ function Top() {
   };
   const leave = async (path) => {
     await api("DELETE", path);
+    logIns.value = false;
     disconnect();
     forget();
     forgetDraft();
@@ -106,10 +110,12 @@ function Top() {
         ${["it", "en"].map((code) => html`<${Act} key=${code} class="menu-item" lang=${code} aria-pressed=${language.value === code}
           act=${() => choose(code)}><${Icon} name=${language.value === code ? "check" : "note"} size=${18} />${code === "it" ? "Italiano" : "English"}<//>`)}
         <button type="button" class="menu-item" onClick=${() => (keys.value = true)}><${Icon} name="keyboard" size=${18} />${t("keys.title")}</button>
+        <button type="button" class="menu-item" onClick=${() => (logIns.value = true)}><${Icon} name="user" size=${18} />${t("log_ins.title")}</button>
         <${Act} class="menu-item apart" act=${() => leave("/session")}><${Icon} name="logout" size=${18} />${t("log_out")}<//>
         <${Act} class="menu-item" act=${() => leave("/session/everywhere")}><${Icon} name="logout" size=${18} />${t("log_out_everywhere")}<//>
       <//>
       ${keys.value && html`<${KeysDialog} onClose=${() => (keys.value = false)} />`}
+      ${logIns.value && html`<${LogInsDialog} onClose=${() => (logIns.value = false)} onLeave=${() => leave("/session")} />`}
     </header>
   `;
 }

@@ -4,7 +4,7 @@ import { put } from "./api.js";
 import { me } from "./store.js";
 
 export const COLUMNS = ["company", "received", "priority", "area", "holder", "since"];
-const PLAIN = { filters: [], begin_with: null, columns: COLUMNS, keys: { on: true, next: "j", previous: "k", search: "/", help: "?" } };
+const PLAIN = { filters: [], begin_with: null, columns: COLUMNS, keys: { on: true, next: "j", previous: "k", search: "/", help: "?", choose: "x" } };
 
 /** @type {import("@preact/signals").ReadonlySignal<typeof PLAIN>} */
 export const preferences = computed(() => ({ ...PLAIN, ...me.value?.preferences }));

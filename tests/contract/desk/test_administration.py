@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from centralino.rig.desk_server import HOSTILE, PASSWORD, DeskServer
 from desk.models import AuditEntry
 from ivr.models import Presence
+from tests.contract.desk.test_desk_live import page as live_page
 from tickets.models import Contact
 
 pytestmark = pytest.mark.contract
@@ -210,7 +211,11 @@ async def test_a_table_with_errors_names_each_line_and_changes_nothing(served: D
         for dry_run in (True, False):
             told = (await bring(sara, wrong.encode(), dry_run=dry_run)).json()
             assert told["stored"] is False
-            assert [line for line, _ in told["errors"]] == [3, 4, 5]
+            assert told["errors"] == [
+                [3, "name: u2 è una voce nuova: serve il nome."],
+                [4, "phone: «no number»: Non è un numero di telefono: per esempio 080 5551234 o +39 080 5551234."],
+                [5, "Ha 2 celle, la prima riga ne ha 3."],
+            ]
         assert await served.database.read(contacts) == []
         for content in (b"", b"nonsense", b"\xff\xfe\x00", b"a" * 100):
             answer = await bring(sara, content)
@@ -219,6 +224,31 @@ async def test_a_table_with_errors_names_each_line_and_changes_nothing(served: D
         plain = await sara.post("/admin/import/contacts", content=b"x", headers={"content-type": "text/plain"})
         assert plain.status_code == 415
     assert await acts(served) == []
+
+
+async def test_every_fault_of_a_table_has_words_in_both_languages_and_runs_nowhere(served: DeskServer) -> None:
+    await served.supervisor("sara")
+    await served.contact("Anna", company="ASL Bari")
+    row = "{code};{name};{email};{emails};{phones};{language};{role};{company};{credentials};{trained_on}\n"
+    good = {"name": "N", "email": "", "emails": "", "phones": "", "language": "", "role": "", "company": ""}
+    good |= {"credentials": "", "trained_on": ""}
+    wrong = ("a@", "{0.__class__}|a@", f"{HOSTILE}|{{x}}".replace(";", ""), "de", "boss", "Nowhere {}", "some", "ieri")
+    fields = ("email", "emails", "phones", "language", "role", "company", "credentials", "trained_on")
+    table = "user_code;name;email;emails;phones;language;role;company;credentials;trained_on\n"
+    for number, (field, value) in enumerate(zip(fields, wrong, strict=True)):
+        table += row.format(code=f"u{number}", **(good | {field: value}))
+    table += row.format(code="u0", **good) + row.format(code="", **good) + row.format(code="x" * 80, **good)
+    companies = f"code;name\n1;ASL Bari\n2;ASL Bari\n3;\n4;{'y' * 300}\n".encode()
+    async with served.browser("sara") as sara:
+        for language in ("it", "en"):
+            await sara.put("/session/language", json={"language": language})
+            told = (await bring(sara, table.encode())).json()["errors"]
+            assert {line for line, _ in told} == set(range(2, 13))
+            told += (await bring(sara, companies, what="companies")).json()["errors"]
+            assert [words for _, words in told if "Valore non valido" in words] == []
+            assert any(
+                ("è già nella riga 2" if language == "it" else "is in line 2 already") in words for _, words in told
+            )
 
 
 async def test_companies_come_from_a_table_too(served: DeskServer) -> None:
@@ -298,6 +328,120 @@ async def test_hours_queues_and_menus_are_edited_and_given_back_to_the_file(serv
         {"max_wait_seconds": 180.0, "max_waiting": None},
         {"max_wait_seconds": 90.0, "max_waiting": 5},
     )
+
+
+async def add(client: Any, kind: str, name: str, definition: dict[str, Any] | None = None) -> Any:
+    return await client.post(f"/admin/site/{kind}", json={"name": name, "definition": definition or {}})
+
+
+async def test_new_hours_a_queue_and_a_line_are_added_and_removed_once_nothing_uses_them(served: DeskServer) -> None:
+    giulia = await served.agent("giulia")
+    await served.supervisor("sara")
+    async with served.browser("sara") as sara:
+        for kind, name, definition in (
+            ("calendar", "Sportello CUP", {"weekly": {"monday": ["08:00-13:00"]}}),
+            ("queue", "cup", {"ring_seconds": 12}),
+            ("line", "+390805559999", {"name": "CUP", "calendar": "Sportello CUP", "queue": "cup"}),
+        ):
+            added = await add(sara, kind, name, definition)
+            assert (added.status_code, added.json()["of_file"]) == (201, None), added.text
+            assert (await add(sara, kind, name, definition)).status_code == 422
+        line = served.calls.line("+390805559999")
+        assert line is not None
+        assert (line.queue, line.language, served.calls.queues["cup"].ring_seconds) == ("cup", "it", 12)
+        menu = {"choices": {"2": {"queue": "cup"}}}
+        assert (await put(sara, "line", LINE, {"menu": menu})).status_code == 200
+        await sara.patch("/admin/people/giulia", json={"queues": ["desk", "cup"]})
+        used = await sara.delete("/admin/site/queue/cup")
+        assert (used.status_code, used.json()["error"]) == (409, "still_used")
+        for words in ("tasto", "2, Help Desk Edotto", "linea", "CUP (+390805559999)", "operatore", "Giulia"):
+            assert words in used.json()["message"]
+        await sara.post("/closures", json={"calendar": "Sportello CUP", "words": f"Trasloco {HOSTILE}"})
+        hours = await sara.delete("/admin/site/calendar/Sportello CUP")
+        assert "CUP (+390805559999)" in hours.json()["message"]
+        assert "Trasloco" in hours.json()["message"]
+        assert (await sara.delete("/admin/site/queue/desk")).status_code == 422
+        assert (await put(sara, "queue", "cup", {"ring_seconds": 15})).json()["definition"]["ring_seconds"] == 15
+        await put(sara, "line", LINE, {"menu": None})
+        await sara.patch("/admin/people/giulia", json={"queues": ["desk"]})
+        (closed,) = (await sara.get("/closures")).json()
+        await sara.post(f"/closures/{closed['id']}/end", json={})
+        for kind, name in (("line", "+390805559999"), ("queue", "cup"), ("calendar", "Sportello CUP")):
+            gone = await sara.delete(f"/admin/site/{kind}/{name}")
+            assert (gone.status_code, gone.json()) == (200, None), gone.text
+            assert (await sara.delete(f"/admin/site/{kind}/{name}")).status_code == 422
+    assert (served.calls.line("+390805559999"), "cup" in served.calls.queues) == (None, False)
+    assert giulia
+    told = [one for one in await served.database.read(lines) if one.subject == "queue cup"]
+    assert [one.act for one in told] == ["queue_added", "queue_edited", "queue_removed"]
+    assert (told[0].old, told[0].new and told[0].new["ring_seconds"]) == (None, 12)
+    assert (told[2].old and told[2].old["ring_seconds"], told[2].new) == (15, None)
+
+
+async def test_the_second_of_two_supervisors_is_told_and_overwrites_nothing(served: DeskServer) -> None:
+    for name in ("sara", "paola"):
+        await served.supervisor(name)
+    async with served.browser("sara") as sara, served.browser("paola") as paola:
+        for kind, name in (("queue", "desk"), ("queue", "cup")):
+            await add(sara, "queue", "cup")
+            parts = (await paola.get("/admin/site")).json()
+            (seen,) = (part["edited_at"] for part in parts if (part["kind"], part["name"]) == (kind, name))
+            first = {"definition": {"ring_seconds": 7}, "edited_at": seen}
+            assert (await sara.put(f"/admin/site/{kind}/{name}", json=first)).status_code == 200
+            second = {"definition": {"ring_seconds": 9}, "edited_at": seen}
+            told = await paola.put(f"/admin/site/{kind}/{name}", json=second)
+            assert (told.status_code, told.json()["error"]) == (409, "conflict")
+            assert served.calls.queues[name].ring_seconds == 7
+            parts = (await paola.get("/admin/site")).json()
+            (seen,) = (part["edited_at"] for part in parts if (part["kind"], part["name"]) == (kind, name))
+            again = await paola.put(f"/admin/site/{kind}/{name}", json=second | {"edited_at": seen})
+            assert (again.status_code, served.calls.queues[name].ring_seconds) == (200, 9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "definition", "field"),
+    [
+        ("calendar", "CUP", {}, "weekly"),
+        ("calendar", "desk", {"weekly": {}}, "name"),
+        ("calendar", "DESK", {"weekly": {}}, "name"),
+        ("calendar", HOSTILE[:40], {"weekly": {}}, "name"),
+        ("calendar", "a/b", {"weekly": {}}, "name"),
+        ("calendar", "CUP", {"weekly": {}, "name": "other"}, "name"),
+        ("calendar", "CUP", {"weekly": {}, "timezone": "Nowhere/At all"}, "timezone"),
+        ("queue", "..", {}, "name"),
+        ("queue", "", {}, "name"),
+        ("queue", "x" * 41, {}, "name"),
+        ("queue", "cup", {"ring_seconds": HOSTILE}, "ring_seconds"),
+        ("queue", "cup", {"call_back": True}, "queues.cup.call_back"),
+        ("line", "123", {"name": "CUP", "calendar": "nowhere", "queue": "desk"}, "lines.1.calendar"),
+        ("line", "123", {"name": "CUP", "calendar": "desk", "queue": "desk", "fax": True}, "fax"),
+        ("line", "123", {"name": "CUP", "calendar": "desk", "queue": "desk", "language": "en"}, "language"),
+        ("line", "12a", {"name": "CUP", "calendar": "desk", "queue": "desk"}, "number"),
+        ("line", "123", {"name": "", "calendar": "desk", "queue": "desk"}, "name"),
+    ],
+)
+async def test_what_cannot_be_added_is_refused_at_its_field(
+    served: DeskServer, kind: str, name: str, definition: dict[str, Any], field: str
+) -> None:
+    await served.supervisor("sara")
+    before = served.calls.model_dump()
+    async with served.browser("sara") as sara:
+        answer = await add(sara, kind, name, definition)
+        assert answer.status_code == 422, answer.text
+        assert list(answer.json()["fields"]) == [field]
+    assert served.calls.model_dump() == before
+    assert await acts(served) == []
+
+
+async def test_pages_that_are_open_have_a_new_queue_at_once(served: DeskServer) -> None:
+    await served.agent("giulia")
+    await served.supervisor("sara")
+    async with live_page(served, "giulia") as (page, snapshot), served.browser("sara") as sara:
+        assert snapshot["data"]["queues"] == ["desk", "specialists"]
+        await add(sara, "queue", "cup")
+        while (event := await page.next())["type"] != "snapshot":
+            pass
+        assert event["data"]["queues"] == ["cup", "desk", "specialists"]
 
 
 @pytest.mark.parametrize(

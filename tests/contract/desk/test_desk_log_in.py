@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from websockets.asyncio.client import connect
 
 from centralino.rig.desk_server import PASSWORD, DeskServer
 from centralino.rig.postgres import PostgresServer
@@ -269,3 +270,56 @@ async def test_the_language_is_remembered_with_the_account(served: DeskServer) -
         assert (await page.put("/session/language", json={"language": "fr"})).status_code == 422
     async with served.browser("giulia") as page:
         assert (await page.get("/session")).json()["language"] == "en"
+
+
+async def test_the_own_log_ins_are_listed_and_ended_one_by_one(served: DeskServer) -> None:
+    await served.agent("giulia")
+    await served.agent("marco")
+    firefox = {"user-agent": f"Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0 {'x' * 300}\u202e".encode()}
+    async with (
+        served.browser("giulia") as here,
+        served.browser() as there,
+        served.browser("marco") as his,
+    ):
+        credentials = {"username": "giulia", "password": PASSWORD}
+        assert (await there.post("/session", json=credentials, headers=firefox)).status_code == 200
+        served.now.ahead = timedelta(minutes=5)
+        await here.get("/session")
+        found = (await here.get("/session/log-ins")).json()
+        assert [(one["this"], one["address"]) for one in found] == [(True, "127.0.0.1"), (False, "127.0.0.1")]
+        assert found[0]["used_at"] > found[0]["since"]
+        assert found[1]["browser"].startswith("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0 x")
+        assert len(found[1]["browser"]) == 200
+        assert [one["this"] for one in (await there.get("/session/log-ins")).json()] == [True, False]
+        assert len((await his.get("/session/log-ins")).json()) == 1
+        tokens = token_hash(here.cookies["centralino"]), token_hash(there.cookies["centralino"])
+        assert all(token not in str(found) for token in tokens)
+        for wrong in ("nothing", found[1]["id"][:-1], tokens[1], "%00"):
+            assert (await here.delete(f"/session/log-ins/{wrong}")).status_code == 404
+        assert (await his.delete(f"/session/log-ins/{found[1]['id']}")).status_code == 404  # nobody else's
+        assert (await there.get("/session")).status_code == 200
+        assert (await here.delete(f"/session/log-ins/{found[1]['id']}")).status_code == 204
+        assert (await there.get("/session")).status_code == 401
+        assert (await here.get("/session")).status_code == 200
+        assert [one["this"] for one in (await here.get("/session/log-ins")).json()] == [True]
+        assert (await here.delete(f"/session/log-ins/{found[0]['id']}")).status_code == 204
+        assert (await here.get("/session")).status_code == 401
+
+
+async def test_a_log_in_that_is_ended_closes_its_pages(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with (
+        served.browser("giulia") as there,
+        served.browser("giulia") as here,
+        connect(
+            served.url.replace("http", "ws") + "/api/live",
+            additional_headers={"cookie": f"centralino={there.cookies['centralino']}"},
+            proxy=None,
+        ) as socket,
+    ):
+        await socket.recv()
+        other = next(one for one in (await here.get("/session/log-ins")).json() if not one["this"])
+        assert (await here.delete(f"/session/log-ins/{other['id']}")).status_code == 204
+        async with asyncio.timeout(5):
+            await socket.wait_closed()
+        assert socket.close_code == 4401

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -10,8 +11,8 @@ from sqlalchemy.orm import Session
 from centralino.rig.desk_server import CALLS, LINE
 from ivr import operations, queries, site
 from ivr.config import CallsConfig
-from ivr.errors import CommandRefused
-from ivr.models import Agent, Call, Phase, Presence, SiteEdit
+from ivr.errors import CommandRefused, StillUsed
+from ivr.models import Agent, Call, Outcome, Phase, Presence, SiteEdit
 from ivr.operations import add_agent, begin_call, join_queue
 from ivr.site import Site
 from schedules.hours import Calendar, is_open, next_opening
@@ -22,6 +23,17 @@ pytestmark = pytest.mark.contract
 NOW = datetime(2026, 11, 30, 10, 30, tzinfo=UTC)
 """Monday, half past eleven in Rome."""
 WEEK = dict.fromkeys(("monday", "tuesday", "wednesday", "thursday", "friday"), ("08:00-18:00",))
+
+
+BEGUN: dict[str, Any] = {
+    "call_id": "c1",
+    "app": "centralino",
+    "channel_id": "c1",
+    "line": "123",
+    "language": "it",
+    "caller": None,
+    "now": NOW,
+}
 
 
 def config() -> CallsConfig:
@@ -85,6 +97,60 @@ async def test_a_row_that_makes_no_sense_any_more_leaves_the_file_in_force(datab
     async with Site(database, calls, lambda: NOW):
         assert (calls.queues["desk"].ring_seconds, calls.queues["specialists"].ring_seconds) == (20, 7)
         assert calls.lines[0].queue == "desk"
+
+
+async def test_what_is_added_at_one_process_is_there_at_the_other_and_goes_again(database: Database) -> None:
+    here, there = config(), config()
+    async with database.hearing_others(), Site(database, here, lambda: NOW) as one, Site(database, there, lambda: NOW):
+        base = one.base
+        who: dict[str, Any] = {"actor": "sara", "now": NOW}
+        await database.run(site.add_part, base, "queue", "cup", {}, **who)
+        # the other process has not looked yet: what it is asked next is checked against the rows all the same
+        line = {"name": "CUP", "calendar": "desk", "queue": "cup"}
+        await database.run(site.add_part, base, "line", "123", line, **who)
+        with pytest.raises(StillUsed) as used:
+            await database.run(site.remove_part, base, "queue", "cup", now=NOW)
+        assert used.value.uses == (("line", "CUP (123)"),)
+        await until(lambda: "cup" in there.queues and there.line("123") is not None)
+        assert there.lines[-1].language == base.lines[0].language
+        await database.run(begin_call, **BEGUN)
+        with pytest.raises(StillUsed) as used:
+            await database.run(site.remove_part, base, "line", "123", now=NOW)
+        assert used.value.uses == (("calls", "1"),)
+        await database.run(operations.end_call, "c1", Outcome.LOST, now=NOW)
+        await database.run(site.remove_part, base, "line", "123", now=NOW)
+        await database.run(site.remove_part, base, "queue", "cup", now=NOW)
+        await until(lambda: there.queues.keys() == base.queues.keys() and there.line("123") is None)
+        assert there.queue_named("cup").ring_seconds == 20  # a call that has read the name before goes on
+    assert await database.read(site.edits) == []
+
+
+async def test_two_who_add_the_same_at_once_do_not_both(database: Database) -> None:
+    base = config()
+    adding = [
+        database.run(site.add_part, base, "queue", "cup", {"ring_seconds": n}, actor=f"s{n}", now=NOW)
+        for n in (1, 2, 3)
+    ]
+    results = await asyncio.gather(*adding, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in results) == ["InvalidInput", "InvalidInput", "dict"]
+    assert [row.name for row in await database.read(site.edits)] == ["cup"]
+
+
+async def test_an_added_line_that_the_file_no_longer_fits_is_told_and_can_be_removed(database: Database) -> None:
+    base, later = config(), config()
+    line = {"name": "CUP", "calendar": "other", "queue": "desk"}
+    await database.run(site.add_part, base, "line", "123", line, actor="sara", now=NOW)
+    later.calendars = {"desk": later.calendars["desk"]}
+    async with Site(database, later, lambda: NOW) as one:
+        assert later.line("123") is None
+        parts = site.parts(later, one.base, await database.read(site.edits))
+        (lost,) = (part for part in parts if part.name == "123")
+        assert (lost.in_force, lost.definition["calendar"], lost.of_file) == (False, "other", None)
+        mend = {"calendar": "desk"}
+        await database.run(site.edit_part, one.base, "line", "123", mend, actor="sara", now=NOW)
+        await one.look()
+        assert later.line("123") is not None
+        await database.run(site.remove_part, one.base, "line", "123", now=NOW)
 
 
 # -------------------------------------------------------------------------------------------------------------- moves

@@ -4,7 +4,7 @@ import { api, get, patch, post } from "../api.js";
 import { language, t } from "../i18n.js";
 import { me, queues } from "../store.js";
 import { Audit } from "./audit.js";
-import { FormDialog, Input, useItems } from "./forms.js";
+import { Confirmed, FormDialog, Input, useItems } from "./forms.js";
 import { Site } from "./site.js";
 import { Act, Badge, Empty, errorText, Field, Icon, Loading, toast } from "./ui.js";
 
@@ -95,14 +95,6 @@ function NewPassword({ person }) {
     <${Input} field=${{ name: "password", kind: "password", hint: t("admin.password_hint"), longest: 1024 }} value=${password} error=${wrong} onChange=${setPassword} />
     <${Act} class="quiet" disabled=${!password} act=${set} onFailed=${(error) => { setWrong(error.fields?.password ?? ""); toast(errorText(error), "bad"); }}>
       ${t("admin.set_password")}<//></details>`;
-}
-
-/** Something that cannot be taken back, asked twice. */
-function Confirmed({ label, sure, act }) {
-  const [asked, setAsked] = useState(false);
-  if (!asked) return html`<button type="button" class="danger small" onClick=${() => setAsked(true)}>${label}</button>`;
-  return html`<div class="notice bad"><p>${sure}</p><${Act} class="danger" act=${act}>${label}<//>
-    <button type="button" class="quiet" onClick=${() => setAsked(false)}>${t("cancel")}</button></div>`;
 }
 
 // ---- directory ----------------------------------------------------------------------------------------------------
@@ -201,7 +193,7 @@ function Import({ what, onStored }) {
         ${told && html`<div role="status"><p><strong>${t(told.stored ? "import.done" : told.errors.length ? "import.refused" : "import.would")}</strong>
             ${" "}${t("import.counts", { added: told.added, changed: told.changed, unchanged: told.unchanged })}
             ${told.encoding !== "UTF-8" ? ` ${t("import.encoding", { name: told.encoding })}` : ""}</p>
-          <ul class="import-lines">${told.errors.map(([line, words]) => html`<li key=${`e${line}`} class="bad-text"><${Icon} name="alert" size=${14} />${t("import.line", { line })} ${words}</li>`)}
+          <ul class="import-lines">${told.errors.map(([line, words]) => html`<li key=${`e${line}${words}`} class="bad-text"><${Icon} name="alert" size=${14} />${t("import.line", { line })} <bdi>${words}</bdi></li>`)}
             ${told.changes.map((change) => html`<li key=${`c${change.line}`}>${t("import.line", { line: change.line })} ${change.name}:
               ${change.fields ? t("import.changes", { what: change.fields.join(", ") }) : t("import.new")}</li>`)}
             ${told.left_out > 0 && html`<li class="muted">${t("import.more", { n: told.left_out })}</li>`}</ul>

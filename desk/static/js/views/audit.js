@@ -8,8 +8,8 @@ import { Act, Empty, errorText, Icon, Loading } from "./ui.js";
 
 const ACTS = [
   "agent_added", "agent_edited", "agent_removed", "password_set", "company_added", "company_edited", "companies_imported", "contact_added",
-  "contact_edited", "contact_removed", "contacts_imported", "area_added", "area_edited", "group_added", "group_edited", "hours_edited",
-  "queue_edited", "line_edited", "closed", "closure_ended", "presence_set", "call_moved", "call_listened",
+  "contact_edited", "contact_removed", "contacts_imported", "area_added", "area_edited", "group_added", "group_edited",
+  ...["hours", "queue", "line"].flatMap((what) => ["added", "edited", "removed"].map((done) => `${what}_${done}`)), "closed", "closure_ended", "presence_set", "call_moved", "call_listened",
 ];
 
 export function Audit() {

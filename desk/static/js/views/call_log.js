@@ -1,6 +1,7 @@
 /** Every call with its outcome. Those that nobody served are work: taken, called back, and done, several at once. */
 import { html, signal, useEffect, useRef, useState } from "../lib.js";
 import { get, post } from "../api.js";
+import { tick } from "../choosing.js";
 import { clock, phone, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
 import { areaName, codeName, labelText, lists, me, nameOf, outcomeCodes } from "../store.js";
@@ -14,7 +15,7 @@ const TONE = { answered: "ok", voicemail: "info", callback: "info", fallback: "i
 const CALM_MS = 500;
 /** What is looked for, and the pages gone through; it stays while a call is looked at. */
 const filter = signal({ which: "to_do", day: "", before: [] });
-/** The calls that are ticked. */
+/** The calls that are ticked. @type {import("@preact/signals").Signal<Set<string>>} */
 const ticked = signal(new Set());
 
 /**
@@ -135,17 +136,11 @@ const lengths = (call) => [
 ].filter(Boolean);
 
 function Row({ call, on }) {
-  const tick = (event) => {
-    const next = new Set(ticked.value);
-    if (event.target.checked) next.add(call.id);
-    else next.delete(call.id);
-    ticked.value = next;
-  };
   const left = [call.outcome && (call.to_do_since || call.done_at) && t(`outcome.${call.outcome}`), ...lengths(call), call.agent && nameOf(call.agent),
     call.code && codeName(call.code), call.attempts > 0 && t("calls.attempts", { n: call.attempts })].filter(Boolean);
   return html`
     <li class="ticking">
-      ${call.to_do_since && html`<input type="checkbox" aria-label=${t("calls.tick", { name: nameOfCaller(call) })} checked=${ticked.value.has(call.id)} onChange=${tick} />`}
+      ${call.to_do_since && html`<input type="checkbox" data-row=${call.id} aria-label=${t("calls.tick", { name: nameOfCaller(call) })} checked=${ticked.value.has(call.id)} onClick=${tick(ticked)} />`}
       <a class=${`row with-icon ${on ? "on" : ""}`} href=${`#/calls/${encodeURIComponent(call.id)}`} aria-current=${on ? "true" : undefined}>
         <span class="row-icon" title=${t(call.outbound ? "calls.outbound" : "calls.inbound")}><${Icon} name=${call.outbound ? "forward" : "phone"} size=${18} />
           <span class="sr-only">${t(call.outbound ? "calls.outbound" : "calls.inbound")}</span></span>

@@ -119,7 +119,7 @@ function ChangeForm({ title, own, request, send, check, submit, onDone, onClose,
   `;
 }
 
-const Words = ({ label, hint, error, value, onInput, rows = 3 }) => html`
+export const Words = ({ label, hint, error, value, onInput, rows = 3 }) => html`
   <${Field} label=${label} hint=${hint} error=${error}>${(id, aria) => html`
     <textarea id=${id} ...${aria} rows=${rows} value=${value} onInput=${(event) => onInput(event.target.value)}></textarea>`}<//>`;
 

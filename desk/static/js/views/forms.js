@@ -74,3 +74,11 @@ export function Input({ field, value, error, onChange, first = false }) {
       min=${field.min} max=${field.max} step=${field.step} autofocus=${first} onInput=${(event) => onChange(event.target.value)} />`;
   }}<//>`;
 }
+
+/** Something that cannot be taken back, asked twice. @param {{label: string, sure: string, act: () => Promise<unknown>, onFailed?: (error: unknown) => void}} props */
+export function Confirmed({ label, sure, act, onFailed }) {
+  const [asked, setAsked] = useState(false);
+  if (!asked) return html`<button type="button" class="danger small" onClick=${() => setAsked(true)}>${label}</button>`;
+  return html`<div class="notice bad"><p>${sure}</p><${Act} class="danger" act=${act} onFailed=${onFailed}>${label}<//>
+    <button type="button" class="quiet" onClick=${() => setAsked(false)}>${t("cancel")}</button></div>`;
+}

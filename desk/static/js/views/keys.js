@@ -1,27 +1,29 @@
 /**
- * Single keys that do something while nothing is typed: along a list, to the search, to this page's keys. They can be
+ * Single keys that do something while nothing is typed: along a list, choosing in it, to the search, to this page's keys. They can be
  * switched off and changed (WCAG 2.1, 2.1.4), since who speaks to the browser, or has a tremor, types them unmeant.
  */
 import { html, useState } from "../lib.js";
+import { chooseByKey } from "../choosing.js";
 import { t } from "../i18n.js";
 import { phone } from "../phone.js";
 import { me } from "../store.js";
 import { prefer, preferences } from "../preferences.js";
 import { Act, Dialog, Field, toast } from "./ui.js";
 
-const ACTIONS = ["next", "previous", "search", "help"];
+const ACTIONS = ["next", "previous", "choose", "search", "help"];
 const fixed = () => [["Alt+1", "nav.messages"], ["Alt+2", "nav.requests"], ["Alt+3", "nav.calls"], ["Alt+N", "form.title"], ["Alt+C", "keys.call"],
-  ["Alt+E", "keys.outcome"], ["Alt+P", "keys.play"], ...(phone.value ? [["Alt+A", "phone.answer"]] : []), ["↑ ↓", "keys.arrows"], ["Esc", "keys.esc"], ["← →", "keys.words"]];
+  ["Alt+E", "keys.outcome"], ["Alt+P", "keys.play"], ...(phone.value ? [["Alt+A", "phone.answer"]] : []), ["↑ ↓", "keys.arrows"], ["Esc", "keys.esc"], ["← →", "keys.words"],
+  [`⇧ ${preferences.value.keys.choose.toUpperCase()}`, "keys.range"]];
 
 /** Whether keys go into a field, or choose in one. @param {EventTarget|null} target */
-const typing = (target) => target instanceof Element && Boolean(target.closest("input, textarea, select, [contenteditable]"));
+const typing = (target) => target instanceof Element && Boolean(target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]"));
 
 /** Go to the next or previous line of the list, from the one that is looked at where none has the focus. @param {number} step */
 function along(step) {
   /** @type {HTMLElement[]} */
   const rows = [...document.querySelectorAll(/** @type {"a"} */ (".master a.row"))];
   if (!rows.length) return;
-  const at = rows.indexOf(document.activeElement?.closest?.("a.row"));
+  const at = rows.findIndex((row) => row.closest("li")?.contains(document.activeElement));
   const from = at >= 0 ? at : rows.findIndex((row) => row.getAttribute("aria-current") === "true");
   const to = from < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(Math.max(from + step, 0), rows.length - 1);
   rows[to].focus();
@@ -53,7 +55,7 @@ export function singleKey(event, showKeys) {
   const action = ACTIONS.find((name) => keys[name].toLowerCase() === event.key.toLowerCase());
   if (!action) return;
   event.preventDefault();
-  ({ next: () => along(1), previous: () => along(-1), search: () => toSearch(), help: showKeys })[action]();
+  ({ next: () => along(1), previous: () => along(-1), choose: () => chooseByKey(event.shiftKey), search: () => toSearch(), help: showKeys })[action]();
 }
 
 /** All keys; the single ones can be changed here, or switched off. @param {{onClose: () => void}} props */

@@ -1,6 +1,7 @@
 /** Service requests: the lists, and one of them beside. */
 import { html, useEffect, useRef, useState } from "../lib.js";
 import { get } from "../api.js";
+import { tick } from "../choosing.js";
 import { phone, ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
 import { marked, markedTicket } from "../marks.js";
@@ -9,6 +10,7 @@ import { answered, answeredRequests, areaName, dueRequests, loaded, myRequests, 
 import { filter, SavedFilters } from "./filters.js";
 import { One } from "./request.js";
 import { heldBy, heldSince, Priority, StatusBadge } from "./request_parts.js";
+import { chosen, forgetChosen, Several } from "./several.js";
 import { Badge, Empty, errorText, Icon, Loading } from "./ui.js";
 
 const CHANNEL_ICON = { phone: "phone", voicemail: "voice", email: "mail", fax: "note", in_person: "user", api: "plug" };
@@ -29,6 +31,7 @@ const asked = ({ which, level, q, days, order }) => {
 export function Requests({ id }) {
   const { which, level, q } = filter.value;
   const listed = which !== "work" || level !== "" || q.trim() !== "";
+  useEffect(() => forgetChosen, [which, level, q]);
   const nothing = !listed && myRequests.value.length + dueRequests.value.length + answeredRequests.value.length === 0;
   return html`
     <div class=${`split ${id ? "with-detail" : nothing ? "alone" : ""}`}>
@@ -87,6 +90,7 @@ function Work({ id }) {
   const back = answeredRequests.value;
   if (!loaded.value) return html`<${Loading} />`;
   return html`
+    <${Several} shown=${[...due, ...back, ...mine]} />
     ${mine.length + due.length + back.length === 0 && html`<${Empty} icon="list" title=${t("requests.none_title")}>${t("requests.none")}<//>`}
     ${due.length > 0 && html`<h2 class="group">${t("requests.due")} <span class="count">${due.length}</span></h2>
       <ul class="rows">${due.map((r) => html`<${RequestRow} key=${r.id} request=${r} on=${r.id === id} />`)}</ul>`}
@@ -123,6 +127,7 @@ function Found({ id }) {
   const { requests, more, words } = found;
   const none = words.length === 0 ? "" : words.every((word) => /^\d+$/.test(word)) ? t("requests.not_found") : t("filter.nothing");
   return html`
+    <${Several} shown=${requests} />
     <p class="group" role="status">${t(more ? "filter.more" : "filter.found", { n: requests.length })}</p>
     ${requests.length === 0 && none && html`<${Empty} icon="list" title=${t("filter.nothing_title")}>${none}<//>`}
     <ul class="rows">${requests.map((r) => html`<${RequestRow} key=${r.id} request=${r} words=${words} on=${r.id === id} />`)}</ul>
@@ -137,7 +142,9 @@ function RequestRow({ request, on, words = [] }) {
   const about = [shows("area", areaName(request.area)), dated && !untaken(request) && t(`status.${request.status}`),
     shows("holder", heldBy(request)), shows("since", heldSince(request))].filter(Boolean).join(" · ");
   return html`
-    <li><a class=${`row with-icon ${on ? "on" : ""}`} href=${`#/requests/${request.id}`} aria-current=${on ? "true" : undefined}>
+    <li class="ticking"><input type="checkbox" data-row=${request.id} aria-label=${t("several.tick", { name: `${ticketText(request.ticket)} ${request.subject}` })}
+        checked=${chosen.value.has(String(request.id))} onClick=${tick(chosen)} />
+      <a class=${`row with-icon ${on ? "on" : ""}`} href=${`#/requests/${request.id}`} aria-current=${on ? "true" : undefined}>
       <span class="row-icon" title=${t(`channel.${request.channel}`)}><${Icon} name=${CHANNEL_ICON[request.channel]} size=${18} />
         <span class="sr-only">${t(`channel.${request.channel}`)}</span></span>
       <span class="row-title"><span>${marked(request.subject, words)}</span></span>

@@ -1,10 +1,10 @@
-/** Hours, queues, and the greetings and menus of lines: as they are in force, beside what the settings file says. */
+/** Hours, queues, and lines with their menus: as they are in force, beside what the settings file says, and new ones. */
 import { html, useState } from "../lib.js";
-import { api, put } from "../api.js";
+import { api, post, put } from "../api.js";
 import { when } from "../format.js";
 import { language, t } from "../i18n.js";
 import { areas, nameOf } from "../store.js";
-import { Input, useItems } from "./forms.js";
+import { Confirmed, Input, useItems } from "./forms.js";
 import { Act, Badge, errorText, Icon, Loading, toast } from "./ui.js";
 
 const DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
@@ -15,33 +15,88 @@ export function Site() {
   if (found.failed) return html`<p class="notice bad" role="alert"><${Icon} name="alert" />${errorText(found.failed)}</p>`;
   if (!found.items || !choices.items) return html`<${Loading} />`;
   const of = (kind) => found.items.filter((part) => part.kind === kind);
-  const forms = { calendar: CalendarForm, queue: QueueForm, line: LineForm };
+  const names = (kind) => of(kind).filter((one) => one.in_force).map((one) => one.name);
+  const known = { queues: names("queue"), calendars: names("calendar"), prompts: /** @type {any} */ (choices.items).prompts };
   return html`
     <p class="muted">${t("site.lead")}</p>
     ${["calendar", "queue", "line"].map((kind) => html`<section key=${kind} class="parts"><h3>${t(`site.${kind}s`)}</h3>
-      ${of(kind).map((part) => html`<${Part} key=${`${part.name} ${part.edited_at}`} part=${part} form=${forms[kind]} again=${found.again}
-        queues=${of("queue").map((one) => one.name)} calendars=${of("calendar").map((one) => one.name)} prompts=${/** @type {any} */ (choices.items).prompts} />`)}</section>`)}
+      ${of(kind).map((part) => html`<${Part} key=${`${part.name} ${part.edited_at}`} part=${part} form=${FORMS[kind]} again=${found.again} ...${known} />`)}
+      <${NewPart} kind=${kind} like=${of(kind)[0]?.definition} again=${found.again} ...${known} /></section>`)}
   `;
 }
+
+/** What is wrong with which field, where the field has no place of its own for it. */
+const Wrong = ({ fields }) => Object.entries(fields).map(([field, words]) => html`
+  <p key=${field} class="notice bad" role="alert"><${Icon} name="alert" /><span>${field}: <bdi>${words}</bdi></span></p>`);
 
 /** One of them, folded until somebody looks. */
 function Part({ part, form: Form, again, ...known }) {
   const [value, setValue] = useState(part.definition);
   const [wrong, setWrong] = useState({});
+  const [refused, setRefused] = useState({ code: "", words: "" });
   const path = `/admin/site/${part.kind}/${encodeURIComponent(part.name)}`;
-  const done = () => { setWrong({}); toast(t("site.in_force")); again(); };
-  const save = async () => { await put(path, { definition: value }); done(); };
-  const forget = async () => { await api("DELETE", path); done(); };
-  const failed = (error) => { setWrong(error.fields ?? {}); toast(errorText(error), "bad"); };
+  const name = part.kind === "line" ? `${part.definition.name} (${part.name})` : part.name;
+  const done = (words) => { setWrong({}); toast(words); again(); };
+  const save = async () => { await put(path, { definition: value, edited_at: part.edited_at }); done(t("site.in_force")); };
+  const forget = async () => { await api("DELETE", path); done(t("site.in_force")); };
+  const remove = async () => { await api("DELETE", path); done(t("admin.removed", { name })); };
+  const failed = (error) => {
+    setWrong(error.fields ?? {});
+    setRefused({ code: error.code ?? "", words: errorText(error) });
+    if (error.code !== "conflict" && error.code !== "still_used") toast(errorText(error), "bad");
+  };
+  const added = part.of_file === null;
   return html`
-    <details class="fold card"><summary><strong>${part.kind === "line" ? `${part.definition.name} (${part.name})` : part.name}</strong>
-        ${part.edited_by && html`<${Badge} tone="info">${t("site.edited", { who: nameOf(part.edited_by), when: when(part.edited_at) })}<//>`}</summary>
+    <details class="fold card"><summary><strong><bdi>${name}</bdi></strong>
+        ${part.edited_by && html`<${Badge} tone="info">${t(added ? "site.added" : "site.edited", { who: nameOf(part.edited_by), when: when(part.edited_at) })}<//>`}
+        ${!part.in_force && html` <${Badge} tone="bad" icon="alert">${t("site.not_in_force")}<//>`}</summary>
       <div class="part-form">
-        <${Form} value=${value} set=${(change) => setValue({ ...value, ...change })} wrong=${wrong} ...${known} />
-        ${Object.entries(wrong).map(([field, words]) => html`<p key=${field} class="notice bad" role="alert"><${Icon} name="alert" />${field}: ${words}</p>`)}
+        <${Form} value=${value} set=${(change) => setValue({ ...value, ...change })} ...${known} />
+        <${Wrong} fields=${wrong} />
+        ${["conflict", "still_used"].includes(refused.code) && html`<div class="notice bad" role="alert"><${Icon} name="alert" /><p>${refused.words}</p>
+          ${refused.code === "conflict" && html`<button type="button" class="quiet" onClick=${again}>${t("site.look")}</button>`}</div>`}
         <p class="actions"><${Act} class="primary" act=${save} onFailed=${failed}>${t("edit.save")}<//>
-          ${part.edited_by && html`<${Act} class="quiet" act=${forget} onFailed=${failed}>${t("site.forget")}<//>`}</p>
+          ${part.edited_by && !added && html`<${Act} class="quiet" act=${forget} onFailed=${failed}>${t("site.forget")}<//>`}</p>
+        ${added && html`<${Confirmed} label=${t(`site.remove_${part.kind}`)} sure=${t("site.remove_sure", { name })} act=${remove} onFailed=${failed} />`}
       </div></details>
+  `;
+}
+
+/** A new one, begun like the first there is. */
+function NewPart({ kind, like, again, ...known }) {
+  const Form = FORMS[kind];
+  const blank = {
+    calendar: { weekly: {}, holidays: true, patron_saint: null, closures: [], timezone: like?.timezone ?? "Europe/Rome" },
+    queue: like ?? {},
+    line: { name: "", calendar: known.calendars[0], queue: known.queues[0], greeting: "welcome", closed_greeting: "welcome-closed", notice: "notice", menu: null, language: "it" },
+  }[kind];
+  const [open, setOpen] = useState(false);
+  const [name, setName] = useState("");
+  const [value, setValue] = useState(blank);
+  const [wrong, setWrong] = useState({});
+  const field = kind === "line" ? "number" : "name";
+  const own = wrong.name && kind !== "line" ? "name" : wrong.number ? "number" : "";
+  const begin = () => { setName(""); setValue(blank); setWrong({}); setOpen(true); };
+  const save = async () => {
+    if (!name.trim()) return setWrong({ [field]: t("form.needed") });
+    await post(`/admin/site/${kind}`, { name, definition: value });
+    toast(t(kind === "line" ? "site.line_added" : "site.in_force"));
+    setOpen(false);
+    return again();
+  };
+  const failed = (error) => { setWrong(error.fields ?? {}); toast(errorText(error), "bad"); };
+  if (!open) return html`<p class="actions"><button type="button" class="quiet" onClick=${begin}><${Icon} name="plus" size=${18} />${t(`site.new_${kind}`)}</button></p>`;
+  return html`
+    <section class="card part-form" aria-label=${t(`site.new_${kind}`)}>
+      <h4>${t(`site.new_${kind}`)}</h4>
+      <${Input} first field=${{ name: kind === "line" ? "dialled" : "name", longest: 40, hint: t(`site.new_${kind}_hint`) }} value=${name} error=${own && wrong[own]} onChange=${setName} />
+      ${kind === "line" && html`<${Input} field=${{ name: "language", kind: "choice", options: ["it", "en"].map((code) => [code, t(`lang.${code}`)]) }} value=${value.language}
+        error=${wrong.language} onChange=${(language) => setValue({ ...value, language })} />`}
+      <${Form} value=${value} set=${(change) => setValue({ ...value, ...change })} ...${known} />
+      <${Wrong} fields=${Object.fromEntries(Object.entries(wrong).filter(([one]) => one !== own && one !== "language"))} />
+      <p class="actions"><${Act} class="primary" act=${save} onFailed=${failed}>${t("site.add")}<//>
+        <button type="button" class="quiet" onClick=${() => setOpen(false)}>${t("cancel")}</button></p>
+    </section>
   `;
 }
 
@@ -107,6 +162,8 @@ function LineForm({ value, set, queues, calendars, prompts }) {
           <${Input} field=${{ name: "ticket", kind: "check" }} value=${one.ticket} onChange=${(ticket) => change({ ticket })} />`} />`}
   `;
 }
+
+const FORMS = { calendar: CalendarForm, queue: QueueForm, line: LineForm };
 
 /** A text that is read as a whole when it is left, so that a comma may be typed. */
 function Typed({ label, value, onChange }) {
