@@ -14,6 +14,8 @@ from centralino.rig.audio import seconds, similarity
 from centralino.rig.phone import Event
 from centralino.rig.postgres import PostgresServer
 from centralino.rig.world import Colleague, ServiceProcess, World
+from desk.models import Role
+from desk.operations import set_role
 from ivr.models import Agent, Call, Lease, Outcome, Phase
 from tests.stories.conftest import (
     AMATO,
@@ -362,3 +364,36 @@ def _filed_calls(session: Session) -> set[str | None]:
 def _holders(session: Session) -> dict[str, bool]:
     """The applications that somebody holds, and whether it is somebody else than the worker of that name."""
     return {lease.app: lease.adopted for lease in session.scalars(select(Lease))}
+
+
+async def test_what_a_supervisor_does_at_one_worker_holds_for_the_next_call_at_the_other(
+    world: World, workers: dict[str, ServiceProcess]
+) -> None:
+    """Anna's page is open at one worker. She closes the line, and then adds one: whoever has the next call knows it."""
+    await world.database.run(set_role, ANNA.username, Role.SUPERVISOR)
+    async with on_duty(world, ANNA, UNO) as anna:
+        await anna.desk.post("/api/closures", {"words": "Evacuazione", "prompt": "technical-problem"})
+        heard: set[str] = set()
+        while heard != {UNO, DUE}:
+            async with world.caller(ROSSI.phone) as rossi:
+                call = await dial(world, rossi, STAFFED)
+                call = await world.call_until(call.id, lambda row: row.phase in (Phase.MESSAGE, Phase.WAITING))
+                assert call.phase is Phase.MESSAGE, f"worker {worker_of(call)} did not know of the closure"
+                heard.add(worker_of(call))
+                await rossi.hang_up()
+                await rossi.wait_for(Event.CLOSED)
+        (closed,) = await anna.desk.get("/api/closures")
+        await anna.desk.post(f"/api/closures/{closed['id']}/end", {})
+        await anna.desk.post("/api/admin/site/queue", {"name": "cup", "definition": {"when_no_agents": "wait"}})
+        line = {"name": "CUP", "calendar": "sempre", "queue": "cup", "greeting": "", "notice": ""}
+        await anna.desk.post("/api/admin/site/line", {"name": "899", "definition": line})
+        heard.clear()
+        while heard != {UNO, DUE}:
+            async with world.caller(ROSSI.phone) as rossi:
+                call = await dial(world, rossi, "899")
+                call = await world.call_until(call.id, lambda row: row.phase is Phase.WAITING)
+                assert (call.line, call.queue) == ("899", "cup"), f"worker {worker_of(call)} did not know the line"
+                heard.add(worker_of(call))
+                await rossi.hang_up()
+                await rossi.wait_for(Event.CLOSED)
+    await world.until_quiet()
