@@ -397,6 +397,7 @@ def _pop(session: Session, calls: CallsConfig, call: Call, state: PopState, *, n
         on_hold=call.on_hold,
         listened_by=call.listened_by,
         consulting=call.consulting,
+        third_away=call.third_away,
         attempts_today=attempts,
         choice=call.choice,
         queue=call.queue,

@@ -910,7 +910,9 @@ class Pop(_View):
     listened_by: str | None
     """The supervisor who listened to this talk."""
     consulting: bool
-    """The agent rings or asks someone to whom the call may be handed over."""
+    """The agent has a second call: rings or asks someone to whom the call may be handed over."""
+    third_away: bool
+    """In a second call: whom it is with still rings (while the caller is on hold) or hears music."""
     attempts_today: int
     choice: str | None
     queue: str | None

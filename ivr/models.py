@@ -206,7 +206,9 @@ class Call(Base):
     on_hold: Mapped[bool] = mapped_column(default=False)
     """The caller hears music in the middle of a talk."""
     consulting: Mapped[bool] = mapped_column(default=False)
-    """The agent asks someone (or rings them) to whom the call may be handed over."""
+    """The agent has a second call: asks someone (or rings them) to whom the call may be handed over."""
+    third_away: Mapped[bool] = mapped_column(default=False)
+    """In a second call: whom it is with is not in the talk, but still rings or hears music."""
     listened_by: Mapped[str | None] = mapped_column(String(64))
     """The supervisor who listened to the talk, or joined it, last."""
     request_id: Mapped[int | None] = mapped_column(ForeignKey("request.id"), index=True)

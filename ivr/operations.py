@@ -336,6 +336,7 @@ _TALK = (
         bridge_id=bindparam("in_bridge"),
         on_hold=False,
         consulting=False,
+        third_away=False,
     )
     .execution_options(synchronize_session=False)
 )

@@ -113,7 +113,7 @@ async def unhold(call: CallOnMyPhone, desk: DeskParts) -> Response:
 
 @router.post("/transfer", status_code=204)
 async def transfer(form: TransferForm, call: CallOnMyPhone, desk: DeskParts) -> Response:
-    """Send the caller to an agent, a queue or a number; `attended`: talk to them first."""
+    """Send the caller to an agent, a queue or a number; `attended`: call them first, as a second call (no queue)."""
     if form.attended:
         await desk.control.command(call.id, "start_attended_transfer", form.target)
     else:
@@ -130,8 +130,22 @@ async def complete_transfer(call: CallOnMyPhone, desk: DeskParts) -> Response:
 
 @router.post("/transfer/cancel", status_code=204)
 async def cancel_transfer(call: CallOnMyPhone, desk: DeskParts) -> Response:
-    """Go back to the caller."""
+    """End the second call, and go back to the caller."""
     await desk.control.command(call.id, "cancel_transfer")
+    return Response(status_code=204)
+
+
+@router.post("/transfer/swap", status_code=204)
+async def swap(call: CallOnMyPhone, desk: DeskParts) -> Response:
+    """Talk with the other of the two, caller or second call; the one before hears music. Of three, the caller does."""
+    await desk.control.command(call.id, "swap")
+    return Response(status_code=204)
+
+
+@router.post("/transfer/join", status_code=204)
+async def join(call: CallOnMyPhone, desk: DeskParts) -> Response:
+    """Let all three talk with each other."""
+    await desk.control.command(call.id, "join")
     return Response(status_code=204)
 
 

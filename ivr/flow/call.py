@@ -120,11 +120,13 @@ CommandName = Literal[
     "start_attended_transfer",
     "complete_transfer",
     "cancel_transfer",
+    "swap",
+    "join",
 ]
 """What a desk may ask of a waiting call: move it, to an agent, to another queue, or to the head of its line.
 And of a talk: end it, or keep the caller since the page with the agent's phone goes away; give the caller music, go on
-talking; send the caller on (the agent is free at once); call somebody first while the caller hears music, hand over to
-them, or go back to the caller; let a supervisor listen (`ivr.flow.listen`)."""
+talking; send the caller on (the agent is free at once); call somebody else while the caller hears music, hand over to
+them, or end that second call; swap the two, or let all three talk; let a supervisor listen (`ivr.flow.listen`)."""
 
 
 @dataclass(frozen=True, slots=True)

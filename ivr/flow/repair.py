@@ -139,6 +139,8 @@ async def go_on_talking(call: ActiveCall) -> Outcome:
     row = await call.services.database.read(_call, call.id)
     offer = await call.services.database.read(_offer, row.agent_channel_id or "")
     other = call.new_leg(row.agent_channel_id or "")
+    if row.consulting:  # the second call has ended: whom it was with is hung up by the sweep
+        await call.enter(Phase.TALKING, consulting=False, third_away=False)
     for leg in (call.leg, other):
         # whoever hung up after we looked, and before the leg was there to hear it
         try:

@@ -55,9 +55,11 @@ class Transfer:
 
 
 class Talk:
-    """A caller and whoever is in charge of the call, joined by a bridge; a third leg is there while they consult.
+    """A caller and whoever is in charge of the call, joined by a bridge.
 
-    `offer` is the one an agent answered; None when the other end is an outside number.
+    A third leg is there while the agent has a second call: for a question, or to hand the caller over. Caller and third
+    are each in the bridge or hear music outside it, so the agent talks with the one, the other, or both. `offer` is the
+    one an agent answered; None when the other end is an outside number.
     """
 
     def __init__(self, call: ActiveCall, offer: Offer | None, other: Leg) -> None:
@@ -66,7 +68,7 @@ class Talk:
         self.offer = offer
         self.other = other
         self.bridge_id = bridge_of(call.id)
-        self.consulting = self._hung_up_on_page = False
+        self.consulting = self.third_away = self._hung_up_on_page = False
         self._browser_phone: bool | None = None
         """Whether the agent in charge has the phone in the browser; None: not known yet."""
         self.third: Leg | None = None
@@ -143,7 +145,7 @@ class Talk:
                     # the handset put down with the caller on hold: a slip, so the caller is first in line again
                     slip = self.on_hold and not self._hung_up_on_page
                     return Transfer(f"queue:{self.call.queue}") if slip else None
-                await self._hand_over()  # the agent left during the consultation: the transfer is made
+                await self._hand_over()  # the agent left in the second call: the two others go on
             asked = self.call.commands.take()
             while asked:
                 transfer = await self._obey(asked.pop(0))
@@ -158,9 +160,11 @@ class Talk:
         try:
             match command.name:
                 case "hold":
+                    self._no_third("hold")
                     await self._hold()
                     await self._note()
                 case "unhold":
+                    self._no_third("going on")
                     await self._unhold()
                     await self._note()
                 case "hang_up":
@@ -185,6 +189,10 @@ class Talk:
                     await self._hand_over()
                 case "cancel_transfer":
                     await self._drop_third()
+                case "swap":
+                    await self._swap()
+                case "join":
+                    await self._join_all()
                 case "listen":
                     await listen(self.call, self.bridge_id, self.other, command.target)
                 case _:
@@ -227,28 +235,60 @@ class Talk:
             self.call.on_hold = False
 
     async def _consult(self, target: str) -> None:
-        """Attended transfer: the caller hears music while the agent talks to the third."""
+        """A second call, or an attended transfer: the caller hears music while the agent talks to the third."""
         kind, _, name = target.partition(":")
+        if kind not in ("agent", "number"):
+            raise CommandRefused("only an agent or a number can be asked first")
         await self._hold()
-        self.consulting = True
+        self.consulting = self.third_away = True
         await self._note()
         try:
             if kind == "agent":
                 self.third_offer, self.third = await self._ring_agent(int(name))
-            elif kind == "number":
+            else:
                 self.third = await self._unless_cancelled(dial_out(self.call, name))
                 if self.third is None:
-                    raise CommandRefused("the transfer was cancelled")
-            else:
-                raise CommandRefused("an attended transfer goes to an agent or a number")
+                    raise CommandRefused("the second call was given up")
         except BaseException:
-            self.consulting = False
+            self.consulting = self.third_away = False
             if not self.other.gone.done():  # otherwise the caller stays on hold, and is not lost
                 await self._unhold()
                 await self._note()
             raise
         await self._join(self.third)
+        self.third_away = False
         await self._note(self.third_offer)
+
+    async def _swap(self) -> None:
+        """The agent talks with the other of the two, and the one before hears music; of three, the caller does."""
+        third = self._second_call()
+        if self.on_hold:
+            await self.ari.bridges.remove(self.bridge_id, [third.id])
+            self.third_away = True
+            await third.start_music()
+            await self._unhold()
+        else:
+            await self._hold()
+            await self._take_back(third)
+        await self._note()
+
+    async def _join_all(self) -> None:
+        """All three talk with each other."""
+        await self._take_back(self._second_call())
+        await self._unhold()
+        await self._note()
+
+    async def _take_back(self, third: Leg) -> None:
+        """The third is in the talk (again)."""
+        if self.third_away:
+            await third.stop_music()
+            await self._join(third)
+            self.third_away = False
+
+    def _second_call(self) -> Leg:
+        if self.third is None:
+            raise CommandRefused("there is no second call")
+        return self.third
 
     async def _ring_agent(self, agent_id: int) -> tuple[Offer, Leg]:
         database = self.call.services.database
@@ -286,10 +326,11 @@ class Talk:
         """The third becomes the one in charge; the agent before is let go."""
         if self.third is None:
             return
+        await quietly(self._take_back(self.third))
         before_offer, before = self.offer, self.other
         self.offer, self.other = self.third_offer, self.third
         self.third = self.third_offer = None
-        self.consulting = False
+        self.consulting = self.third_away = self._hung_up_on_page = False
         try:
             await self._write_in_charge()
             await self._unhold()
@@ -297,7 +338,7 @@ class Talk:
             await self._let_go(before_offer, before)
 
     async def _drop_third(self) -> None:
-        """The consultation is over without a transfer: the caller is back with the agent."""
+        """The second call is over without a transfer: the caller is back with the agent."""
         third, offer = self.third, self.third_offer
         self.third = self.third_offer = None
         if third is not None:
@@ -306,7 +347,7 @@ class Talk:
         if offer is not None:
             await self.call.end_offer(offer, OfferResult.WITHDRAWN)
         await self._unhold()
-        self.consulting = False
+        self.consulting = self.third_away = False
         await self._note()
 
     async def _drop_third_if_any(self) -> None:
@@ -319,7 +360,9 @@ class Talk:
         `consulted` is the offer of an agent who has just answered to be asked.
         """
         try:
-            await self.call.enter(Phase.TALKING, on_hold=self.on_hold, consulting=self.consulting)
+            await self.call.enter(
+                Phase.TALKING, on_hold=self.on_hold, consulting=self.consulting, third_away=self.third_away
+            )
             if consulted is not None:
                 await self.call.services.database.run(operations.begin_consultation, consulted, now=self.call.now())
         except Exception:
@@ -348,6 +391,7 @@ class Talk:
                 bridge_id=self.bridge_id,
                 on_hold=False,
                 consulting=False,
+                third_away=False,
             )
         else:
             self._browser_phone = await self.call.services.database.run(

@@ -196,6 +196,16 @@ async def say(phone: Phone, wav: Path) -> None:
     await asyncio.sleep(seconds(wav) + 0.5)
 
 
+def so_far(phone: Phone) -> int:
+    """A place in what a phone hears in its call, in samples: packets that are lost or late do not move it."""
+    return len(read_samples(phone.heard()))
+
+
+def heard_from(phone: Phone, first: int, last: int, folder: Path) -> Path:
+    """What the phone heard between two places (see `so_far`), as a WAV."""
+    return write_samples(folder / f"heard-{phone.name}-{first}.wav", read_samples(phone.heard())[first:last])
+
+
 def heard_between(phone: Phone, start: float, end: float, folder: Path) -> Path:
     """What the phone heard from one moment of `time.monotonic()` to another of its last call, as a WAV."""
     picked_up = [one.at for one in phone.events if one.event is Event.ESTABLISHED][-1]

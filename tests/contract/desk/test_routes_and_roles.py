@@ -64,6 +64,8 @@ EXPECTED: dict[str, frozenset[str]] = {
     "POST /api/calls/{call_id}/transfer": PHONE,
     "POST /api/calls/{call_id}/transfer/complete": PHONE,
     "POST /api/calls/{call_id}/transfer/cancel": PHONE,
+    "POST /api/calls/{call_id}/transfer/swap": PHONE,
+    "POST /api/calls/{call_id}/transfer/join": PHONE,
     "GET /api/requests": PERSON,
     "POST /api/requests": PERSON,
     "POST /api/requests/several": PERSON,

@@ -5,7 +5,7 @@
  * A page that goes away in a call says so, and the server keeps the caller with music; the page that comes after it
  * registers, says that it is there, and the phone rings again.
  */
-import { effect, signal } from "../lib.js";
+import { computed, effect, signal } from "../lib.js";
 import { post } from "../api.js";
 import { t } from "../i18n.js";
 import { connection, lists, loaded, me, myAgent } from "../store.js";
@@ -17,6 +17,9 @@ const DOMAIN = "centralino.invalid"; // Asterisk knows its phones by name alone
 const REGISTER_SECONDS = 120;
 const KEY_ATTEMPTS = 8;
 const KEY_PAUSE = 700; // ms: the worker tells Asterisk the key a moment after we have it
+const REFUSED_PAUSE = 5000; // ms
+const ANSWER_PATIENCE = 5000; // ms in which Asterisk answers, if its websocket lives
+const REGISTER_PATIENCE = 20000; // ms of a slow machine that goes on duty
 const ICE_PATIENCE = 500; // ms
 const QUALITY_PAUSE = 1000;
 const FOREIGN_AFTER = 5000; // ms after which a call the server knows nothing of is over
@@ -55,9 +58,12 @@ let peer = null;
 /** @type {MediaStream|null} */
 let microphone = null;
 let letGo = () => {};
+/** The call of the server's that is or was on the phone. @type {string|null} */
+let callId = null;
 let waiting = new AbortController();
 let answersNext = 0;
 let retry = 0;
+let asked = 0;
 let attempts = 0;
 let everReady = false;
 
@@ -158,7 +164,7 @@ async function open() {
     });
     const mine = agent;
     agent.on("registered", () => mine === agent && ready());
-    agent.on("disconnected", () => mine === agent && (link.value = "lost"));
+    agent.on("disconnected", () => { if (mine === agent) { clearTimeout(asked); link.value = "lost"; } });
     agent.on("registrationFailed", (event) => mine === agent && refused(event.response?.status_code));
     agent.on("newRTCSession", (event) => mine === agent && take(event));
     agent.start();
@@ -175,6 +181,7 @@ async function open() {
 
 function close() {
   clearTimeout(retry);
+  clearTimeout(asked);
   const old = agent;
   agent = null;
   if (old) {
@@ -185,8 +192,9 @@ function close() {
 }
 
 async function ready() {
+  clearTimeout(asked);
   link.value = "ready";
-  problem.value = null;
+  if (!problem.peek()?.startsWith("phone.mic")) problem.value = null;
   attempts = 0;
   if (!everReady) {
     everReady = true;
@@ -204,6 +212,7 @@ async function lostBefore() {
 
 /** @param {number|undefined} status */
 function refused(status) {
+  clearTimeout(asked);
   if (status !== 401 && status !== 403) {
     link.value = "lost";
     clearTimeout(retry);
@@ -219,8 +228,37 @@ function refused(status) {
   } else {
     link.value = "refused";
     problem.value = "phone.refused";
+    clearTimeout(retry);
+    retry = setTimeout(() => agent?.register(), REFUSED_PAUSE); // a worker that is busy may tell Asterisk the key later
   }
 }
+
+/**
+ * The network was away, or may have been: connect now rather than when JsSIP would. A websocket may be dead without
+ * having said so: one that is not answered on is connected anew.
+ */
+function ask() {
+  const mine = agent;
+  if (!mine?.isConnected()) {
+    mine?.transport?.connect();
+    return;
+  }
+  clearTimeout(asked);
+  asked = setTimeout(() => {
+    if (mine !== agent) return;
+    mine.transport.disconnect();
+    mine.transport.connect();
+  }, ANSWER_PATIENCE);
+  mine.register();
+}
+
+addEventListener("online", ask);
+let wasLive = false;
+effect(() => {
+  const isLive = connection.value === "live";
+  if (isLive && !wasLive) ask();
+  wasLive = isLive;
+});
 
 /** Register, when *Go on duty* is pressed; resolves when the phone is ready. Rejects with a key of the words. */
 export function register() {
@@ -228,7 +266,7 @@ export function register() {
   takeOver();
   if (link.peek() === "refused") close();
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => { stop(); reject(problem.peek() ?? "phone.not_registered"); }, 12000);
+    const timer = setTimeout(() => { stop(); reject(problem.peek() ?? "phone.not_registered"); }, REGISTER_PATIENCE);
     const stop = effect(() => {
       if (link.value === "ready") { clearTimeout(timer); setTimeout(() => stop()); resolve(undefined); }
       else if (link.value === "refused") { clearTimeout(timer); setTimeout(() => stop()); reject(problem.peek()); }
@@ -242,11 +280,18 @@ document.addEventListener("visibilitychange", () => document.visibilityState ===
 
 // ---- a call -------------------------------------------------------------------------------------------------------
 
+/**
+ * A call that rings. The server rings only a phone that has none: one that is still here has ended there, and no goodbye
+ * came through. If it was the same, its agent talks on, muted as before.
+ */
 function take({ session: incoming, originator }) {
-  if (originator !== "remote" || session) {
-    incoming.terminate({ status_code: 486 });
+  if (originator !== "remote") {
+    incoming.terminate();
     return;
   }
+  const before = current.peek();
+  const goesOn = before?.state === "up" && callId !== null && callId === myPop()?.call_id;
+  if (session) over();
   session = incoming;
   let patience = 0;
   incoming.on("icecandidate", (event) => { clearTimeout(patience); patience = setTimeout(event.ready, ICE_PATIENCE); });
@@ -259,8 +304,8 @@ function take({ session: incoming, originator }) {
   });
   incoming.on("confirmed", () => incoming === session && up());
   for (const end of ["ended", "failed"]) incoming.on(end, () => incoming === session && over());
-  current.value = { state: "ringing", muted: false, quality: null };
-  if (chosen.peek().answersItself || Date.now() < answersNext) {
+  current.value = { state: "ringing", muted: goesOn && before.muted, quality: null };
+  if (goesOn || chosen.peek().answersItself || Date.now() < answersNext) {
     answersNext = 0;
     answer();
     return;
@@ -289,6 +334,7 @@ export async function answer() {
   try {
     const stream = await openMicrophone();
     if (mine !== session) return closeMicrophone(stream);
+    if (hasNoMicrophone()) problem.value = null;
     useMicrophone(stream);
     mine.answer({ mediaStream: stream, pcConfig: { iceServers: [] } });
   } catch (error) {
@@ -304,6 +350,7 @@ export const drop = () => session?.terminate(current.peek()?.state === "up" ? {}
 
 function up() {
   current.value = { ...current.peek(), state: "up" };
+  callId = myPop()?.call_id ?? null;
   const mine = session;
   const listener = new Listener(performance.now());
   let foreignSince = 0;
@@ -313,7 +360,9 @@ function up() {
     if (mine !== session) return;
     const pop = myPop();
     const expected = Boolean(pop) && pop.state !== "returning" && !pop.on_hold && !pop.consulting;
-    current.value = { ...current.peek(), quality: listener.next(counted(report.values()), performance.now(), expected) };
+    const quality = listener.next(counted(report.values()), performance.now(), expected);
+    if (quality.silent && !current.peek().quality?.silent) ask(); // perhaps it is not the sound alone
+    current.value = { ...current.peek(), quality };
     // Its goodbye may have gone to a websocket that was lost meanwhile.
     if (pop || connection.peek() !== "live") foreignSince = 0;
     else if (!foreignSince) foreignSince = performance.now();
@@ -329,6 +378,7 @@ function over() {
   notice?.close();
   closeMicrophone(microphone);
   microphone = null;
+  unheard.value = false;
   voice.srcObject = null;
   if (old && !old.isEnded()) old.terminate();
 }
@@ -356,9 +406,36 @@ function useMicrophone(stream) {
   microphone = stream;
   for (const track of stream.getAudioTracks()) {
     track.enabled = !current.peek()?.muted;
-    track.addEventListener("ended", () => stream === microphone && changeMicrophone()); // unplugged
+    track.addEventListener("ended", () => stream === microphone && microphoneLost());
   }
 }
+
+/** Whether the other side hears nothing of this agent, and has not been given music yet. */
+const unheard = signal(false);
+
+/** Unplugged, or not allowed any more: another one, if there is; else the caller hears music rather than nothing. */
+async function microphoneLost() {
+  await changeMicrophone();
+  unheard.value = hasNoMicrophone();
+}
+
+effect(() => {
+  const pop = unheard.value && myPop();
+  if (!pop || pop.state !== "talking") return; // a talk that has just begun may not be known yet
+  unheard.value = false;
+  if (!pop.on_hold) post(`/calls/${pop.call_id}/hold`).catch(() => {});
+});
+
+const hasNoMicrophone = () => problem.peek()?.startsWith("phone.mic") ?? false;
+
+/** A microphone can be opened (again): a call that has none gets it. */
+export async function microphoneFound() {
+  if (!hasNoMicrophone()) return;
+  problem.value = null;
+  await changeMicrophone();
+}
+
+navigator.mediaDevices?.addEventListener("devicechange", () => peer && microphoneFound());
 
 /** Use the microphone that is chosen now, also in the middle of a call. */
 export async function changeMicrophone() {
@@ -377,6 +454,12 @@ export async function changeMicrophone() {
   }
 }
 
+/** The call that waits for this phone, as when no sound came from it for a while: it is here, and may ring. */
+const awaited = computed(() => { const pop = myPop(); return pop?.state === "returning" ? pop.call_id : null; });
+effect(() => {
+  if (awaited.value && link.value === "ready") post("/phone/ready").catch(() => {});
+});
+
 /** Use the loudspeaker that is chosen now. */
 export const changeLoudspeaker = () => playOn(voice, chosen.peek().loudspeaker);
 
@@ -388,5 +471,6 @@ addEventListener("beforeunload", (event) => {
 
 addEventListener("pagehide", () => {
   const pop = current.peek()?.state === "up" ? myPop() : null;
-  if (pop?.state === "talking") navigator.sendBeacon(`/api/calls/${pop.call_id}/phone-lost`, new Blob(["{}"], { type: "application/json" }));
+  // a talk that has just begun may not be known yet
+  if (pop?.state === "talking" || pop?.state === "ringing") navigator.sendBeacon(`/api/calls/${pop.call_id}/phone-lost`, new Blob(["{}"], { type: "application/json" }));
 });

@@ -90,33 +90,47 @@ function Head({ pop }) {
 
 function Controls({ pop }) {
   const held = pop.on_hold;
-  const [asking, setAsking] = useState(false);
+  /** Which window is open. @type {[null|"transfer"|"second", any]} */
+  const [asking, setAsking] = useState(null);
+  /** How the second call stands: null | rings | second | caller | all (whom the agent talks with). */
+  const second = !pop.consulting ? null : held ? (pop.third_away ? "rings" : "second") : pop.third_away ? "caller" : "all";
+  const group = useRef(null);
+  const before = useRef(second);
+  useEffect(() => { // the button that had the focus is gone with what it did
+    if (before.current !== second && document.activeElement === document.body) group.current?.querySelector("button")?.focus();
+    before.current = second;
+  }, [second]);
   const steer = (path, body) => post(`/calls/${pop.call_id}/${path}`, body);
   const hangUp = () => steer("hang-up").catch((error) => {
     if (error.status === 0) browserPhone.value?.drop(); // the desk is away: the phone in the browser can still end it
     throw error;
   });
-  if (pop.consulting) {
+  if (second) {
     return html`
-      <div class="controls" role="group" aria-label=${t("call.controls")}>
-        <p class="grow">${t("call.consulting")}</p>
-        <${Act} class="quiet" act=${() => steer("transfer/cancel")}>${t("call.transfer_cancel")}<//>
-        <${Act} class="primary" act=${() => steer("transfer/complete")}>${t("call.transfer_complete")}<//>
+      <div class="controls" role="group" aria-label=${t("call.controls")} ref=${group}>
+        <p class="grow" role="status">${t(`second.${second}`)}</p>
+        ${second === "rings" ? html`<${Act} class="quiet" act=${() => steer("transfer/cancel")}>${t("second.give_up")}<//>` : html`
+          <${Act} class="quiet" act=${() => steer("transfer/swap")}><${Icon} name="swap" size=${18} />${t(second === "all" ? "second.apart" : "second.swap")}<//>
+          ${second !== "all" && html`<${Act} class="quiet" act=${() => steer("transfer/join")}>${t("second.join")}<//>`}
+          <${Act} class="quiet" act=${() => steer("transfer/cancel")}>${t("second.end")}<//>
+          <${Act} class="primary" act=${() => steer("transfer/complete")}>${t("call.transfer_complete")}<//>`}
       </div>`;
   }
   return html`
-    <div class="controls" role="group" aria-label=${t("call.controls")}>
+    <div class="controls" role="group" aria-label=${t("call.controls")} ref=${group}>
       <${Act} class="quiet" aria-pressed=${held} act=${() => steer(held ? "unhold" : "hold")}>
         <${Icon} name=${held ? "play" : "pause"} size=${18} />${t(held ? "call.unhold" : "call.hold")}<//>
-      <button type="button" class="quiet" onClick=${() => setAsking(true)}><${Icon} name="forward" size=${18} />${t("call.transfer")}</button>
+      <button type="button" class="quiet" onClick=${() => setAsking("transfer")}><${Icon} name="forward" size=${18} />${t("call.transfer")}</button>
+      <button type="button" class="quiet" onClick=${() => setAsking("second")}><${Icon} name="plus" size=${18} />${t("second.title")}</button>
       <${Act} class="danger" act=${hangUp}><${Icon} name="hangup" size=${18} />${t("call.hang_up")}<//>
-      ${asking && html`<${Transfer} onClose=${() => setAsking(false)}
-        act=${(target, attended) => { setAsking(false); return steer("transfer", { target, attended }); }} />`}
+      ${asking && html`<${Transfer} second=${asking === "second"} onClose=${() => setAsking(null)}
+        act=${(target, attended) => { setAsking(null); return steer("transfer", { target, attended }); }} />`}
     </div>
   `;
 }
 
-function Transfer({ onClose, act }) {
+/** Whom to call: to send the caller there, at once or after a word with them, or as a second call. */
+function Transfer({ second, onClose, act }) {
   const [target, setTarget] = useState("");
   const [number, setNumber] = useState("");
   const free = [...lists.agents.value.values()].filter((agent) => agent.presence === "free");
@@ -127,18 +141,19 @@ function Transfer({ onClose, act }) {
       <input type="radio" name="target" value=${value} checked=${target === value} onChange=${() => setTarget(value)} />
       <${Icon} name=${icon} size=${18} /><span>${label}</span></label>`;
   return html`
-    <${Dialog} title=${t("call.transfer")} onClose=${onClose}>
+    <${Dialog} title=${t(second ? "second.title" : "call.transfer")} onClose=${onClose}>
       <fieldset class="options"><legend>${t("call.transfer_to")}</legend>
         ${free.map((agent) => option(`agent:${agent.id}`, agent.name, "user"))}
         ${free.length === 0 && html`<p class="muted">${t("call.nobody_free")}</p>`}
-        ${queues.value.map((queue) => option(`queue:${queue}`, t("call.queue", { name: queue }), "queue"))}
+        ${!second && queues.value.map((queue) => option(`queue:${queue}`, t("call.queue", { name: queue }), "queue"))}
         ${option("number", t("call.number"), "phone")}
         ${target === "number" && html`<input type="tel" aria-label=${t("call.number")} value=${number} maxlength="32"
           onInput=${(event) => setNumber(event.target.value)} />`}
       </fieldset>
       <footer class="dialog-foot">
-        <${Act} class="quiet" disabled=${!ready} act=${() => act(chosen, true)}>${t("call.attended")}<//>
-        <${Act} class="primary" disabled=${!ready} act=${() => act(chosen, false)}>${t("call.blind")}<//>
+        ${second ? html`<${Act} class="primary" disabled=${!ready} act=${() => act(chosen, true)}>${t("second.call")}<//>` : html`
+          <${Act} class="quiet" disabled=${!ready || target.startsWith("queue:")} act=${() => act(chosen, true)}>${t("call.attended")}<//>
+          <${Act} class="primary" disabled=${!ready} act=${() => act(chosen, false)}>${t("call.blind")}<//>`}
       </footer>
     <//>
   `;

@@ -2,7 +2,7 @@
 import { html, signal, useEffect, useState } from "../lib.js";
 import { post } from "../api.js";
 import { t } from "../i18n.js";
-import { answer, changeLoudspeaker, changeMicrophone, current, drop, link, mute, myPop, press, pressed, problem, reconnect, register, takeOver, where } from "../phone/line.js";
+import { answer, changeLoudspeaker, changeMicrophone, current, drop, link, microphoneFound, mute, myPop, press, pressed, problem, reconnect, register, takeOver, where } from "../phone/line.js";
 import { choose, chosen, closeMicrophone, devices, level, lookForDevices, microphoneProblem, openMicrophone, tone } from "../phone/devices.js";
 import { Act, Dialog, Dot, errorText, Icon } from "./ui.js";
 
@@ -47,7 +47,7 @@ export function PhoneNotice() {
   }
   if (problem.value) {
     return html`<div class="banner bad" role="alert"><${Icon} name="headset" />
-      <p><strong>${t("phone.problem_title")}</strong> ${t(problem.value)}</p>
+      <p><strong>${t("phone.problem_title")}</strong> ${t(problem.value)}${call && myPop()?.on_hold ? ` ${t("phone.mic_in_call")}` : ""}</p>
       <button type="button" class="quiet" onClick=${() => (open.value = "setup")}>${t("phone.check")}</button></div>`;
   }
   if (link.value === "lost") {
@@ -156,7 +156,7 @@ function PhoneDialog({ duty, onClose }) {
         const opened = await openMicrophone();
         if (gone) closeMicrophone(opened);
         else setStream(opened);
-        if (problem.value?.startsWith("phone.mic")) problem.value = null;
+        await microphoneFound();
         await lookForDevices();
       }, (error) => t(microphoneProblem(error)));
       if (!heard) return;
@@ -191,7 +191,8 @@ function PhoneDialog({ duty, onClose }) {
                 aria-label=${t("phone.level")}></meter><span class="hint">${t("phone.speak")}</span></span>`}</span></li>`;
         })}
       </ol>
-      <p role="status" class="steps-end">${done ? t(duty ? "phone.on_duty" : "phone.test_done") : ""}</p>`}
+      <p role="status" class="steps-end">${done ? t(duty ? "phone.on_duty" : "phone.test_done") : ""}</p>
+      ${failed && duty && html`<p class="hint">${t("phone.other_way")}</p>`}`}
       <div class="devices">
         <${Device} label=${t("phone.microphone")} kind="microphones" name="microphone" then=${changeMicrophone} />
         <${Device} label=${t("phone.loudspeaker")} kind="loudspeakers" name="loudspeaker" then=${changeLoudspeaker} />
