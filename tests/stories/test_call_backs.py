@@ -221,6 +221,49 @@ async def test_a_user_called_first_whom_another_agent_takes_is_that_agents_and_i
     await nothing_left(world, service)
 
 
+async def test_a_call_that_was_missed_is_called_back_from_the_list_and_is_done(
+    world: World, service: Service, on_duty: Duty, rossi_at_home: Phone
+) -> None:
+    anna, bruno = await on_duty(ANNA), await on_duty(BRUNO, free=False)
+    async with world.caller(ROSSI.phone) as rossi:
+        missed = await dial(world, rossi, STAFFED)
+        await anna.phone.wait_for(Event.RINGING)
+        await rossi.hang_up()  # before Anna could pick up
+        assert await outcome_of(world, missed) is Outcome.ABANDONED_QUEUE
+    await anna.desk.wait_for(lambda heard: (heard.topic, heard.id) == ("missed", missed.id) and heard.item is not None)
+    (listed,) = (await anna.desk.get("/api/calls?which=to_do"))["calls"]
+    assert (listed["id"], listed["owner"], listed["contact_name"]) == (missed.id, None, ROSSI.name)
+    await anna.desk.post("/api/calls/take", {"ids": [missed.id]})
+    assert (await bruno.desk.get(f"/api/calls/{missed.id}"))["owner"] == "anna"
+    with pytest.raises(httpx.HTTPStatusError, match="409"):
+        await bruno.desk.post(f"/api/calls/{missed.id}/call-back", {})  # a colleague looks after it
+    await anna.desk.post(f"/api/calls/{missed.id}/call-back", {"first": "agent"})
+    await anna.phone.wait_for(Event.CLOSED)  # of the call that was missed
+    await anna.phone.wait_for(Event.RINGING)
+    await anna.phone.answer()
+    await rossi_at_home.wait_for(Event.RINGING)
+    assert (await anna.desk.get(f"/api/calls/{missed.id}"))["done_at"] is None  # nobody has been spoken with yet
+    await rossi_at_home.answer()
+    call = await world.until(
+        lambda session: session.scalar(select(Call).where(Call.outbound, Call.phase == Phase.TALKING))
+    )
+    await say(rossi_at_home, QUESTION)
+    await say(anna.phone, ANSWER)
+    await rossi_at_home.hang_up()
+    await anna.phone.wait_for(Event.CLOSED)
+    assert similarity(QUESTION, anna.phone.heard()) > 0.8
+    assert similarity(ANSWER, rossi_at_home.heard()) > 0.8
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+    code = service.settings.calls.outcome_codes[0].code
+    await anna.desk.post(f"/api/calls/{call.id}/code", {"code": code})
+    done = await anna.desk.get(f"/api/calls/{missed.id}")
+    assert (done["done_by"], [one["result"] for one in done["call_backs"]]) == ("anna", ["answered"])
+    (made,) = [one for one in (await anna.desk.get("/api/calls?which=mine"))["calls"] if one["outbound"]]
+    assert (made["id"], made["code"], made["agent"]) == (call.id, code, "anna")
+    assert (await anna.desk.get("/api/calls?which=to_do"))["calls"] == []
+    await nothing_left(world, service)
+
+
 async def test_what_cannot_be_called_is_refused_with_a_reason(world: World, service: Service, on_duty: Duty) -> None:
     anna = await on_duty(ANNA)
     without, premium = await ask(world, None), await ask(world, "+39899123456")

@@ -8,7 +8,7 @@ import pytest
 
 from centralino.rig.audio import similarity
 from centralino.rig.phone import Event
-from centralino.rig.world import World
+from centralino.rig.world import ServiceProcess, World
 from centralino.serve import Service
 from ivr.models import Outcome, Phase
 from tests.stories.conftest import (
@@ -24,10 +24,12 @@ from tests.stories.conftest import (
     answered_by,
     dial,
     heard_between,
+    heard_from,
     is_music,
     nothing_left,
     outcome_of,
     say,
+    so_far,
 )
 
 pytestmark = pytest.mark.story
@@ -385,6 +387,91 @@ async def test_a_caller_is_sent_outside_to_an_allowed_number_and_to_no_other(
         assert similarity(ANSWER, rossi.heard()) > 0.8
     assert await outcome_of(world, call) is Outcome.ANSWERED
     await nothing_left(world, service)
+
+
+@pytest.mark.parametrize(
+    "more_calls", [{"outbound_endpoint": "PJSIP/{number}", "outbound_allowed": ["10[23]"]}], ids=["102 and 103"]
+)
+async def test_an_agent_swaps_a_caller_and_an_outside_number_and_who_leaves_connects_the_two(
+    world: World, service: Service, on_duty: Duty
+) -> None:
+    anna = await on_duty(ANNA)
+    async with world.caller(ROSSI.phone) as rossi, world.phone(CARLA.extension, answer="auto") as outside:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        steer = f"/api/calls/{call.id}"
+        for too_early in ("swap", "join"):
+            with pytest.raises(httpx.HTTPStatusError, match="409"):
+                await anna.desk.post(f"{steer}/transfer/{too_early}")
+        await anna.desk.post(f"{steer}/transfer", {"target": f"number:{CARLA.extension}", "attended": True})
+        for not_now in ("hold", "unhold"):
+            with pytest.raises(httpx.HTTPStatusError, match="409"):
+                await anna.desk.post(f"{steer}/{not_now}")
+        await anna.desk.post(f"{steer}/transfer/swap")
+        await anna.desk.until_item("pops", call.id, lambda pop: pop["third_away"] and not pop["on_hold"])
+        with_caller = so_far(rossi), so_far(outside)
+        await say(anna.phone, ANSWER)
+        assert similarity(ANSWER, heard_from(rossi, with_caller[0], so_far(rossi), world.folder)) > 0.8
+        assert is_music(heard_from(outside, with_caller[1], so_far(outside), world.folder), world)
+        await anna.phone.hang_up()
+        await world.call_until(call.id, lambda row: row.agent_id is None and not row.consulting and not row.third_away)
+        connected = so_far(rossi), so_far(outside)
+        await asyncio.gather(say(rossi, QUESTION), say(outside, ANSWER))
+        await outside.hang_up()
+        await rossi.wait_for(Event.CLOSED)
+        assert similarity(ANSWER, heard_from(rossi, connected[0], so_far(rossi), world.folder)) > 0.8
+        assert similarity(QUESTION, heard_from(outside, connected[1], so_far(outside), world.folder)) > 0.8
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+    await nothing_left(world, service)
+
+
+async def test_a_caller_who_hangs_up_on_hold_ends_the_second_call_too(
+    world: World, service: Service, on_duty: Duty
+) -> None:
+    anna = await on_duty(ANNA)
+    carla = await on_duty(CARLA)
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        await asyncio.gather(
+            anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True}),
+            _picks_up(carla),
+        )
+        await anna.desk.post(f"/api/calls/{call.id}/transfer/join")
+        await anna.desk.post(f"/api/calls/{call.id}/transfer/swap")  # apart: the caller hears music again
+        await anna.desk.until_item("pops", call.id, lambda pop: pop["on_hold"] and not pop["third_away"])
+        await rossi.hang_up()
+        await carla.phone.wait_for(Event.CLOSED)
+        await anna.phone.wait_for(Event.CLOSED)
+        await carla.until_presence("free")
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+    await nothing_left(world, service)
+
+
+async def test_a_second_call_ends_with_the_service_and_the_two_who_talk_go_on(
+    world: World, process: ServiceProcess, on_duty: Duty
+) -> None:
+    anna = await on_duty(ANNA)
+    carla = await on_duty(CARLA)
+    async with world.caller(ROSSI.phone) as rossi:
+        call = await dial(world, rossi, STAFFED)
+        await answered_by(world, anna, call)
+        await asyncio.gather(
+            anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True}),
+            _picks_up(carla),
+        )
+        await anna.desk.post(f"/api/calls/{call.id}/transfer/swap")
+        await process.kill()
+        await process.start()
+        await carla.phone.wait_for(Event.CLOSED, within=30)
+        await world.call_until(call.id, lambda row: not (row.consulting or row.third_away))
+        before = so_far(rossi)
+        await say(anna.phone, ANSWER)
+        assert similarity(ANSWER, heard_from(rossi, before, so_far(rossi), world.folder)) > 0.8
+        await anna.phone.hang_up()
+        await rossi.wait_for(Event.CLOSED)
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+    await nothing_left(world)
 
 
 async def _picks_up(colleague: OnDuty) -> None:
