@@ -104,7 +104,8 @@ async def test_what_is_missing_or_wrong_is_told_at_its_field_and_the_first_is_go
     await page.get_by_role("button", name="Registra", exact=True).click()
     await expect(page.get_by_label("Telefono", exact=True)).to_be_focused()
     described = await page.get_by_label("Telefono", exact=True).get_attribute("aria-describedby")
-    await expect(page.locator(f"[id='{described}']")).to_have_text("Valore non valido.")
+    told = "Non è un numero di telefono: per esempio 080 5551234 o +39 080 5551234."
+    await expect(page.locator(f"[id='{described}']")).to_have_text(told)
     await page.goto(f"{served.url}/#/messages")  # what is typed stays while something else is looked at
     await page.keyboard.press("Alt+KeyN")
     await expect(page.get_by_label("Oggetto")).to_have_value("Come si stampa")
