@@ -499,7 +499,7 @@ async def test_the_own_log_ins_are_seen_and_one_is_ended(served: DeskServer, log
     await served.agent("giulia")
     page = await log_in("giulia")
     async with served.browser() as elsewhere:
-        agent = {"user-agent": f"Mozilla/5.0 (Windows NT 10.0) Firefox/140.0 {HOSTILE}".encode()}
+        agent = {b"user-agent": f"Mozilla/5.0 (Windows NT 10.0) Firefox/140.0 {HOSTILE}".encode()}
         await elsewhere.post("/session", json={"username": "giulia", "password": PASSWORD}, headers=agent)
         await page.locator(".top button.me").click()
         await page.get_by_role("button", name="I tuoi accessi").click()

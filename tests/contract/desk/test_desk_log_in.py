@@ -275,7 +275,7 @@ async def test_the_language_is_remembered_with_the_account(served: DeskServer) -
 async def test_the_own_log_ins_are_listed_and_ended_one_by_one(served: DeskServer) -> None:
     await served.agent("giulia")
     await served.agent("marco")
-    firefox = {"user-agent": f"Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0 {'x' * 300}\u202e".encode()}
+    firefox = {b"user-agent": f"Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0 {'x' * 300}\u202e".encode()}
     async with (
         served.browser("giulia") as here,
         served.browser() as there,

@@ -73,7 +73,7 @@ function Telling({ act, n, send, onClose }) {
   const [words, setWords] = useState({ text: "", handover: "" });
   const [groups, setGroups] = useState([]);
   const [group, setGroup] = useState("");
-  const [wrong, setWrong] = useState({});
+  const [wrong, setWrong] = useState(/** @type {Record<string, string>} */ ({}));
   useEffect(() => { if (act === "escalate") get("/support-groups").then(setGroups, (error) => toast(errorText(error), "bad")); }, []);
   const label = { text: { note: "requests.note", close: "form.solution", escalate: "levels.reason" }[act], handover: "levels.handover" };
   const save = () => {

@@ -32,7 +32,7 @@ const Wrong = ({ fields }) => Object.entries(fields).map(([field, words]) => htm
 /** One of them, folded until somebody looks. */
 function Part({ part, form: Form, again, ...known }) {
   const [value, setValue] = useState(part.definition);
-  const [wrong, setWrong] = useState({});
+  const [wrong, setWrong] = useState(/** @type {Record<string, string>} */ ({}));
   const [refused, setRefused] = useState({ code: "", words: "" });
   const path = `/admin/site/${part.kind}/${encodeURIComponent(part.name)}`;
   const name = part.kind === "line" ? `${part.definition.name} (${part.name})` : part.name;
@@ -73,7 +73,7 @@ function NewPart({ kind, like, again, ...known }) {
   const [open, setOpen] = useState(false);
   const [name, setName] = useState("");
   const [value, setValue] = useState(blank);
-  const [wrong, setWrong] = useState({});
+  const [wrong, setWrong] = useState(/** @type {Record<string, string>} */ ({}));
   const field = kind === "line" ? "number" : "name";
   const own = wrong.name && kind !== "line" ? "name" : wrong.number ? "number" : "";
   const begin = () => { setName(""); setValue(blank); setWrong({}); setOpen(true); };
