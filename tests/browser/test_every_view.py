@@ -21,8 +21,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from centralino.rig.desk_server import PASSWORD, DeskServer
-from ivr.models import Agent, OfferResult, PauseReason, Presence
-from ivr.operations import end_offer
+from ivr.models import Agent, OfferResult, PauseReason, Phase, Presence
+from ivr.operations import bookmark, end_offer
 from tickets.alarms import Alarms, AlarmSettings, Words
 from tickets.attachments import add_attachment
 from tickets.database import announce
@@ -392,10 +392,17 @@ async def call(page: Page, scene: Scene) -> AsyncIterator[str]:
     await served.answer(offer)
     await expect(page.locator(".controls")).to_be_visible()
     yield "a call"
-    await page.locator(".controls > button:not([aria-busy])").click()
-    await page.locator("dialog input[value=number]").dispatch_event("click")
-    yield "where a call goes"
-    await page.keyboard.press("Escape")
+    for number, what in enumerate(("where a call goes", "whom a second call goes to")):
+        await page.locator(".controls > button:not([aria-busy])").nth(number).click()
+        await page.locator("dialog input[value=number]").dispatch_event("click")
+        yield what
+        await page.keyboard.press("Escape")
+    for away in (True, False):
+        await served.database.run(bookmark, first, Phase.TALKING, consulting=True, third_away=away)
+        await expect(page.locator(".controls button")).to_have_count(4 if away else 3)
+        yield f"a second call {'on hold' if away else 'of all three'}"
+    await served.database.run(bookmark, first, Phase.TALKING, consulting=False)
+    await expect(page.locator(".controls .danger")).to_be_visible()
     await page.locator(".call-foot .primary").click()
     await expect(page.locator(".call-form [role=alert]").first).to_be_visible()
     yield "the form of a call with everything missing"
