@@ -399,6 +399,7 @@ async def call(page: Page, scene: Scene) -> AsyncIterator[str]:
         await page.keyboard.press("Escape")
     for away in (True, False):
         await served.database.run(bookmark, first, Phase.TALKING, consulting=True, third_away=away)
+        await expect(page.locator(".controls [role=status]")).to_have_count(1)
         await expect(page.locator(".controls button")).to_have_count(4 if away else 3)
         yield f"a second call {'on hold' if away else 'of all three'}"
     await served.database.run(bookmark, first, Phase.TALKING, consulting=False)

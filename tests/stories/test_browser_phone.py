@@ -637,7 +637,7 @@ async def test_with_the_keyboard_an_agent_has_a_second_call_swaps_the_two_and_le
 
     async with talk(world, page) as (rossi, call):
         carla = await on_duty(CARLA)
-        await press("Seconda chiamata")
+        await press("2ª chiamata")
         dialog = page.get_by_role("dialog", name="Seconda chiamata")
         await dialog.get_by_label("Carla Neri").focus()
         await page.keyboard.press("Space")

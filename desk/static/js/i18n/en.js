@@ -658,6 +658,7 @@ export default {
   "call.attended": "Talk first",
   "call.blind": "Transfer now",
   "call.transfer_complete": "Connect",
+  "second.short": "2nd call",
   "second.title": "Second call",
   "second.call": "Call",
   "second.rings": "The second call rings; the caller hears music.",

@@ -658,6 +658,7 @@ export default {
   "call.attended": "Prima ci parlo",
   "call.blind": "Passa subito",
   "call.transfer_complete": "Collega",
+  "second.short": "2ª chiamata",
   "second.title": "Seconda chiamata",
   "second.call": "Chiama",
   "second.rings": "Squilla la seconda chiamata; chi chiama sente la musica.",

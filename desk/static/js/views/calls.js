@@ -121,7 +121,7 @@ function Controls({ pop }) {
       <${Act} class="quiet" aria-pressed=${held} act=${() => steer(held ? "unhold" : "hold")}>
         <${Icon} name=${held ? "play" : "pause"} size=${18} />${t(held ? "call.unhold" : "call.hold")}<//>
       <button type="button" class="quiet" onClick=${() => setAsking("transfer")}><${Icon} name="forward" size=${18} />${t("call.transfer")}</button>
-      <button type="button" class="quiet" onClick=${() => setAsking("second")}><${Icon} name="plus" size=${18} />${t("second.title")}</button>
+      <button type="button" class="quiet" onClick=${() => setAsking("second")}>${t("second.short")}</button>
       <${Act} class="danger" act=${hangUp}><${Icon} name="hangup" size=${18} />${t("call.hang_up")}<//>
       ${asking && html`<${Transfer} second=${asking === "second"} onClose=${() => setAsking(null)}
         act=${(target, attended) => { setAsking(null); return steer("transfer", { target, attended }); }} />`}
