@@ -83,6 +83,9 @@ ROUTES = (
 )
 """What is served at `/api`."""
 
+MOST_BYTES = 1_000_000
+"""Of one request's content: far more than any form has. It is read before anybody asks who sends it."""
+
 TAGS = [
     {"name": "session", "description": "Logging in and out."},
     {"name": "presence", "description": "Being free for calls, pausing, going off duty."},
@@ -135,6 +138,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/openapi.json",
         openapi_tags=TAGS,
+        max_body_size=MOST_BYTES,
         responses={
             status: {"model": Problem, "description": "Not done; `message` is for the person"}
             for status in ("4XX", 422)
@@ -199,7 +203,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type
-        code = "not_there" if error.status_code == 404 else "bad_request"
+        code = {404: "not_there", 413: "too_large"}.get(error.status_code, "bad_request")
         return _problem(error.status_code, code, _language(request), headers=dict(error.headers or {}))
 
     async def refused(request: Request, error: Exception) -> Response:

@@ -106,4 +106,4 @@ class Guard:
         if origin is None:  # not a browser's changing request: nothing to forge
             return True
         origin = origin.lower()
-        return origin in self.origins or urlsplit(origin).netloc == headers.get("host", "").lower()
+        return origin in self.origins or origin.partition("://")[2] == headers.get("host", "").lower()

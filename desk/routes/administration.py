@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from desk import administration
 from desk.context import Acting, Desk, DeskParts, Supervisor
 from desk.errors import DeskError
+from desk.routes.files import AS_LARGE_AS_IT_MAY_BE
 from desk.supervision_views import (
     AgentAdminView,
     AgentForm,
@@ -153,6 +154,7 @@ async def remove_contact(contact_id: int, by: Acting, desk: DeskParts) -> None:
 
 @router.post(
     "/import/{what}",
+    max_body_size=AS_LARGE_AS_IT_MAY_BE,
     openapi_extra={
         "requestBody": {
             "required": True,

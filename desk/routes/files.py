@@ -24,6 +24,10 @@ ALONE = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors
 """The content policy of what is not ours: no script, no log-in, no form, nothing loaded."""
 
 
+AS_LARGE_AS_IT_MAY_BE = 2**60
+"""For a route that reads its content piece by piece, and stops by itself when there is too much."""
+
+
 class FileMissing(DeskError):
     """The attachment's file is not where it was kept."""
 
@@ -48,6 +52,7 @@ class NoRoom(DeskError):
 @router.post(
     "",
     status_code=201,
+    max_body_size=AS_LARGE_AS_IT_MAY_BE,
     openapi_extra={"requestBody": {"required": True, "content": {OPAQUE: {"schema": {"format": "binary"}}}}},
 )
 async def add(

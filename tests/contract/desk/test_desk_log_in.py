@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -236,6 +236,8 @@ def _failed(session: Session) -> list[list[float]]:
     [
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
+        ({"origin": "http://a]b"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
         ({"content-type": "text/plain"}, 415),
@@ -250,6 +252,20 @@ async def test_pages_of_other_sites_cannot_change_anything(
     async with served.browser("giulia") as page:
         answer = await page.post("/presence/pause", content=b'{"reason":"break"}', headers=headers)
         assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/octet-stream"])
+async def test_nobody_fills_the_memory_without_a_log_in(served: DeskServer, media_type: str) -> None:
+    async def untold() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield b" " * 100_000
+
+    headers = {"content-type": media_type}
+    async with served.browser() as page:
+        told = await page.post("/session", content=b" " * 1_000_001, headers=headers)
+        assert told.status_code == 413
+        refused = await page.post("/session", content=untold(), headers=headers)
+        assert (refused.status_code, refused.json()["error"]) == (413, "too_large")
 
 
 async def test_every_answer_carries_the_security_headers(served: DeskServer) -> None:
