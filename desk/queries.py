@@ -53,6 +53,7 @@ from tickets.models import (
     Phone,
     Request,
     RequestEvent,
+    Status,
 )
 from tickets.phone_numbers import shown_number
 from tickets.promise_rules import PromiseSettings
@@ -62,7 +63,9 @@ from voicemail.models import Message, MessageState
 from voicemail.transcript import Word, recognised, timed
 
 OPEN_REQUESTS = 500
-"""At most this many open requests are sent to a page, those due first."""
+"""At most this many open requests are sent to a page, those that wait for somebody first, by their promise."""
+_WITH_SOMEBODY = Request.status.not_in((Status.NEW, Status.QUEUED))
+"""Whether nobody has to take it: what waits for a supplier for months must not crowd out what came today."""
 RECENT = timedelta(days=30)
 """Closed requests of a caller are shown this long."""
 POP_LIFE = timedelta(hours=12)
@@ -239,11 +242,11 @@ def waiting_items(session: Session, calls: CallsConfig) -> dict[str, WaitingView
 
 
 def request_items(session: Session, ids: Collection[int] | None = None) -> dict[int, RequestView]:
-    """Open requests by id, those promised first before all others."""
+    """Open requests by id, those that wait for somebody first, and of these those promised first."""
     query = (
         select(Request)
         .where(Request.id > 0, Request.status.in_(OPEN_STATUSES))
-        .order_by(Request.picked_up_at.is_not(None), Request.pickup_due_at.is_(None), Request.pickup_due_at, Request.id)
+        .order_by(_WITH_SOMEBODY, Request.pickup_due_at.is_(None), Request.pickup_due_at, Request.id)
         .limit(OPEN_REQUESTS)
     )
     if ids is not None:
@@ -273,7 +276,9 @@ def message_items(
         .outerjoin(Request, Request.id == Message.request_id)
         .outerjoin(Contact, Contact.id == Message.contact_id)
         .where(Message.id < SYNTHETIC)
-        .order_by(Request.pickup_due_at, Message.started_at)
+        .order_by(
+            _WITH_SOMEBODY.nulls_first(), Request.pickup_due_at.is_(None), Request.pickup_due_at, Message.started_at
+        )
         .limit(OPEN_REQUESTS)
     )
     if everything:

@@ -48,7 +48,7 @@ class AudioMissing(DeskError):
 
 @router.get("")
 async def due(_who: Person, desk: DeskParts) -> list[MessageView]:
-    """Messages that need someone, by promised time; empty ones nobody has heard are among them."""
+    """Messages that need someone, untaken ones first, by promised time; empty ones nobody has heard are among them."""
     messages = await desk.database.read(queries.message_items, desk.calls, now=desk.now(), everything=True)
     return list(messages.values())
 

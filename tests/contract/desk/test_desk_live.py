@@ -106,6 +106,32 @@ async def test_a_page_gets_a_snapshot_and_then_numbered_events(served: DeskServe
         assert seen == list(range(seq + 1, seq + 1 + len(seen)))
 
 
+async def test_what_others_have_in_hand_does_not_crowd_out_what_came_today(
+    served: DeskServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page holds so many at most; those that wait for a supplier for months have the oldest promises."""
+    monkeypatch.setattr("desk.queries.OPEN_REQUESTS", 3)
+    await served.agent("giulia")
+    async with served.browser("giulia") as browser:
+        for number in range(3):
+            old = await served.message(f"old{number}", "da mesi", due=timedelta(minutes=1))
+            await browser.post(f"/requests/{old.request_id}/take", json={})
+        put_back = await served.message("again", "rimessa in coda", due=timedelta(minutes=30))
+        for to in ("take", "move"):
+            body = {} if to == "take" else {"to": "queued", "text": "non tocca a me"}
+            answer = await browser.post(f"/requests/{put_back.request_id}/{to}", json=body)
+            assert answer.status_code == 200, answer.text
+    await served.message("today", "arrivata oggi", due=timedelta(minutes=40))
+    await served.message("nothing said", speech=0.0)
+    async with page(served, "giulia") as (_, snapshot):
+        data = snapshot["data"]
+        assert [message["id"] for message in data["messages"]] == ["nothing said", "again", "today"]
+        assert data["requests"][0]["id"] == put_back.request_id
+        assert {message["request"]["id"] for message in data["messages"] if message["request"]} < {
+            request["id"] for request in data["requests"]
+        }
+
+
 async def test_a_call_that_nobody_served_comes_to_every_page_and_goes_when_it_is_done(served: DeskServer) -> None:
     await served.agent("giulia")
     await served.agent("marco")
