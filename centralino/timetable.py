@@ -12,6 +12,7 @@ from centralino.synthetic import report, synthetic_call
 from desk.audit import forget_entries
 from desk.live import Live
 from desk.once import forget_answers
+from desk.operations import end_unused
 from ivr.leases import BEAT_SECONDS
 from ivr.ledger import Ledger
 from ivr.switchboard import Switchboard
@@ -65,6 +66,9 @@ def set_timetable(
 
     async def forget_old_answers() -> None:
         await database.run(forget_answers, now=utc_now())
+
+    async def end_unused_log_ins() -> None:
+        await database.run(end_unused, settings.desk.idle, now=utc_now())
 
     async def forget_audit() -> None:
         await database.run(forget_entries, timedelta(days=settings.desk.keep_audit_days), now=utc_now())
@@ -141,6 +145,7 @@ def set_timetable(
         clock.daily(4, 10, settings.notices.timezone, by_one(other.compare, f"compare: {other.name}"), other.name)
     every(3600, close_resolved, "resolved requests")
     look_after_pages(clock, live)
+    every(60, end_unused_log_ins, "log-ins that are over")
     clock.daily(3, 40, settings.notices.timezone, by_one(erase_attachments, "attachments"), "attachments")
     clock.daily(3, 50, settings.notices.timezone, by_one(erase_mails, "mails"), "mails")
     clock.daily(3, 55, settings.notices.timezone, by_one(forget_audit, "audit log"), "audit log")

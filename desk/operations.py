@@ -3,14 +3,15 @@
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword, WrongPassword
 from desk.models import LOG_INS, Account, DeskSession, DismissedPop, DismissReason, Role
 from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
-from desk.queries import RECENT, account_by_username, log_in_id_of
+from desk.queries import RECENT, USED_AT, account_by_username, log_in_id_of
 from desk.views import CounterForm, NewContact, NewRequestForm, PersonForm, Preferences
+from ivr import browser_phones
 from ivr.models import Call
 from ivr.operations import TO_DO, bind_request
 from tickets import directory
@@ -88,7 +89,15 @@ def _account(session: Session, username: str) -> Account:
 
 def _end_log_ins(session: Session, account_id: int) -> None:
     session.execute(delete(DeskSession).where(DeskSession.account_id == account_id))
+    _log_ins_ended(session, account_id)
+
+
+def _log_ins_ended(session: Session, account_id: int) -> None:
+    """Pages close, and what a browser knows of its phone is worth nothing any more."""
     announce(session, LOG_INS, account_id)
+    agent_id = session.scalar(select(Account.agent_id).where(Account.id == account_id))
+    if agent_id is not None:
+        browser_phones.new_key(session, agent_id)
 
 
 def _hashed(password: str) -> str:
@@ -107,7 +116,7 @@ def log_in(
     address: str | None = None,
     now: datetime,
 ) -> str:
-    """Begin a log-in of an account whose password was verified, and forget those that are over.
+    """Begin a log-in of an account whose password was verified.
 
     `browser` (what it calls itself) and `address` are shown to the person among the own log-ins. Gives the cookie's
     value, which is kept nowhere. Raises WrongPassword when the account was removed meanwhile, or has another password
@@ -116,7 +125,6 @@ def log_in(
     account = session.get(Account, account_id, with_for_update=True)
     if account is None or account.password_hash != password_hash:
         raise WrongPassword
-    session.execute(delete(DeskSession).where(DeskSession.expires_at <= now))
     token = new_token()
     session.add(
         DeskSession(
@@ -132,8 +140,22 @@ def log_in(
 
 
 def log_out(session: Session, token_sha256: str) -> None:
-    """End a log-in."""
-    session.execute(delete(DeskSession).where(DeskSession.token_sha256 == token_sha256))
+    """End a log-in; every worker closes its pages."""
+    ended = delete(DeskSession).where(DeskSession.token_sha256 == token_sha256).returning(DeskSession.account_id)
+    for account_id in session.scalars(ended).all():
+        _log_ins_ended(session, account_id)
+
+
+def end_unused(session: Session, idle: timedelta, *, now: datetime) -> None:
+    """End log-ins that are over, or were not used for as long as `idle`; run by the clock."""
+    over = or_(DeskSession.expires_at <= now, now - idle >= USED_AT)
+    if session.scalar(select(DeskSession.token_sha256).where(over).limit(1)) is None:
+        return  # most of the time: nothing is written
+    ended = delete(DeskSession).where(over).returning(DeskSession.account_id)
+    accounts = set(session.scalars(ended.execution_options(synchronize_session=False)))
+    still = set(session.scalars(select(DeskSession.account_id).where(DeskSession.account_id.in_(accounts))))
+    for account_id in sorted(accounts - still):
+        _log_ins_ended(session, account_id)
 
 
 def end_log_in(session: Session, account_id: int, log_in_id: str) -> None:
@@ -144,7 +166,8 @@ def end_log_in(session: Session, account_id: int, log_in_id: str) -> None:
         raise NotThere("the log-in is over already")
     for one in ended:
         session.delete(one)
-    announce(session, LOG_INS, account_id)
+    session.flush()
+    _log_ins_ended(session, account_id)
 
 
 def log_out_everywhere(session: Session, account_id: int) -> None:

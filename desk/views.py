@@ -196,7 +196,7 @@ class PhoneAccess(_View):
     """The websocket: a path of this server, or an address."""
     name: str
     key: str
-    """Good until the next one is made: when a page takes the phone, or at log-out."""
+    """Good until the next one is made: when a page takes the phone, and when a log-in of the agent's ends."""
 
 
 class AgentView(_View):

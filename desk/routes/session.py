@@ -12,11 +12,9 @@ from desk.context import Desk, DeskParts, Origin, Person
 from desk.errors import NotLoggedIn, TooManyAttempts, WrongPassword
 from desk.models import Account
 from desk.passwords import verify_password
-from desk.queries import Who
 from desk.throttle import Attempt, count_attempt, forgive, wait_of
 from desk.views import Credentials, LanguageForm, LogInView, Me, Preferences
 from desk.words import language_of
-from ivr import browser_phones
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/session", tags=["session"])
@@ -72,7 +70,7 @@ async def log_out(who: Person, desk: DeskParts) -> Response:
     """End this log-in and close its pages' live connections."""
     await desk.database.run(operations.log_out, who.token_sha256)
     await desk.live.close_session(who.token_sha256)
-    return await _logged_out(who, desk)
+    return _logged_out(desk)
 
 
 @router.delete("/everywhere", status_code=204)
@@ -80,7 +78,7 @@ async def log_out_everywhere(who: Person, desk: DeskParts) -> Response:
     """End all log-ins of this person, in every browser, and close their pages' live connections."""
     await desk.database.run(operations.log_out_everywhere, who.account_id)
     log.info("logged out everywhere", username=who.me.username)
-    return await _logged_out(who, desk)
+    return _logged_out(desk)
 
 
 @router.get("/log-ins")
@@ -94,7 +92,6 @@ async def end_log_in(log_in_id: str, who: Person, desk: DeskParts) -> None:
     """End one of the own log-ins, and close its pages' live connections; 404 when it is over already."""
     await desk.database.run(operations.end_log_in, who.account_id, log_in_id)
     await desk.live.close_ended()
-    await _renew_phone_key(who, desk)
     log.info("log-in ended", username=who.me.username)
 
 
@@ -128,13 +125,7 @@ def _let_in(
     return token
 
 
-async def _logged_out(who: Who, desk: Desk) -> Response:
-    await _renew_phone_key(who, desk)
+def _logged_out(desk: Desk) -> Response:
     response = Response(status_code=204)
     response.delete_cookie(desk.cookie, path="/", secure=desk.settings.secure_cookie, httponly=True, samesite="strict")
     return response
-
-
-async def _renew_phone_key(who: Who, desk: Desk) -> None:
-    if who.me.browser_phone and who.me.agent_id is not None:
-        await desk.database.run(browser_phones.new_key, who.me.agent_id)  # what a browser knows is worth nothing now

@@ -17,7 +17,7 @@ from websockets.typing import Origin
 from centralino.rig.desk_server import HOSTILE, DeskServer, withdraw
 from desk.live import MAX_UNSENT
 from desk.models import Account, DeskSession, Role
-from desk.operations import set_password
+from desk.operations import log_out, set_password
 from ivr.models import Agent
 from tickets.alarms import Alarms, AlarmSettings, Words
 from tickets.database import announce
@@ -379,6 +379,16 @@ async def test_logging_out_everywhere_closes_the_pages_of_every_browser_at_once(
             await asyncio.gather(one.socket.wait_closed(), other.socket.wait_closed())
         assert one.socket.close_code == other.socket.close_code == 4401
         await his.nothing_of("pops")  # and is still served
+
+
+async def test_a_log_out_at_one_worker_closes_the_page_at_another_at_once(served: DeskServer) -> None:
+    await served.agent("giulia")
+    async with page(served, "giulia") as (one, _):
+        (browser,) = served.live._browsers
+        await served.database.run(log_out, browser.who.token_sha256)  # as the other worker does
+        async with asyncio.timeout(5):
+            await one.socket.wait_closed()
+        assert one.socket.close_code == 4401
 
 
 async def test_a_log_in_does_not_end_while_its_page_is_open(served: DeskServer) -> None:

@@ -15,9 +15,11 @@ from websockets.asyncio.client import connect
 from centralino.rig.desk_server import PASSWORD, DeskServer
 from centralino.rig.postgres import PostgresServer
 from desk.models import DeskSession, FailedLogIns, Role
-from desk.operations import remove_account, set_password, set_role
+from desk.operations import end_unused, remove_account, set_password, set_role
 from desk.passwords import token_hash, verify_password
 from desk.throttle import Attempt, count_attempt, forgive, wait_of
+from ivr.browser_phones import KEY_MADE, keys
+from tickets.changes import Change
 from tickets.database import Base, Database
 
 pytestmark = pytest.mark.contract
@@ -218,6 +220,50 @@ async def test_logging_out_everywhere_ends_all_log_ins_of_this_person_only(serve
         assert (await his.get("/session")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        partial(set_password, username="giulia", password="another long password"),
+        partial(set_role, username="giulia", role=Role.SUPERVISOR),
+        partial(remove_account, username="giulia"),
+    ],
+)
+async def test_a_key_of_the_phone_in_the_browser_is_worth_nothing_once_all_log_ins_are_ended(
+    tmp_path: Path, end: Callable[[Session], object]
+) -> None:
+    async with DeskServer(tmp_path, phone_url="/ws") as served:
+        await served.agent("giulia", browser_phone=True)
+        async with served.browser("giulia") as page:
+            key = (await page.post("/phone/key")).json()["key"]
+        told: list[Change] = []
+        stop = served.database.subscribe(told.extend)
+        await served.database.run(end)
+        stop()
+        assert KEY_MADE in {change.kind for change in told}
+        ((_, now),) = await served.database.read(keys)
+        assert now != key
+
+
+async def test_a_key_of_the_phone_ends_with_the_last_log_in_that_is_over(tmp_path: Path) -> None:
+    async with DeskServer(tmp_path, phone_url="/ws") as served:
+        await served.agent("giulia", browser_phone=True)
+        async with served.browser("giulia"), served.browser("giulia") as page:
+            key = (await page.post("/phone/key")).json()["key"]
+            end = partial(end_unused, idle=served.settings.idle)
+            served.now.ahead = timedelta(minutes=20)
+            await page.get("/session")
+            served.now.ahead = timedelta(minutes=40)  # the other one is over
+            await served.database.run(end, now=served.now())
+            assert await served.database.read(keys) == [("giulia", key)]
+            served.now.ahead = timedelta(minutes=70)
+            await served.database.run(end, now=served.now())
+            ((_, now),) = await served.database.read(keys)
+            assert now != key
+            await served.database.run(end, now=served.now())
+            assert await served.database.read(keys) == [("giulia", now)]
+        assert await served.database.read(_log_ins) == 0
+
+
 async def test_another_role_needs_another_log_in(served: DeskServer) -> None:
     await served.agent("giulia")
     async with served.browser("giulia") as page:
@@ -225,6 +271,10 @@ async def test_another_role_needs_another_log_in(served: DeskServer) -> None:
         assert (await page.get("/session")).status_code == 401
     async with served.browser("giulia") as page:
         assert (await page.get("/session")).json()["role"] == "supervisor"
+
+
+def _log_ins(session: Session) -> int:
+    return len(session.scalars(select(DeskSession)).all())
 
 
 def _failed(session: Session) -> list[list[float]]:
