@@ -26,6 +26,7 @@ from starlette.websockets import WebSocketDisconnect
 from desk import queries
 from desk.models import LOG_INS, Role
 from desk.operations import note_use
+from desk.pages import version
 from desk.queries import Who
 from desk.settings import DeskSettings
 from desk.views import LabelView, Me, Own, Shared
@@ -321,6 +322,7 @@ class Live:
                 outcome_codes=[LabelView.model_validate(label) for label in self.calls.outcome_codes],
                 pause_reasons=[LabelView.model_validate(label) for label in self.calls.pause_reasons],
                 wrap_up_extensions=self.calls.wrap_up_extensions,
+                pages=version(),
             )
         )
 

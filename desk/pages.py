@@ -28,7 +28,7 @@ class Pages(StaticFiles):
 
     def __init__(self) -> None:
         super().__init__(directory=STATIC)
-        self.version = f"v-{_digest_of_all()}"
+        self.version = version()
         index = (STATIC / "index.html").read_text(encoding="utf-8")
         self.index = index.replace('"/static/', f'"/static/{self.version}/')
         """The start page, which names this version of all files."""
@@ -67,9 +67,11 @@ def _compressed(path: str, _changed: int) -> tuple[bytes, str]:
     return content, f'"{sha256(content).hexdigest()[:32]}"'
 
 
-def _digest_of_all() -> str:
+@lru_cache(maxsize=1)
+def version() -> str:
+    """What tells these files from those of another version, as it stands in the addresses of the start page."""
     digest = sha256()
     for path in sorted(STATIC.rglob("*")):
         if path.is_file():
             digest.update(f"{path.relative_to(STATIC)} {path.stat().st_size}\n".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return f"v-{digest.hexdigest()[:16]}"

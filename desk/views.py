@@ -1053,3 +1053,5 @@ class Shared(_View):
     pause_reasons: list[LabelView]
     wrap_up_extensions: int
     """So often a wrap-up may be made longer."""
+    pages: str
+    """The version of the pages' files: a page of another one should be loaded anew."""

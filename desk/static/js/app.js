@@ -5,7 +5,7 @@ import { clock, phone, secondsSince, when } from "./format.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { connect, disconnect, retryNow } from "./live.js";
 import { phone as browserPhone } from "./phone.js";
-import { answeredRequests, areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, untaken, waitingLine } from "./store.js";
+import { answeredRequests, areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, outdated, untaken, waitingLine } from "./store.js";
 import { callerName, CallPanel } from "./views/calls.js";
 import { Calls } from "./views/call_log.js";
 import { holding } from "./views/closures.js";
@@ -24,7 +24,15 @@ import { Act, errorText, Icon, Loading, Menu, toast, Toasts } from "./views/ui.j
 
 /** "#/messages/17" -> ["messages", "17"] */
 const route = signal([]);
-const readRoute = () => (route.value = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent));
+const readRoute = () => (route.value = location.hash.replace(/^#\/?/, "").split("/").map(readPart));
+/** A part of an address that nobody wrote so is taken as it is. @param {string} part */
+function readPart(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
 addEventListener("hashchange", () => {
   readRoute();
   document.getElementById("main")?.scrollIntoView(); // where the page is one column, what was opened may be far below
@@ -60,7 +68,7 @@ function Frame() {
     <div class=${`frame ${inCall ? "in-call" : wide ? "wide" : ""}`}>
       <${Top} />
       <${Nav} view=${view} />
-      <div class="banners"><${ConnectionBanner} />${browserPhone.value && html`<${browserPhone.value.PhoneNotice} />`}<${PresenceNotice} /><${WrapUp} /><${Alarms} />${view !== "board" && html`<${ClosedNow} />`}</div>
+      <div class="banners"><${ConnectionBanner} /><${NewVersion} />${browserPhone.value && html`<${browserPhone.value.PhoneNotice} />`}<${PresenceNotice} /><${WrapUp} /><${Alarms} />${view !== "board" && html`<${ClosedNow} />`}</div>
       <main id="main" tabindex="-1">
         ${wide ? html`<${Supervision} view=${view} tab=${id} />` : Object.hasOwn(VIEWS, view) ? VIEWS[view](id || null) : VIEWS.messages(null)}
       </main>
@@ -149,6 +157,16 @@ function ConnectionBanner() {
   `;
 }
 
+/** The service was renewed under this page: its parts that are loaded later may not fit any more. */
+function NewVersion() {
+  if (!outdated.value) return null;
+  return html`
+    <div class="banner warn" role="status"><${Icon} name="alert" />
+      <p><strong>${t("version.title")}</strong> ${t("version.lead")}</p>
+      <button type="button" class="quiet" onClick=${() => location.reload()}>${t("version.reload")}</button></div>
+  `;
+}
+
 /** The line is closed in spite of its hours: agents wonder why no call comes. */
 function ClosedNow() {
   return holding.value.map((closure) => html`
@@ -170,6 +188,9 @@ const told = new Set();
 effect(() => {
   const ringing = [...lists.pops.value.values()].filter((pop) => pop.state === "ringing");
   document.title = ringing.length ? `☎ ${callerName(ringing[0])}` : "Centralino";
+  // A call that comes back is told again, also where the words are the same.
+  for (const id of told) if (!ringing.some((pop) => pop.call_id === id)) told.delete(id);
+  if (!ringing.length) document.getElementById("announce").textContent = "";
   for (const pop of ringing) {
     if (told.has(pop.call_id)) continue;
     told.add(pop.call_id);
@@ -191,6 +212,15 @@ effect(() => {
 
 effect(() => {
   if (me.value) connect();
+});
+
+/** What is typed stays through a log-in that has expired, for the same person. */
+let owner = "";
+effect(() => {
+  if (!me.value || me.value.username === owner) return;
+  owner = me.value.username;
+  forgetNotes();
+  forgetCorrections();
 });
 
 /** The areas in this person's language; asked again after a lost connection, since they can be changed. */

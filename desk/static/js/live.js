@@ -14,6 +14,9 @@ let attempts = 0;
 let socket = null;
 let lastHeard = 0;
 let timer = 0;
+/** What the clock of this computer was ahead of the time since the page began, at the last snapshot. */
+let clock = 0;
+const CLOCK_SET = 2000; // ms
 
 export function connect() {
   if (wanted) return;
@@ -57,6 +60,7 @@ function open() {
       asked = false;
       connection.value = "live";
       applySnapshot(message.data);
+      clock = Date.now() - performance.now();
       acknowledge(mine, message.data.pops);
     } else if (message.seq === seq + 1) {
       applyEvent(message.type, message.data);
@@ -102,6 +106,8 @@ setInterval(() => {
   if (Date.now() - lastHeard > SILENCE_SECONDS * 1000) {
     socket.close(); // on a dead network its own close event may take a minute more
     lost(socket);
+  } else if (Math.abs(Date.now() - performance.now() - clock) > CLOCK_SET) {
+    socket.send('{"type":"resync"}'); // somebody has set it, or it slept: a snapshot tells how far it is off now
   } else socket.send('{"type":"ping"}');
 }, PING_SECONDS * 1000);
 addEventListener("online", retryNow);

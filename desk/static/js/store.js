@@ -45,6 +45,11 @@ export const pauseName = (code) =>
 /** Whether this person may listen to talks. */
 export const listening = signal(false);
 
+/** The version of the pages that this one is of: the start page names it in the address of every file. */
+const VERSION = /\/static\/(v-[^/]+)\//.exec(import.meta.url)?.[1];
+/** Whether the server has another one by now. */
+export const outdated = signal(false);
+
 /** @type {Record<string, import("@preact/signals").Signal<Map<any, any>>>} */
 export const lists = {
   agents: signal(new Map()),
@@ -84,6 +89,7 @@ export function applySnapshot(data) {
     pauseReasons.value = data.pause_reasons;
     wrapUpExtensions.value = data.wrap_up_extensions;
     listening.value = data.listening;
+    outdated.value = VERSION !== undefined && data.pages !== VERSION;
     timezone.value = data.timezone;
     clockOffset.value = Date.parse(data.now) - Date.now();
     for (const [topic, list] of Object.entries(lists)) {

@@ -27,6 +27,9 @@ export default {
   "connection.lost_title": "Connection lost.",
   "connection.lost": "What you see may be out of date. We keep trying; what you type stays here.",
   "connection.retry": "Try now",
+  "version.title": "There is a new version.",
+  "version.lead": "Finish what you are typing, then load the page again: this one is of before, and some parts may not open.",
+  "version.reload": "Load again",
   "error.internal": "Internal error: try again; if it goes on, tell those who run the system.",
   "error.unreachable": "The server does not answer: check the network and try again.",
 

@@ -27,6 +27,9 @@ export default {
   "connection.lost_title": "Connessione persa.",
   "connection.lost": "Quello che vedi potrebbe non essere aggiornato. Ci riproviamo da soli; quello che scrivi resta qui.",
   "connection.retry": "Riprova ora",
+  "version.title": "C'è una versione nuova.",
+  "version.lead": "Finisci quello che stai scrivendo, poi ricarica la pagina: quella aperta è di prima, e qualcosa può non aprirsi.",
+  "version.reload": "Ricarica",
   "error.internal": "Errore interno: riprova; se continua, avvisa chi gestisce il sistema.",
   "error.unreachable": "Il server non risponde: controlla la rete e riprova.",
 

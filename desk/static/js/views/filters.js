@@ -26,9 +26,9 @@ export function SavedFilters() {
   const [open, setOpen] = useState("");
   const { filters, begin_with } = preferences.value;
   const now = filters.find((saved) => same(chosen(saved), filter.value));
-  const forget = () => prefer({
-    filters: filters.filter((saved) => saved !== now), begin_with: begin_with === now.name ? null : begin_with,
-  });
+  const forget = () => prefer((kept) => ({
+    filters: kept.filters.filter((saved) => saved.name !== now.name), begin_with: kept.begin_with === now.name ? null : kept.begin_with,
+  }));
   return html`
     <${Menu} class="quiet" label=${html`<${Icon} name="list" size=${18} /><span>${now?.name ?? t("saved.title")}</span>`}>
       ${filters.length === 0 && html`<p class="menu-title muted">${t("saved.none")}</p>`}
@@ -38,7 +38,7 @@ export function SavedFilters() {
           ${saved.name === begin_with && html`<span class="muted small">${t("saved.first")}</span>`}</button>`)}
       ${!now && html`<button type="button" class="menu-item apart" onClick=${() => setOpen("save")}><${Icon} name="plus" size=${18} />${t("saved.save")}</button>`}
       ${now && html`
-        <${Act} class="menu-item apart" act=${() => prefer({ begin_with: now.name === begin_with ? null : now.name })}>
+        <${Act} class="menu-item apart" act=${() => prefer(() => ({ begin_with: now.name === begin_with ? null : now.name }))}>
           <${Icon} name="up" size=${18} />${t(now.name === begin_with ? "saved.not_first" : "saved.make_first")}<//>
         <${Act} class="menu-item" act=${forget}><${Icon} name="close" size=${18} />${t("saved.forget", { name: now.name })}<//>`}
       <button type="button" class="menu-item" onClick=${() => setOpen("columns")}><${Icon} name="edit" size=${18} />${t("columns.title")}</button>
@@ -54,13 +54,13 @@ function Save({ onClose }) {
   const [error, setError] = useState("");
   const save = async (event) => {
     event?.preventDefault();
-    const { filters, begin_with } = preferences.value;
+    const { filters } = preferences.value;
     const called = name.trim();
     if (!called) return setError(t("form.needed"));
     if (filters.some((saved) => saved.name.toLowerCase() === called.toLowerCase())) return setError(t("saved.twice"));
     const { level, days, ...rest } = filter.value;
     const added = { ...rest, name: called, level: level === "" ? null : Number(level), days: Number(days) };
-    await prefer({ filters: [...filters, added], begin_with: first ? called : begin_with });
+    await prefer((kept) => ({ filters: [...kept.filters, added], begin_with: first ? called : kept.begin_with }));
     toast(t("saved.saved", { name: called }));
     return onClose();
   };
@@ -78,8 +78,8 @@ function Save({ onClose }) {
 
 function Columns({ onClose }) {
   const toggle = (name) => () => {
-    const { columns } = preferences.value;
-    return prefer({ columns: COLUMNS.filter((one) => columns.includes(one) !== (one === name)) });
+    const shown = preferences.value.columns.includes(name);
+    return prefer(({ columns }) => ({ columns: COLUMNS.filter((one) => (one === name ? !shown : columns.includes(one))) }));
   };
   return html`
     <${Dialog} title=${t("columns.title")} onClose=${onClose}>

@@ -67,7 +67,7 @@ export function KeysDialog({ onClose }) {
     const chosen = ACTIONS.map((name) => keys[name].toLowerCase());
     if (chosen.some((key) => [...key].length !== 1 || !key.trim())) return setError(t("keys.one"));
     if (new Set(chosen).size < chosen.length) return setError(t("keys.twice"));
-    await prefer({ keys });
+    await prefer(() => ({ keys }));
     toast(t("keys.saved"));
     return onClose();
   };
