@@ -119,6 +119,7 @@ async def test_a_list_is_saved_and_is_there_after_log_in(served: DeskServer, log
     await expect(page.locator(".master .row").first).not_to_contain_text("Area applicativa")
     await page.get_by_role("button", name="Le più vecchie", exact=True).click()
     await page.get_by_role("button", name="Elimina «Le più vecchie»").click()
+    await expect(page.get_by_role("button", name="Elenchi salvati")).to_be_visible()
     await page.reload()
     await expect(page.get_by_label("Quali richieste")).to_have_value("work")
 
