@@ -246,7 +246,7 @@ async def messages(page: Page, scene: Scene) -> AsyncIterator[str]:
     yield "a transcript that was corrected"
     await page.locator(".transcript-foot [aria-pressed]").click()
     yield "the original of a transcript that was corrected"
-    await page.locator(".page > .actions [aria-expanded]").click()
+    await page.locator(".page > .actions [aria-expanded]").last.click()
     await expect(page.locator(".page > .change .past-list button").first).to_be_visible()
     yield "a message that is being merged"
     await show(page, scene, "messages/m4", ".transcript-state")
@@ -299,7 +299,7 @@ async def requests(page: Page, scene: Scene) -> AsyncIterator[str]:
     await expect(page.locator(".files img")).to_be_visible()
     yield "a request"
     openers = page.locator(".actions > button[aria-expanded]")
-    changes = await openers.count()
+    changes = await openers.count() - 1  # the last calls back
     assert changes >= 3
     for number in range(changes):
         await openers.nth(number).click()
@@ -311,7 +311,7 @@ async def requests(page: Page, scene: Scene) -> AsyncIterator[str]:
             yield f"a change of a request without its words, {number}"
         await page.locator(".change-foot > :first-child").click()
         await expect(page.locator(".change")).to_have_count(0)
-    await page.locator(".actions > button:not([aria-expanded], [aria-busy])").click()
+    await openers.last.click()
     yield "calling back"
     await page.locator(".change-foot > :first-child").click()
     await page.locator(".actions .menu > button").click()

@@ -240,7 +240,7 @@ addEventListener("keydown", (event) => {
     KeyN: () => (location.hash = "#/new"),
     KeyP: () => /** @type {HTMLElement} */ (document.querySelector(".player .play"))?.click(),
     KeyE: () => /** @type {HTMLElement} */ (document.querySelector(".wrap-up button"))?.focus(),
-    KeyC: () => /** @type {HTMLElement} */ (document.querySelector("#call-panel :is(.call-form input, .call-form textarea, button)"))?.focus(),
+    KeyC: () => /** @type {HTMLElement} */ (document.querySelector("#call-panel .call-form :is(input, select, textarea)") ?? document.querySelector("#call-panel button"))?.focus(),
   }[event.code];
   if (!action) return;
   event.preventDefault();

@@ -39,6 +39,7 @@ export function Board() {
         <span class="muted" role="status">${held.value ? t("board.held") : ""}</span><span class="grow"></span>
         <button type="button" class="quiet" aria-pressed=${held.value !== null} onClick=${() => hold(held.value ? null : live)}>
           <${Icon} name=${held.value ? "play" : "pause"} size=${18} />${t(held.value ? "board.go_on" : "board.hold")}</button>
+        <${CloseLine} />
         <${Act} class="quiet" act=${enlarge}><${Icon} name="up" size=${18} />${t("board.full")}<//></header>
       ${failed && html`<p class="notice bad" role="alert"><${Icon} name="alert" />${errorText(failed)}</p>`}
       <${Closures} />
@@ -127,7 +128,7 @@ function Agents({ agents }) {
             ${agent.pause_reason ? ` · ${pauseName(agent.pause_reason)}` : ""}
             ${agent.pause_after_call ? ` · ${t("presence.pause_after")} (${pauseName(agent.pause_after_call)})` : ""}
             ${agent.presence_by ? ` · ${t("steer.by", { who: nameOf(agent.presence_by) })}` : ""}
-            ${agent.presence !== "offline" && !(agent.phone_reachable && agent.desk_connected)
+            ${agent.presence !== "offline" && agent.pause_reason !== "phone_unreachable" && !(agent.phone_reachable && agent.desk_connected)
               ? html` · <span class="bad-text">${t("side.unreachable")}</span>` : ""}</span>
           <span class="time" title=${when(agent.presence_since)}>${agent.presence === "offline" ? "" : clock(secondsSince(agent.presence_since))}</span>
           <${Menu} class="quiet small steer" align="end" label=${t("presence.change")}>
@@ -145,11 +146,20 @@ function Agents({ agents }) {
   `;
 }
 
-/** What is closed now or will be, and the way to close at once. */
-function Closures() {
+/** The way to close at once. */
+function CloseLine() {
   const [asking, setAsking] = useState(false);
+  return html`
+    <button type="button" class="danger steer" onClick=${() => setAsking(true)}><${Icon} name="pause" size=${18} />${t("closure.begin")}</button>
+    ${asking && html`<${ClosureDialog} onClose=${() => setAsking(false)} />`}
+  `;
+}
+
+/** What is closed now or will be. */
+function Closures() {
   const now = holding.value;
   const later = planned.value;
+  if (now.length + later.length === 0) return null;
   return html`
     <section class="board-closures" aria-label=${t("closure.title")}>
       ${[...now, ...later].map((closure) => html`
@@ -158,8 +168,6 @@ function Closures() {
             <span class="small"> ${closure.calendar ?? t("closure.everything")} · ${now.includes(closure) ? "" : `${t("closure.from", { when: when(closure.begins_at) })} · `}
               ${closure.ends_at ? t("closure.until", { when: when(closure.ends_at) }) : t("closure.until_ended")} · ${nameOf(closure.opened_by)}</span></p>
           <${Act} class="quiet" act=${() => endClosure(closure)}>${t(now.includes(closure) ? "closure.end" : "closure.drop")}<//></div>`)}
-      <button type="button" class="danger steer" onClick=${() => setAsking(true)}><${Icon} name="pause" size=${18} />${t("closure.begin")}</button>
-      ${asking && html`<${ClosureDialog} onClose=${() => setAsking(false)} />`}
     </section>
   `;
 }

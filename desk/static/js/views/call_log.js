@@ -135,9 +135,12 @@ const lengths = (call) => [
   call.waited !== null && t("calls.waited", { time: clock(call.waited) }), call.talked !== null && t("calls.talked", { time: clock(call.talked) }),
 ].filter(Boolean);
 
+/** Its agent still has time to say how it went. */
+const wrappingUp = (call) => [...lists.agents.value.values()].some((agent) => agent.presence === "wrap_up" && agent.call_id === call.id);
+
 function Row({ call, on }) {
   const left = [call.outcome && (call.to_do_since || call.done_at) && t(`outcome.${call.outcome}`), ...lengths(call), call.agent && nameOf(call.agent),
-    call.code && codeName(call.code), call.attempts > 0 && t("calls.attempts", { n: call.attempts })].filter(Boolean);
+    call.code && !(call.code === "timed_out" && wrappingUp(call)) && codeName(call.code), call.attempts > 0 && t("calls.attempts", { n: call.attempts })].filter(Boolean);
   return html`
     <li class="ticking">
       ${call.to_do_since && html`<input type="checkbox" data-row=${call.id} aria-label=${t("calls.tick", { name: nameOfCaller(call) })} checked=${ticked.value.has(call.id)} onClick=${tick(ticked)} />`}
@@ -169,23 +172,22 @@ function One({ id }) {
       <a class="back quiet" href="#/calls"><${Icon} name="back" size=${16} />${t("calls.title")}</a>
       <header class="page-head">
         <div><h2 id="call-title" tabindex="-1">${nameOfCaller(call)}</h2>
-          <p class="muted">${[call.company_name, phone(call.caller_shown), call.line_name, when(call.started_at)].filter(Boolean).join(" · ")}</p></div>
+          <p class="muted">${[call.company_name, (call.contact_name || call.caller_name) && phone(call.caller_shown), call.line_name, when(call.started_at)].filter(Boolean).join(" · ")}</p></div>
         ${call.request && html`<a class="ticket" href=${`#/requests/${call.request.id}`}><span class="sr-only">${t("ticket")} </span>${ticketText(call.request.ticket)}</a>`}
       </header>
       ${call.to_do_since && html`
         <div class="held"><${Icon} name=${call.owner ? "user" : "queue"} size=${18} />
           <p><strong>${call.owner ? nameOf(call.owner) : t("held.nobody")}</strong>
-            <span class="muted"> ${call.owned_since ? when(call.owned_since) : ""}${call.called_again ? ` · ${t("calls.called_again")}` : ""}</span></p></div>
+            <span class="muted"> ${call.owned_since ? when(call.owned_since) : ""}${call.calling ? ` · ${t("calls.calling")}` : ""}${call.called_again ? ` · ${t("calls.called_again")}` : ""}</span></p></div>
         <div class="actions" role="group" aria-label=${t("requests.actions")}>
           ${(!call.owner || mine) && !call.calling && html`<${CallBack} path=${`/calls/${encodeURIComponent(id)}`} number=${call.caller_shown} />`}
           <${Work} ids=${[id]} next="#call-title" take=${!mine} give=${mine} /></div>`}
       <dl class="facts">
-        <div><dt>${t("calls.outcome")}</dt><dd><${Standing} call=${call} />
-          ${call.outcome && html` <span class="small">${t(`outcome.${call.outcome}`)}</span>`}</dd></div>
+        <div><dt>${t("calls.outcome")}</dt><dd>${call.outcome ? t(`outcome.${call.outcome}`) : t("calls.under_way")}</dd></div>
         <div><dt>${t("calls.lengths")}</dt><dd>${lengths(call).join(" · ") || "–"}</dd></div>
         <div><dt>${t("calls.agent")}</dt><dd>${call.agent ? nameOf(call.agent) : "–"}</dd></div>
         <div><dt>${t("form.area")}</dt><dd>${call.choice ? areaName(call.choice) : "–"}</dd></div>
-        ${call.done_at && html`<div><dt>${t("calls.done_by")}</dt><dd>${nameOf(call.done_by)}, ${when(call.done_at)}</dd></div>`}
+        ${call.done_at && html`<div><dt>${t("calls.done_by")}</dt><dd>${nameOf(call.done_by)}, ${when(call.done_at)}: ${t(`done.${call.done_reason}`)}</dd></div>`}
         ${call.outcome_note && html`<div><dt>${t("requests.note")}</dt><dd>${call.outcome_note}</dd></div>`}
       </dl>
       ${call.message_id && html`<div class="actions"><a class="button quiet" href=${`#/messages/${encodeURIComponent(call.message_id)}`}><${Icon} name="voice" size=${18} />${t("requests.listen")}</a></div>`}

@@ -133,6 +133,8 @@ function Controls({ pop }) {
 function Transfer({ second, onClose, act }) {
   const [target, setTarget] = useState("");
   const [number, setNumber] = useState("");
+  const box = useRef(null);
+  useEffect(() => box.current.querySelector("input").focus(), []);
   const free = [...lists.agents.value.values()].filter((agent) => agent.presence === "free");
   const chosen = target === "number" ? `number:${number.replace(/[\s./-]/g, "")}` : target;
   const ready = target === "number" ? number.trim() !== "" : target !== "";
@@ -142,7 +144,7 @@ function Transfer({ second, onClose, act }) {
       <${Icon} name=${icon} size=${18} /><span>${label}</span></label>`;
   return html`
     <${Dialog} title=${t(second ? "second.title" : "call.transfer")} onClose=${onClose}>
-      <fieldset class="options"><legend>${t("call.transfer_to")}</legend>
+      <fieldset class="options" ref=${box}><legend>${t("call.transfer_to")}</legend>
         ${free.map((agent) => option(`agent:${agent.id}`, agent.name, "user"))}
         ${free.length === 0 && html`<p class="muted">${t("call.nobody_free")}</p>`}
         ${!second && queues.value.map((queue) => option(`queue:${queue}`, t("call.queue", { name: queue }), "queue"))}

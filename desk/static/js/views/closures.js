@@ -12,10 +12,10 @@ export const holding = computed(() => open.value.filter((one) => Date.parse(one.
 /** Those that are to come. */
 export const planned = computed(() => open.value.filter((one) => Date.parse(one.begins_at) > serverNow()));
 
-/** @param {{id: number}} closure */
+/** @param {{id: number, begins_at: string}} closure */
 export async function endClosure(closure) {
   await post(`/closures/${closure.id}/end`, {});
-  toast(t("closure.ended"));
+  toast(t(Date.parse(closure.begins_at) > serverNow() ? "closure.dropped" : "closure.ended"));
 }
 
 export function ClosureDialog({ onClose }) {
@@ -23,7 +23,10 @@ export function ClosureDialog({ onClose }) {
   const [choices, setChoices] = useState({ calendars: [], prompts: [] });
   const [fields, setFields] = useState(/** @type {Record<string, string>} */ ({}));
   useEffect(() => { get("/closures/choices").then(setChoices, (error) => toast(errorText(error), "bad")); }, []);
-  const set = (field) => (event) => setForm({ ...form, [field]: event.target.value });
+  const set = (field) => (event) => {
+    setForm({ ...form, [field]: event.target.value });
+    setFields({});
+  };
   const close = async () => {
     if (!form.words.trim()) return setFields({ words: t("form.needed") });
     await post("/closures", {

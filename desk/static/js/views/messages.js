@@ -59,8 +59,7 @@ function Row({ message, on }) {
 
 function excerpt(message) {
   if (message.transcript) return message.transcript.replaceAll("\n", " – ");
-  if (message.state !== "filed") return t(`message_state.${message.state}`);
-  return transcriptWords(message);
+  return t(message.state !== "filed" ? `message_state.${message.state}` : `transcript.${message.transcript_state}`);
 }
 
 /** How far the transcript is, and why it has to wait. */
@@ -82,6 +81,13 @@ function One({ id }) {
   if (failed && !message) return html`<p class="notice bad" role="alert"><${Icon} name="alert" />${errorText(failed)}</p>`;
   if (!message) return html`<${Loading} />`;
   const { request } = message;
+  /** What was pressed may be gone: then the title has the focus. */
+  const after = async () => {
+    await load();
+    requestAnimationFrame(() => {
+      if (["body", "main"].includes(document.activeElement.localName)) document.getElementById("message-title")?.focus({ preventScroll: true });
+    });
+  };
   const stopMerging = () => {
     setMerging(false);
     requestAnimationFrame(() => merger.current?.focus());
@@ -89,19 +95,19 @@ function One({ id }) {
   const merged = async (changed) => {
     setMerging(false);
     toast(t("links.merged_toast", { ticket: ticketText(changed.merged_into?.ticket ?? null) }));
-    await load();
+    await after();
   };
   const fileIt = async () => {
     const { request: made } = await post(`/messages/${encodeURIComponent(id)}/request`);
     toast(t("messages.filed_toast", { ticket: ticketText(made.ticket) }));
-    await load();
+    await after();
   };
   const due = request ? promise(request) : null;
   return html`
     <article class="page">
       <a class="back quiet" href="#/messages"><${Icon} name="back" size=${16} />${t("messages.title")}</a>
       <header class="page-head">
-        <div><h2>${message.contact_name ?? phone(message.caller_shown)}</h2>
+        <div><h2 id="message-title" tabindex="-1">${message.contact_name ?? phone(message.caller_shown)}</h2>
           <p class="muted">${[message.company_name, message.line_name, when(message.started_at)].filter(Boolean).join(" · ")}</p></div>
         ${request && html`<a class="ticket" href=${`#/requests/${request.id}`}><span class="sr-only">${t("ticket")} </span>${ticketText(request.ticket)}</a>`}
       </header>
@@ -115,7 +121,7 @@ function One({ id }) {
             ${(message.transcript_state === "running" || message.transcript_state === "waiting") && html`<span class="spinner"></span>`}
             ${message.state === "filed" ? transcriptWords(message) : t(`message_state.${message.state}`)}</p>`}
         ${message.transcript_state === "failed" && html`
-          <${Act} class="quiet small" act=${async () => { await post(`/messages/${encodeURIComponent(id)}/transcript`); await load(); }}>
+          <${Act} class="quiet small" act=${async () => { await post(`/messages/${encodeURIComponent(id)}/transcript`); await after(); }}>
             ${t("transcript.again")}<//>`}
       </section>
       <dl class="facts">
@@ -128,15 +134,15 @@ function One({ id }) {
         <div><dt>${t("messages.heard")}</dt><dd>${message.heard_at ? t("messages.heard_by", { who: nameOf(message.heard_by), when: when(message.heard_at) }) : t("messages.not_heard")}</dd></div>
       </dl>
       ${!request && message.state !== "recording" && html`<div class="actions">
-        ${!message.heard_at && html`<${Act} class="primary" act=${async () => { await post("/messages/heard", { ids: [id] }); await load(); }}>
+        ${!message.heard_at && html`<${Act} class="primary" act=${async () => { await post("/messages/heard", { ids: [id] }); await after(); }}>
           <${Icon} name="check" size=${18} />${t("messages.mark_heard")}<//>`}
         <${Act} class="quiet" act=${fileIt}><${Icon} name="plus" size=${18} />${t("messages.file")}<//>
         <${CallBack} path=${`/messages/${encodeURIComponent(id)}`} number=${message.callback_shown ?? message.caller_shown} heard=${message.numbers} /></div>`}
-      ${request && html`<div class="actions"><${RequestActions} request=${request} onChanged=${load} />
+      ${request && html`<div class="actions"><${RequestActions} request=${request} onChanged=${after} />
         ${!request.closed_at && html`<${CallBack} path=${`/messages/${encodeURIComponent(id)}`} number=${message.callback_shown ?? message.caller_shown} heard=${message.numbers} />
           <button type="button" class="quiet" ref=${merger} aria-expanded=${merging} onClick=${() => setMerging(true)}><${Icon} name="link" size=${18} />${t("links.merge")}</button>`}</div>
         ${merging && !request.closed_at && html`<${LinkForm} request=${request} name="merge" others=${message.others} onDone=${merged} onClose=${stopMerging} />`}
-        ${!untaken(request) && !request.closed_at && html`<${CloseForm} request=${request} onClosed=${load} />`}`}
+        ${!untaken(request) && !request.closed_at && html`<${CloseForm} request=${request} onClosed=${after} />`}`}
     </article>
   `;
 }

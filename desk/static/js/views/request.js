@@ -1,12 +1,12 @@
 /** One service request: who has it, what may be done, what belongs to it, its notices and its history. */
-import { html, useEffect, useState } from "../lib.js";
+import { html, useEffect, useRef, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
 import { answered, areaName, me, nameOf, promise, touched, untaken } from "../store.js";
 import { Changes, CompanyDesk, Edited, Links } from "./changes.js";
 import { Files } from "./files.js";
-import { heldBy, heldSince, Priority, StatusBadge } from "./request_parts.js";
+import { ended, heldBy, heldSince, Priority, StatusBadge } from "./request_parts.js";
 import { Act, Badge, errorText, Icon, Loading, toast } from "./ui.js";
 
 /** Notes that are not added yet, by request: they stay while another one is looked at. @type {Map<number, string>} */
@@ -17,6 +17,7 @@ export function One({ id }) {
   const [request, setRequest] = useState(null);
   const [failed, setFailed] = useState(null);
   const [note, setNote] = useState(drafts.get(id) ?? "");
+  const field = useRef(null);
   const { count, topic, id: changed } = touched.value;
   const mine = topic === "" || (topic === "requests" && changed === id);
   const load = () => get(`/requests/${id}`).then((found) => (setRequest(found), setFailed(null)), setFailed);
@@ -31,6 +32,7 @@ export function One({ id }) {
     if (!note.trim()) return;
     setRequest(await post(`/requests/${id}/notes`, { text: note }));
     write("");
+    field.current?.focus(); // the button has nothing to add any more
   };
   const moved = (now) => {
     setRequest(now);
@@ -49,7 +51,7 @@ export function One({ id }) {
       ${untaken(request) && !request.picked_up_at && html`<div class=${`promise ${due.tone}`}><${Icon} name=${due.tone === "bad" ? "alert" : "clock"} />
         <div><strong>${due.text}</strong>${request.promise && html`<p>${request.promise}</p>`}</div></div>`}
       <div class="held"><${Icon} name=${request.level === 0 ? "building" : request.holder ? "user" : "queue"} size=${18} />
-        <p><strong>${heldBy(request)}</strong> <span class="muted">${request.closed_at ? t("requests.closed_at", { when: when(request.closed_at) }) : heldSince(request)}</span></p></div>
+        <p><strong>${heldBy(request)}</strong> <span class="muted">${request.closed_at ? ended(request) : heldSince(request)}</span></p></div>
       ${answered(request) && html`<p class="notice"><${Icon} name="mail" />${t("requests.answered_at", { when: when(request.level_0_answered_at) })}</p>`}
       ${request.level === 0 && request.company_desk && html`<${CompanyDesk} desk=${request.company_desk} />`}
       <${Changes} request=${request} onChanged=${moved} />
@@ -80,7 +82,7 @@ export function One({ id }) {
         <ul class="notices">${request.notices.map((one) => html`<${Notice} key=${one.id} notice=${one} onChanged=${load} />`)}</ul></section>
       <section aria-labelledby="history"><h3 id="history">${t("requests.history")}</h3>
         <form class="note-form" onSubmit=${(event) => event.preventDefault()}>
-          <textarea rows="2" aria-label=${t("requests.note")} placeholder=${t("requests.note_hint")} value=${note}
+          <textarea rows="2" ref=${field} aria-label=${t("requests.note")} placeholder=${t("requests.note_hint")} value=${note}
             onInput=${(event) => write(event.target.value)} aria-keyshortcuts="Control+Enter"
             onKeyDown=${(event) => event.key === "Enter" && event.ctrlKey && event.currentTarget.form.querySelector("button").click()}></textarea>
           <${Act} class="quiet" act=${addNote} disabled=${!note.trim()}>${t("requests.add_note")}<//></form>

@@ -1,5 +1,5 @@
 /** Parts of service requests that several views show. */
-import { html, useId, useState } from "../lib.js";
+import { html, useId, useRef, useState } from "../lib.js";
 import { post } from "../api.js";
 import { secondsSince, ticketText, when, words } from "../format.js";
 import { t } from "../i18n.js";
@@ -37,6 +37,8 @@ export function heldBy(request) {
   return [level, place === level ? "" : place, holder, !holder && !place && untaken(request) ? t("held.nobody") : ""]
     .filter(Boolean).join(" · ");
 }
+/** How it ended and when. @param {any} request */
+export const ended = (request) => t("requests.ended", { status: t(`status.${request.status}`), when: when(request.closed_at) });
 export const heldSince = (request) =>
   request.held_since && !request.closed_at ? t("held.since", { time: words(secondsSince(request.held_since)) }) : "";
 
@@ -62,7 +64,7 @@ export const refused = (error) =>
 
 /** Taking in charge, where it is possible. */
 export function RequestActions({ request, onChanged }) {
-  if (request.closed_at) return html`<${Badge} tone="ok" icon="check">${t("requests.closed_at", { when: when(request.closed_at) })}<//>`;
+  if (request.closed_at) return html`<${Badge} tone="ok" icon="check">${ended(request)}<//>`;
   if (!untaken(request)) {
     return request.holder === me.value?.username
       ? html`<${Badge} tone="info" icon="hand">${t("requests.yours")}<//>`
@@ -104,26 +106,31 @@ export function CallBack({ path, number, heard = [] }) {
   const [open, setOpen] = useState(false);
   const [other, setOther] = useState("");
   const [error, setError] = useState("");
+  const opener = useRef(null);
   if (!me.value?.agent_id) return null;
+  const close = () => {
+    setOpen(false);
+    opener.current?.focus();
+  };
   const call = (first) => async () => {
     setError("");
     await post(`${path}/call-back`, { first, number: other.trim() || null });
     toast(t(`call_back.ringing_${first}`));
-    setOpen(false);
+    close();
   };
   const failed = (problem) => setError(problem.code === "command_refused" ? t("call_back.refused") : problem.fields?.number ?? errorText(problem));
-  if (!open) return html`<button type="button" class="quiet" onClick=${() => setOpen(true)}><${Icon} name="phone" size=${18} />${t("call_back.title")}</button>`;
   return html`
-    <section class="card change" aria-label=${t("call_back.title")}>
+    <button type="button" class="quiet" ref=${opener} aria-expanded=${open} onClick=${() => setOpen(!open)}><${Icon} name="phone" size=${18} />${t("call_back.title")}</button>
+    ${open && html`<section class="card change" aria-label=${t("call_back.title")}>
       <${Field} label=${t("call_back.number")} error=${error}>${(id, aria) => html`
         <input id=${id} ...${aria} type="tel" maxlength="64" value=${other} placeholder=${number ?? ""} autofocus list=${offered}
           onInput=${(event) => setOther(event.target.value)} />
         <datalist id=${offered}>${heard.map((one) => html`<option key=${one} value=${one}></option>`)}</datalist>`}<//>
       <footer class="change-foot">
-        <button type="button" class="quiet" onClick=${() => setOpen(false)}>${t("cancel")}</button>
+        <button type="button" class="quiet" onClick=${close}>${t("cancel")}</button>
         <${Act} class="quiet" act=${call("contact")} onFailed=${failed}>${t("call_back.contact_first")}<//>
         <${Act} class="primary" act=${call("agent")} onFailed=${failed}><${Icon} name="phone" size=${18} />${t("call_back.agent_first")}<//>
       </footer>
-    </section>
+    </section>`}
   `;
 }

@@ -95,7 +95,15 @@ export const Toasts = () => html`
 export function Act({ act, onFailed, children, class: kind = "", disabled = false, ...rest }) {
   const [busy, setBusy] = useState(false);
   const alive = useRef(true);
-  useEffect(() => () => (alive.current = false), []);
+  const button = useRef(null);
+  // A button that goes with what it did leaves the keyboard in the page, not at its very beginning.
+  useLayoutEffect(() => () => {
+    alive.current = false;
+    if (document.activeElement !== button.current) return;
+    setTimeout(() => { // what takes its place comes first
+      if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
+    }, 100);
+  }, []);
   const run = async () => {
     if (busy) return;
     setBusy(true);
@@ -108,15 +116,21 @@ export function Act({ act, onFailed, children, class: kind = "", disabled = fals
       if (alive.current) setBusy(false);
     }
   };
-  return html`<button type="button" class=${kind} disabled=${disabled} aria-busy=${busy} onClick=${run} ...${rest}>
+  return html`<button type="button" class=${kind} ref=${button} disabled=${disabled} aria-busy=${busy} onClick=${run} ...${rest}>
     ${children}</button>`;
 }
 
 /** A button with a list below it. @param {{label: any, children: any, class?: string, align?: string}} props */
 export function Menu({ label, children, class: kind = "", align = "start" }) {
   const [open, setOpen] = useState(false);
+  const [up, setUp] = useState(false);
   const box = useRef(null);
   const id = useId();
+  useLayoutEffect(() => {
+    if (!open) return setUp(false);
+    const [around, list] = [box.current, box.current.lastElementChild].map((one) => one.getBoundingClientRect());
+    return setUp(list.bottom > innerHeight && around.top > list.height);
+  }, [open]);
   useEffect(() => {
     if (!open) return undefined;
     const away = (event) => {
@@ -141,11 +155,15 @@ export function Menu({ label, children, class: kind = "", align = "start" }) {
       items[(at + items.length) % items.length]?.focus();
     }
   };
+  const chosen = () => {
+    setOpen(false);
+    box.current.querySelector("button").focus(); // what was chosen is hidden now
+  };
   return html`
     <div class="menu" ref=${box} onKeyDown=${keys}>
       <button type="button" class=${kind} aria-expanded=${open} aria-controls=${id} onClick=${() => setOpen(!open)}>
         ${label}<${Icon} name="down" size=${16} /></button>
-      <div class=${`menu-list ${align}`} id=${id} hidden=${!open} onClick=${() => setOpen(false)}>${children}</div>
+      <div class=${`menu-list ${align} ${up ? "up" : ""}`} id=${id} hidden=${!open} onClick=${chosen}>${children}</div>
     </div>
   `;
 }
