@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../lib.js";
 import { get } from "../api.js";
 import { when } from "../format.js";
 import { t } from "../i18n.js";
-import { nameOf } from "../store.js";
+import { nameOf, pauseName } from "../store.js";
 import { Act, Empty, errorText, Icon, Loading } from "./ui.js";
 
 const ACTS = [
@@ -44,17 +44,28 @@ export function Audit() {
       <div class="table-scroll" tabindex="0" role="region" aria-label=${t("admin.audit")}><table class="entries audit">
         <thead><tr>${["at", "actor", "act", "subject", "change", "source"].map((key) => html`<th scope="col" key=${key}>${t(`audit.${key}`)}</th>`)}</tr></thead>
         <tbody>${found.entries.map((one) => html`<tr key=${one.id}><td>${when(one.at)}</td><td>${nameOf(one.actor)}</td><td>${t(`act.${one.act}`)}</td>
-          <td>${one.subject}</td><td><${Change} old=${one.old} now=${one.new} /></td><td>${one.source}</td></tr>`)}</tbody>
+          <td>${one.subject === "*" ? t("closure.everything") : one.subject}</td><td><${Change} old=${one.old} now=${one.new} /></td><td>${one.source}</td></tr>`)}</tbody>
       </table></div>
       ${found.more_before && html`<${Act} class="quiet" act=${more}>${t("audit.more")}<//>`}`}
   `;
 }
 
-const shown = (value) => (value === null || value === undefined || value === "" ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
+
+/** A value in the words of the other pages, where there are some. */
+function shown(field, value) {
+  if (value === null || value === undefined || value === "") return "–";
+  if (typeof value === "boolean") return t(value ? "admin.yes" : "admin.no");
+  if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value.join(", ") || "–";
+  if (typeof value === "object") return JSON.stringify(value);
+  if (field === "presence" || field === "role") return t(`${field}.${value}`);
+  if (field === "pause_reason") return pauseName(value);
+  return MOMENT.test(value) ? when(value) : String(value);
+}
 
 /** Each field that changed: as it was, and as it is. */
 function Change({ old, now }) {
   const keys = [...new Set([...Object.keys(old ?? {}), ...Object.keys(now ?? {})])];
-  return html`<ul class="edited">${keys.map((key) => html`<li key=${key}>${key}: ${old && html`<del>${shown(old[key])}</del>`}
-    ${old && now ? " → " : ""}${now && html`<ins>${shown(now[key])}</ins>`}</li>`)}</ul>`;
+  return html`<ul class="edited">${keys.map((key) => html`<li key=${key}>${t(`field.${key}`)}: ${old && html`<del>${shown(key, old[key])}</del>`}
+    ${old && now ? " → " : ""}${now && html`<ins>${shown(key, now[key])}</ins>`}</li>`)}</ul>`;
 }
