@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from centralino.rig.browser import ARGUMENTS, CHROMIUM
 from centralino.rig.desk_server import PASSWORD, DeskServer
+from ivr.models import Presence
 
 pytestmark = pytest.mark.contract
 
@@ -65,6 +66,61 @@ async def test_a_microphone_that_is_not_allowed_is_told_so(served: DeskServer) -
         await page.get_by_role("button", name="Entra in servizio").click()
         await expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("Il microfono non è permesso")
         await browser.close()
+
+
+NO_ASTERISK = """
+const heard = () => {
+  const listeners = {};
+  return {
+    on: (name, listener) => (listeners[name] ??= []).push(listener),
+    emit: (name, event = {}) => (listeners[name] ?? []).forEach((listener) => listener(event)),
+  };
+};
+class UA {
+  constructor() { Object.assign(this, heard(), { stopped: false }); globalThis.theUA = this; }
+  start() { setTimeout(() => this.emit("registered")); }
+  stop() { this.stopped = true; }
+  register() {}
+  isConnected() { return true; }
+  isRegistered() { return true; }
+}
+class Talk {
+  constructor() { Object.assign(this, heard(), { over: false }); globalThis.theTalk = this; }
+  isEnded() { return this.over; }
+  terminate() { this.over = true; this.emit("ended"); }
+}
+export default { UA, Talk, WebSocketInterface: class {} };
+"""
+RINGS_AND_TALKS = """() => import("jssip").then(({ default: { Talk } }) => {
+    const session = new Talk();
+    theUA.emit("newRTCSession", { session, originator: "remote" });
+    session.emit("confirmed");
+})"""
+REFUSED = (
+    """() => { for (let n = 0; n < 20; n++) theUA.emit("registrationFailed", { response: { status_code: 401 } }); }"""
+)
+
+
+async def test_a_log_out_somewhere_else_does_not_hang_up_on_the_caller(served: DeskServer, log_in: OpenPage) -> None:
+    """It makes the key worthless that this page registers with; who talks goes on, and takes the phone again later."""
+    await served.agent("giulia", presence=Presence.FREE, browser_phone=True)
+    context_page = await log_in("giulia")
+    page = await context_page.context.new_page()
+    await context_page.close()
+
+    async def no_asterisk(route: Route) -> None:
+        await route.fulfill(body=NO_ASTERISK, content_type="text/javascript")
+
+    await page.route("**/vendor/jssip.js", no_asterisk)
+    async with page.expect_response("**/api/phone/ready"):
+        await page.goto(served.url)
+    await page.evaluate(RINGS_AND_TALKS)
+    await page.evaluate(REFUSED)
+    assert await page.evaluate("theTalk.over") is False
+    await page.evaluate("theTalk.terminate()")
+    await page.evaluate(REFUSED)
+    assert await page.evaluate("theUA.stopped") is True
+    await expect(page.locator(".phone-button")).to_be_visible()
 
 
 async def test_devices_and_switches_are_remembered(served: DeskServer, log_in: OpenPage) -> None:

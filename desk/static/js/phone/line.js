@@ -217,7 +217,7 @@ function refused(status) {
     link.value = "lost";
     clearTimeout(retry);
     retry = setTimeout(() => agent?.register(), 3000);
-  } else if (++attempts < KEY_ATTEMPTS) {
+  } else if (++attempts < KEY_ATTEMPTS || (everReady && session)) { // who talks goes on without being registered
     link.value = "connecting";
     clearTimeout(retry);
     retry = setTimeout(() => agent?.register(), everReady ? 2 * KEY_PAUSE : KEY_PAUSE); // or Asterisk was restarted
