@@ -128,3 +128,42 @@ async def test_a_clock_that_is_set_while_the_page_is_open_changes_no_time_that_i
     await expect(left).to_be_hidden()
     await page.clock.run_for(16_000)
     await expect(left).to_be_visible()
+
+
+A_NETWORK_THAT_SWALLOWS = """
+globalThis.dead = false;
+const { WebSocket: Real, fetch: ask } = globalThis;
+globalThis.WebSocket = class {
+  static OPEN = Real.OPEN;
+  constructor(url) { return globalThis.dead ? { readyState: Real.CONNECTING, send() {}, close() {} } : new Real(url); }
+};
+globalThis.fetch = (...asked) => (globalThis.dead ? new Promise(() => {}) : ask(...asked));
+"""
+
+
+async def test_a_computer_that_wakes_up_in_a_dead_network_comes_back_by_itself(
+    served: DeskServer, context: BrowserContext
+) -> None:
+    """What is sent is swallowed for minutes: no handshake ends, no question is answered, and none fails."""
+    await served.agent("giulia")
+    page = await context.new_page()
+    await page.add_init_script(A_NETWORK_THAT_SWALLOWS)
+    await page.clock.install()
+    await page.goto(served.url)
+    await page.get_by_label("Nome utente").fill("giulia")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("Coda e colleghi")).to_be_visible()
+    await page.evaluate("globalThis.dead = true")
+    for browser in tuple(served.live._browsers):
+        await browser.socket.close(1012)
+    banner = page.get_by_role("alert").filter(has_text="Connessione persa")
+    await expect(banner).to_be_visible()
+    await page.clock.run_for(30_000)
+    await page.clock.run_for(30_000)
+    await page.evaluate("globalThis.dead = false")
+    for _ in range(120):
+        if await banner.is_hidden():
+            break
+        await page.clock.run_for(500)  # in small steps: a handshake takes real time
+    await expect(banner).to_be_hidden()

@@ -7,6 +7,8 @@ import { applyEvent, applySnapshot, connection, forget } from "./store.js";
 
 const PING_SECONDS = 15;
 const SILENCE_SECONDS = 40;
+/** A dead network neither answers nor fails for minutes. */
+const ANSWER_SECONDS = 10;
 
 let wanted = false;
 let attempts = 0;
@@ -94,7 +96,10 @@ async function lost(mine) {
   connection.value = "offline";
   const wait = Math.min(15, 0.5 * 2 ** attempts++) * (0.7 + 0.6 * Math.random());
   // A refused log-in looks to a browser like any lost connection: ask.
-  const over = await get("/session").then(() => false, (error) => error.status === 401);
+  const over = await Promise.race([
+    get("/session").then(() => false, (error) => error.status === 401),
+    new Promise((resolve) => setTimeout(resolve, ANSWER_SECONDS * 1000, false)),
+  ]);
   if (over) {
     disconnect();
     forget();
@@ -102,10 +107,12 @@ async function lost(mine) {
 }
 
 setInterval(() => {
-  if (socket?.readyState !== WebSocket.OPEN) return;
+  if (!socket || socket.readyState > WebSocket.OPEN) return;
   if (Date.now() - lastHeard > SILENCE_SECONDS * 1000) {
     socket.close(); // on a dead network its own close event may take a minute more
     lost(socket);
+  } else if (socket.readyState < WebSocket.OPEN) {
+    return; // its handshake is not over yet
   } else if (Math.abs(Date.now() - performance.now() - clock) > CLOCK_SET) {
     socket.send('{"type":"resync"}'); // somebody has set it, or it slept: a snapshot tells how far it is off now
   } else socket.send('{"type":"ping"}');
