@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Route, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, Route, async_playwright, expect
 
 from centralino.rig.browser import ARGUMENTS, CHROMIUM
 from centralino.rig.desk_server import PASSWORD, DeskServer
@@ -78,7 +78,7 @@ const heard = () => {
 };
 class UA {
   constructor() { Object.assign(this, heard(), { stopped: false }); globalThis.theUA = this; }
-  start() { setTimeout(() => this.emit("registered")); }
+  start() { setTimeout(() => { this.emit("registered"); document.body.dataset.registered = ""; }); }
   stop() { this.stopped = true; }
   register() {}
   isConnected() { return true; }
@@ -101,19 +101,18 @@ REFUSED = (
 )
 
 
-async def test_a_log_out_somewhere_else_does_not_hang_up_on_the_caller(served: DeskServer, log_in: OpenPage) -> None:
+async def test_a_log_out_somewhere_else_does_not_hang_up_on_the_caller(
+    served: DeskServer, log_in: OpenPage, context: BrowserContext
+) -> None:
     """It makes the key worthless that this page registers with; who talks goes on, and takes the phone again later."""
     await served.agent("giulia", presence=Presence.FREE, browser_phone=True)
-    context_page = await log_in("giulia")
-    page = await context_page.context.new_page()
-    await context_page.close()
 
     async def no_asterisk(route: Route) -> None:
         await route.fulfill(body=NO_ASTERISK, content_type="text/javascript")
 
-    await page.route("**/vendor/jssip.js", no_asterisk)
-    async with page.expect_response("**/api/phone/ready"):
-        await page.goto(served.url)
+    await context.route("**/vendor/jssip.js", no_asterisk)
+    page = await log_in("giulia")
+    await page.locator("body[data-registered]").wait_for()
     await page.evaluate(RINGS_AND_TALKS)
     await page.evaluate(REFUSED)
     assert await page.evaluate("theTalk.over") is False
