@@ -241,7 +241,7 @@ async def _keep_running(console: Console, world: World) -> None:
     console.print(
         Panel(
             f"Desk       {world.desk_url}\n"
-            f"Log-in     {BIANCHI.username}, {VERDI.username} or {NERI.username}, password {PASSWORD}\n"
+            f"Log-in     {BIANCHI.username}, {VERDI.username} or {NERI.username} (supervisor), password {PASSWORD}\n"
             f"Phones     register {BIANCHI.extension} or {VERDI.extension} at sip:{sip}, password {PASSWORD}:\n"
             "           first the phone, then go on duty at the desk\n"
             f"Call       sip:{STAFFED}@{sip} (staffed) or sip:{CLOSED}@{sip} (closed now)\n"

@@ -28,8 +28,8 @@ AMATO = Person("Giuseppe Amato", "+390832215215", "ASL Lecce", "giuseppe.amato@a
 DICORATO = Person("Lucia Dicorato", "+390883577577", "ASL BAT", "lucia.dicorato@asl-bat.example")
 BIANCHI = Colleague("anna", "Anna Bianchi", "101", ("credenziali",))
 VERDI = Colleague("bruno", "Bruno Verdi", "102", ("applicativi",))
-NERI = Colleague("carla", "Carla Neri", "103", ())
-"""Takes no calls: works at the counter, and on what comes in writing."""
+NERI = Colleague("carla", "Carla Neri", "103", (), supervisor=True)
+"""Takes no calls: works at the counter, and on what comes in writing; a supervisor, to see their pages afterwards."""
 
 
 class StoryFailed(Exception):

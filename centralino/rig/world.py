@@ -70,6 +70,7 @@ class Colleague:
     queues: tuple[str, ...]
     browser: bool = False
     """Has the phone in the browser."""
+    supervisor: bool = False
 
     @property
     def account(self) -> PhoneAccount:
@@ -186,7 +187,8 @@ class World:
                 browser_phone=colleague.browser,
                 now=now,
             )
-            desk_operations.create_account(session, colleague.username, PASSWORD, role=Role.AGENT, agent_id=agent.id)
+            role = Role.SUPERVISOR if colleague.supervisor else Role.AGENT
+            desk_operations.create_account(session, colleague.username, PASSWORD, role=role, agent_id=agent.id)
         for person in self.people:
             company = directory.company_named(session, person.company)
             directory.add_contact(
