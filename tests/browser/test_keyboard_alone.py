@@ -1,6 +1,7 @@
 """A whole call without a mouse, from the log-in to the end of the wrap-up; and many calls while somebody types."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from playwright.async_api import BrowserContext, Locator, Page, expect
@@ -12,6 +13,8 @@ from ivr.models import Agent, Presence
 from tickets.models import Request
 
 pytestmark = pytest.mark.contract
+
+OpenPage = Callable[[str], Awaitable[Page]]
 
 MOST_TABS = 60
 FOCUS_IS_SEEN = """() => {
@@ -137,3 +140,28 @@ async def test_twenty_calls_at_once_are_all_there_and_the_one_in_front_stays(
     await expect(subject).to_be_focused()
     await expect(subject).to_have_value("Stampante ferma al pronto soccorso")
     await expect(page.locator(".call-panel .caller")).to_have_text("+39 333 000 0000")
+
+
+async def test_the_keyboard_stays_where_the_work_is_when_what_was_pressed_has_gone(
+    served: DeskServer, log_in: OpenPage
+) -> None:
+    await served.agent("giulia", presence=Presence.FREE)
+    message = await served.message("m1", "buongiorno non si stampa")
+    page = await log_in("giulia")
+    await page.goto(f"{served.url}/#/messages/m1")
+    await page.get_by_role("button", name="Prendi in carico").press("Enter")
+    await expect(page.locator("#message-title")).to_be_focused()
+    await page.goto(f"{served.url}/#/requests/{message.request_id}")
+    note = page.get_by_role("textbox", name="Nota")
+    await note.fill("Richiamare domani")
+    await page.get_by_role("button", name="Aggiungi", exact=True).press("Enter")
+    await expect(note).to_have_value("")
+    await expect(note).to_be_focused()
+    await page.get_by_role("button", name="Richiama").press("Enter")
+    await page.get_by_role("button", name="Lascia stare").press("Enter")
+    await expect(page.get_by_role("button", name="Richiama")).to_be_focused()
+    await page.get_by_role("button", name="Cambia stato").press("Enter")
+    await page.get_by_role("button", name="Pausa: riposo").press("Enter")
+    await expect(page.get_by_role("button", name="Cambia stato")).to_be_focused()
+    await page.get_by_role("button", name="Torna libero").press("Enter")
+    await expect(page.locator("#main")).to_be_focused()

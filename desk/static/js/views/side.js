@@ -32,7 +32,7 @@ export function Side() {
       </section>
       <section class="card">
         <header class="card-head"><h2>${t("side.colleagues")}</h2>
-          <span class="count">${t("side.free_count", { n: agents.filter((a) => a.presence === "free").length })}</span></header>
+          <span class="count">${t("side.free_count", { n: agents.filter((a) => a.presence === "free" && a.phone_reachable && a.desk_connected).length })}</span></header>
         ${agents.length === 0 && html`<p class="quiet-line">${t("side.alone")}</p>`}
         <ul class="colleagues">
           ${agents.map((agent) => html`
