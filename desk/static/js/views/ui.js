@@ -123,13 +123,14 @@ export function Act({ act, onFailed, children, class: kind = "", disabled = fals
 /** A button with a list below it. @param {{label: any, children: any, class?: string, align?: string}} props */
 export function Menu({ label, children, class: kind = "", align = "start" }) {
   const [open, setOpen] = useState(false);
-  const [up, setUp] = useState(false);
+  const [turned, setTurned] = useState("");
   const box = useRef(null);
   const id = useId();
   useLayoutEffect(() => {
-    if (!open) return setUp(false);
-    const [around, list] = [box.current, box.current.lastElementChild].map((one) => one.getBoundingClientRect());
-    return setUp(list.bottom > innerHeight && around.top > list.height);
+    if (!open) return setTurned("");
+    const [around, list, column] = [box.current, box.current.lastElementChild, box.current.closest(".master") ?? document.body]
+      .map((one) => one.getBoundingClientRect());
+    return setTurned(`${list.bottom > innerHeight && around.top > list.height ? "up" : ""} ${list.right > column.right ? "end" : ""}`);
   }, [open]);
   useEffect(() => {
     if (!open) return undefined;
@@ -163,7 +164,7 @@ export function Menu({ label, children, class: kind = "", align = "start" }) {
     <div class="menu" ref=${box} onKeyDown=${keys}>
       <button type="button" class=${kind} aria-expanded=${open} aria-controls=${id} onClick=${() => setOpen(!open)}>
         ${label}<${Icon} name="down" size=${16} /></button>
-      <div class=${`menu-list ${align} ${up ? "up" : ""}`} id=${id} hidden=${!open} onClick=${chosen}>${children}</div>
+      <div class=${`menu-list ${align} ${turned}`} id=${id} hidden=${!open} onClick=${chosen}>${children}</div>
     </div>
   `;
 }
