@@ -259,18 +259,18 @@ async def messages(page: Page, scene: Scene) -> AsyncIterator[str]:
 async def requests(page: Page, scene: Scene) -> AsyncIterator[str]:
     await show(page, scene, "requests", ".master .row")
     yield "requests"
-    await page.locator(".several input").click()
-    await expect(page.locator(".several > button").first).to_be_visible()
+    await page.locator(".several-bar input").click()
+    await expect(page.locator(".several-bar > button").first).to_be_visible()
     yield "several requests"
-    for number in range(1, await page.locator(".several > button").count()):
-        await page.locator(".several > button").nth(number).click()
+    for number in range(1, await page.locator(".several-bar > button").count()):
+        await page.locator(".several-bar > button").nth(number).click()
         await page.locator("dialog[open] .primary").click()
         await expect(page.locator("dialog [role=alert]").first).to_be_visible()
         yield f"what is told of several requests, {number}"
         await page.keyboard.press("Escape")
         await expect(page.locator("dialog[open]")).to_have_count(0)
     await page.route("**/api/requests/several", _refuse_some)
-    await page.locator(".several > button").first.click()
+    await page.locator(".several-bar > button").first.click()
     await expect(page.locator(".several-told")).to_be_visible()
     yield "several requests of which some are refused"
     await page.locator(".several-told > button").click()

@@ -229,13 +229,19 @@ effect(() => {
   get("/areas").then((found) => (areas.value = found), () => {});
 });
 
+/** Show a view, and be in it: whoever does not see the page hears what it is. @param {string} view */
+function goTo(view) {
+  location.hash = `#/${view}`;
+  document.getElementById("main")?.focus();
+}
+
 addEventListener("keydown", (event) => {
   singleKey(event, () => (keys.value = true));
   if (!event.altKey || event.ctrlKey || event.metaKey || !me.value) return;
   const action = {
-    Digit1: () => (location.hash = "#/messages"),
-    Digit2: () => (location.hash = "#/requests"),
-    Digit3: () => (location.hash = "#/calls"),
+    Digit1: () => goTo("messages"),
+    Digit2: () => goTo("requests"),
+    Digit3: () => goTo("calls"),
     ...(browserPhone.peek() && { KeyA: browserPhone.peek().answer }),
     KeyN: () => (location.hash = "#/new"),
     KeyP: () => /** @type {HTMLElement} */ (document.querySelector(".player .play"))?.click(),

@@ -25,6 +25,8 @@ export const me = signal(undefined);
 export const connection = signal("connecting");
 /** Whether a snapshot was ever received since log-in. */
 export const loaded = signal(false);
+/** Whether a colleague would be rung now. @param {Agent} agent */
+export const isFree = (agent) => agent.presence === "free" && agent.phone_reachable && agent.desk_connected;
 /** @type {import("@preact/signals").Signal<string[]>} */
 export const queues = signal([]);
 /** What a site lets agents choose, in both languages. @typedef {{code: string, it: string, en: string}} Label */

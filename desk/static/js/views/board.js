@@ -3,7 +3,7 @@ import { html, signal, useEffect, useRef, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { clock, percent, phone, secondsSince, stopped, when, words } from "../format.js";
 import { t } from "../i18n.js";
-import { areaName, labelText, listening, lists, me, nameOf, pauseName, pauseReasons, queues, waitingLine } from "../store.js";
+import { areaName, isFree, labelText, listening, lists, me, nameOf, pauseName, pauseReasons, queues, waitingLine } from "../store.js";
 import { ClosureDialog, endClosure, holding, planned } from "./closures.js";
 import { Act, Badge, Dot, errorText, Icon, Loading, Menu, presenceTone, toast } from "./ui.js";
 
@@ -80,7 +80,7 @@ function Tiles({ figures, line }) {
 
 /** Who waits; a call can be moved to the head, into another queue, or to a free agent. */
 function Waiting({ line, agents }) {
-  const free = agents.filter((agent) => agent.presence === "free" && agent.phone_reachable && agent.desk_connected);
+  const free = agents.filter(isFree);
   const move = (call, target) => async () => {
     await post(`/steering/calls/${call.id}/move`, { target });
     toast(t("steer.moved"));

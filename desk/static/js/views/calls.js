@@ -4,7 +4,7 @@ import { post, put } from "../api.js";
 import { clock, phone, secondsSince, serverNow, ticketText, when, words } from "../format.js";
 import { language, t } from "../i18n.js";
 import { phone as browserPhone } from "../phone.js";
-import { activeAreas, areaName, lists, nameOf, queues } from "../store.js";
+import { activeAreas, areaName, isFree, lists, nameOf, queues } from "../store.js";
 import { ContactPicker } from "./directory.js";
 import { AreaSelect, StatusBadge, Weight } from "./request_parts.js";
 import { Act, Badge, Dialog, Dot, errorText, Field, Icon, Menu, Segments, toast } from "./ui.js";
@@ -135,7 +135,7 @@ function Transfer({ second, onClose, act }) {
   const [number, setNumber] = useState("");
   const box = useRef(null);
   useEffect(() => box.current.querySelector("input").focus(), []);
-  const free = [...lists.agents.value.values()].filter((agent) => agent.presence === "free");
+  const free = [...lists.agents.value.values()].filter(isFree);
   const chosen = target === "number" ? `number:${number.replace(/[\s./-]/g, "")}` : target;
   const ready = target === "number" ? number.trim() !== "" : target !== "";
   const option = (value, label, icon) => html`

@@ -35,11 +35,11 @@ export function Several({ shown }) {
     setOpen("");
     if (refused.length === 0) toast(t("several.done", { n: results.length }));
     else requestAnimationFrame(() => document.getElementById("several-told")?.focus());
-    if (refused.length === 0) /** @type {HTMLElement|null} */ (document.querySelector(".several input"))?.focus();
+    if (refused.length === 0) /** @type {HTMLElement|null} */ (document.querySelector(".several-bar input"))?.focus();
   };
   if (shown.length === 0) return null;
   return html`
-    <div class="several" role="group" aria-label=${t("several.title")}>
+    <div class="several-bar" role="group" aria-label=${t("several.title")}>
       <label class="switch"><input type="checkbox" checked=${all} onChange=${() => (chosen.value = new Set(all ? [] : shown.slice(0, MOST).map((one) => String(one.id))))} />
         <span>${t(shown.length > MOST ? "several.first" : "several.all", { n: MOST })}</span></label>
       <span class="muted small grow" role="status">${some.length > MOST ? t("several.too_many", { n: MOST }) : some.length ? t("several.chosen", { n: some.length }) : ""}</span>

@@ -2,7 +2,7 @@
 import { html } from "../lib.js";
 import { clock, phone, secondsSince } from "../format.js";
 import { t } from "../i18n.js";
-import { areaName, lists, me, pauseName, waitingLine } from "../store.js";
+import { areaName, isFree, lists, me, pauseName, waitingLine } from "../store.js";
 import { Badge, Dot, Icon, presenceTone } from "./ui.js";
 
 export function Side() {
@@ -32,7 +32,7 @@ export function Side() {
       </section>
       <section class="card">
         <header class="card-head"><h2>${t("side.colleagues")}</h2>
-          <span class="count">${t("side.free_count", { n: agents.filter((a) => a.presence === "free" && a.phone_reachable && a.desk_connected).length })}</span></header>
+          <span class="count">${t("side.free_count", { n: agents.filter(isFree).length })}</span></header>
         ${agents.length === 0 && html`<p class="quiet-line">${t("side.alone")}</p>`}
         <ul class="colleagues">
           ${agents.map((agent) => html`
@@ -41,7 +41,7 @@ export function Side() {
               <span class="who">${agent.name}</span>
               <span class="meta"><span class="state"><${Dot} tone=${presenceTone(agent.presence)} />${t(`presence.${agent.presence}`)}</span>
                 ${agent.pause_reason ? html` · ${pauseName(agent.pause_reason)}` : null}
-                ${agent.presence === "free" && !(agent.phone_reachable && agent.desk_connected)
+                ${agent.presence === "free" && !isFree(agent)
                   ? html` · <span class="bad-text">${t("side.unreachable")}</span>` : null}</span>
               ${agent.presence !== "offline" && html`<span class="time">${clock(secondsSince(agent.presence_since))}</span>`}
             </li>`)}
