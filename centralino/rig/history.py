@@ -58,17 +58,18 @@ _ROWS = (
     " created_at, next_attempt_at, sent_at) SELECT i, 'opened', '<' || i || '@desk.example>', 'desk@desk.example',"
     " 'u' || i || '@asl.example', 'Richiesta', 'Registrata.', 'sent', 1, {at}, {at}, {at} FROM n",
     "INSERT INTO message (id, call_id, request_id, contact_id, line, language, caller, state, started_at, ended_at,"
-    " take, audio, seconds, speech_seconds, transcript_state, transcript, words, numbers, attempts, heard_at, heard_by)"
+    " take, audio, seconds, speech_seconds, transcript_state, transcript, words, numbers,"
+    " corrections, attempts, heard_at, heard_by)"
     " SELECT 'm' || i, 'c' || i, CASE WHEN i % 10 = 0 THEN NULL ELSE i END, NULL, '0805551000', 'it',"
     " '+39080' || (1000000 + 1 + i % :contacts), CASE WHEN i % 10 = 0 THEN 'empty' ELSE 'filed' END, {at}, {at}, 1,"
-    " CASE WHEN i > :rows - 1000 THEN 'm' || i || '.wav' END, 20, 15, 'done', 'Non stampa.', '[]', '[]', 1,"
+    " CASE WHEN i > :rows - 1000 THEN 'm' || i || '.wav' END, 20, 15, 'done', 'Non stampa.', '[]', '[]', 0, 1,"
     " CASE WHEN i % 200 = 0 THEN NULL ELSE {at} END, 'agente1' FROM n",
     "INSERT INTO call (id, channel_id, app, line, caller, contact_id, language, phase, outcome, queue, priority,"
-    " started_at, queued_at, answered_at, ended_at, agent_id, agent_channel_id, on_hold, consulting, outbound,"
-    " tickets_keyed, request_id, message_id) SELECT 'c' || i, 'channel-' || i, 'centralino', '0805551000',"
+    " started_at, queued_at, answered_at, ended_at, agent_id, agent_channel_id, on_hold, consulting, third_away,"
+    " outbound, tickets_keyed, request_id, message_id) SELECT 'c' || i, 'channel-' || i, 'centralino', '0805551000',"
     " '+39080' || (1000000 + 1 + i % :contacts), 1 + i % :contacts, 'it', 'ended',"
     " CASE WHEN i % 2 = 0 THEN 'answered' ELSE 'voicemail' END, 'desk', 0, {at}, {at}, {at}, {at}, 1 + i % :agents,"
-    " 'o' || i, {false}, {false}, {false}, 0, i, 'm' || i FROM n",
+    " 'o' || i, {false}, {false}, {false}, {false}, 0, i, 'm' || i FROM n",
     "INSERT INTO offer (id, call_id, agent_id, endpoint, offered_at, ended_at, result) SELECT 'o' || i, 'c' || i,"
     " 1 + i % :agents, 'PJSIP/101', {at}, {at}, 'answered' FROM n",
     "INSERT INTO dismissed_pop (call_id, agent_id, at, reason) SELECT 'c' || i, 1 + i % :agents, {at}, 'test' FROM n"

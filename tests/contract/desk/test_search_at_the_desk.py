@@ -111,7 +111,7 @@ async def test_saved_lists_columns_and_keys_are_remembered_with_the_account(
         "filters": [LIST],
         "begin_with": LIST["name"],
         "columns": ["company"],
-        "keys": {"on": False, "next": "n", "previous": "p", "search": "s", "help": "h"},
+        "keys": {"on": False, "next": "n", "previous": "p", "search": "s", "help": "h", "choose": "v"},
     }
     answer = await giulia.put("/session/preferences", json=wanted)
     assert (answer.status_code, answer.json()["preferences"]) == (200, wanted)

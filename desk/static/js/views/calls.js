@@ -97,7 +97,8 @@ function Controls({ pop }) {
   const group = useRef(null);
   const before = useRef(second);
   useEffect(() => { // the button that had the focus is gone with what it did
-    if (before.current !== second && document.activeElement === document.body) group.current?.querySelector("button")?.focus();
+    const focused = document.activeElement;
+    if (before.current !== second && (focused === document.body || focused?.id === "main")) group.current?.querySelector("button")?.focus();
     before.current = second;
   }, [second]);
   const steer = (path, body) => post(`/calls/${pop.call_id}/${path}`, body);
