@@ -190,7 +190,8 @@ def create_app(
 def _answer_errors(app: FastAPI) -> None:
     async def desk_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, DeskError)  # noqa: S101 - narrows the type
-        return _problem(error.status, error.code, _language(request), headers=_headers(error))
+        status, problem = refusal(error, _language(request))
+        return _answer(status, problem, _headers(error))
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - narrows the type
@@ -209,7 +210,7 @@ def _answer_errors(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         status, problem = refusal(error, _language(request))
         log.info("refused", code=problem.error)
-        return JSONResponse(problem.model_dump(mode="json"), status_code=status)
+        return _answer(status, problem)
 
     async def not_for_a_database(request: Request, error: Exception) -> Response:
         log.warning("a value that the database cannot hold", error=type(error).__name__)
@@ -242,6 +243,10 @@ def _problem(
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     problem = Problem(error=code, message=say(code, language), fields=fields or {})
+    return _answer(status, problem, headers)
+
+
+def _answer(status: int, problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse(problem.model_dump(mode="json"), status_code=status, headers=headers)
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, not_, select, update
 from sqlalchemy.orm import Session
 
 from desk.errors import AlreadyBound, NotThere, UsernameTaken, WeakPassword, WrongPassword
 from desk.models import LOG_INS, Account, DeskSession, DismissedPop, DismissReason, Role
 from desk.passwords import MIN_LENGTH, hash_password, new_token, token_hash
-from desk.queries import RECENT, USED_AT, account_by_username, log_in_id_of
+from desk.queries import RECENT, account_by_username, log_in_id_of, still_holds
 from desk.views import CounterForm, NewContact, NewRequestForm, PersonForm, Preferences
 from ivr import browser_phones
 from ivr.models import Call
@@ -148,7 +148,7 @@ def log_out(session: Session, token_sha256: str) -> None:
 
 def end_unused(session: Session, idle: timedelta, *, now: datetime) -> None:
     """End log-ins that are over, or were not used for as long as `idle`; run by the clock."""
-    over = or_(DeskSession.expires_at <= now, now - idle >= USED_AT)
+    over = not_(still_holds(idle, now))
     if session.scalar(select(DeskSession.token_sha256).where(over).limit(1)) is None:
         return  # most of the time: nothing is written
     ended = delete(DeskSession).where(over).returning(DeskSession.account_id)

@@ -1,15 +1,15 @@
 """What the desk reads, in the shapes it shows."""
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from desk.errors import NotThere
 from desk.models import Account, DeskSession, DismissedPop, Role
 from desk.passwords import token_hash
 from desk.request_queries import Reader, around_request
@@ -104,6 +104,11 @@ def roles(session: Session) -> dict[int, Role]:
     return {agent_id: role for agent_id, role in rows if agent_id is not None}
 
 
+def still_holds(idle: timedelta, now: datetime) -> ColumnElement[bool]:
+    """Whether a log-in is neither over nor unused for as long as `idle`."""
+    return and_(DeskSession.expires_at > now, now - idle < USED_AT)
+
+
 def who_has(session: Session, token: str, *, idle: timedelta, now: datetime) -> Who | None:
     """The person whose log-in cookie this is; None when it is unknown, over, or was not used for as long as `idle`."""
     sha256 = token_hash(token)
@@ -111,7 +116,7 @@ def who_has(session: Session, token: str, *, idle: timedelta, now: datetime) -> 
         select(Account, DeskSession.expires_at, USED_AT, Agent.name, Agent.browser_phone)
         .join(DeskSession, DeskSession.account_id == Account.id)
         .outerjoin(Agent, Agent.id == Account.agent_id)
-        .where(DeskSession.token_sha256 == sha256, DeskSession.expires_at > now, now - idle < USED_AT)
+        .where(DeskSession.token_sha256 == sha256, still_holds(idle, now))
     ).one_or_none()
     if row is None:
         return None
@@ -130,9 +135,7 @@ def who_has(session: Session, token: str, *, idle: timedelta, now: datetime) -> 
 
 def log_ins(session: Session, who: Who, *, idle: timedelta, now: datetime) -> list[LogInView]:
     """The log-ins of a person that still hold: the one that asks first, then the ones used last."""
-    held = select(DeskSession).where(
-        DeskSession.account_id == who.account_id, DeskSession.expires_at > now, now - idle < USED_AT
-    )
+    held = select(DeskSession).where(DeskSession.account_id == who.account_id, still_holds(idle, now))
     views = [
         LogInView(
             id=log_in_id_of(one),
@@ -149,7 +152,7 @@ def log_ins(session: Session, who: Who, *, idle: timedelta, now: datetime) -> li
 
 def log_in_id_of(one: DeskSession) -> str:
     """What a page calls a log-in: nothing that its cookie, or what is kept of it, could be found by."""
-    return hashlib.sha256(f"log-in {one.token_sha256}".encode()).hexdigest()[:24]
+    return token_hash(f"log-in {one.token_sha256}")[:24]
 
 
 def sessions_among(session: Session, tokens: Collection[str], *, now: datetime) -> dict[str, bool]:
@@ -595,6 +598,14 @@ def request_view(request: Request) -> RequestView:
         level_0_answered_at=request.level_0_answered_at,
         version=request.version,
     )
+
+
+def saved_request(session: Session, request_id: int) -> RequestView:
+    """A request that was just stored, as a line of a list. Raises NotThere when it is gone again."""
+    request = session.get(Request, request_id)
+    if request is None:
+        raise NotThere
+    return request_view(request)
 
 
 def message_view(message: Message, request: Request | None, contact: Contact | None, calls: CallsConfig) -> MessageView:

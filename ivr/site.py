@@ -29,7 +29,6 @@ from tickets.changes import MISSED, Change
 from tickets.database import Database, announce
 from tickets.errors import InvalidInput
 from tickets.fields import not_one_of
-from tickets.texts import clean_line
 
 log = structlog.get_logger()
 
@@ -141,7 +140,6 @@ def add_part(
     """
     _alone(session)
     config = in_force(session, base)
-    name = clean_line(name)
     if kind != "line" and _NAME.fullmatch(name) is None:
         raise InvalidInput("name", "has letters and digits, with spaces and - _ . ' between, at most 40", "no_name")
     row = session.get(SiteEdit, (kind, name))

@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from desk import operations, queries
 from desk.context import AgentId, CallOnMyPhone, DeskParts, MyCall, Person
-from desk.errors import NotThere
 from desk.views import (
     AttachForm,
     CodeForm,
@@ -150,14 +149,7 @@ async def join(call: CallOnMyPhone, desk: DeskParts) -> Response:
 
 
 async def _as_shown(desk: DeskParts, request: ServiceRequest) -> RequestView:
-    return await desk.database.read(_request_view, request.id)
-
-
-def _request_view(session: Session, request_id: int) -> RequestView:
-    request = session.get(ServiceRequest, request_id)
-    if request is None:
-        raise NotThere
-    return queries.request_view(request)
+    return await desk.database.read(queries.saved_request, request.id)
 
 
 def _contact(session: Session, contact_id: int) -> list[ContactView]:

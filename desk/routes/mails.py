@@ -73,7 +73,7 @@ async def open_after_all(mail_id: int, who: Supervisor, desk: DeskParts) -> Save
         raise NoRoom from error
     if row is None or row.request_id is None:
         raise NotThere
-    return SavedRequest(request=await desk.database.read(_request, row.request_id))
+    return SavedRequest(request=await desk.database.read(queries.saved_request, row.request_id))
 
 
 def _found(session: Session, wanted: tuple[MailResult, ...], text: str) -> FoundMails:
@@ -91,7 +91,3 @@ def _listed(session: Session, rows: list[MailIn]) -> list[MailView]:
 def _with_ticket(row: MailIn, tickets: dict[int, str | None]) -> dict[str, Any]:
     fields = {name: getattr(row, name) for name in MailView.model_fields if name != "ticket"}
     return fields | {"ticket": tickets.get(row.request_id) if row.request_id is not None else None}
-
-
-def _request(session: Session, request_id: int) -> Any:
-    return queries.request_view(session.get_one(Request, request_id))

@@ -23,13 +23,11 @@ from desk.views import (
     HeardForm,
     MessageDetail,
     MessageView,
-    RequestView,
     SavedRequest,
     WaveformView,
 )
 from ivr.call_backs import ask_for_message
 from ivr.terms import terms_of_line
-from tickets.models import Request as ServiceRequest
 from voicemail.audio import loudness, read_samples
 from voicemail.errors import UnusableAudio
 from voicemail.models import Message
@@ -125,7 +123,7 @@ async def open_after_all(message_id: str, who: Person, desk: DeskParts) -> Saved
     request = await desk.database.run(
         file_after_all, message_id, desk.notices, actor=who.me.username, terms=terms, now=desk.now()
     )
-    return SavedRequest(request=await desk.database.read(_request, request.id))
+    return SavedRequest(request=await desk.database.read(queries.saved_request, request.id))
 
 
 @router.post("/{message_id}/call-back", status_code=202)
@@ -152,10 +150,6 @@ async def _audio(desk: Desk, message_id: str) -> tuple[Message, Path]:
         log.warning("the audio of a message is not there", message_id=message_id)
         raise AudioMissing
     return message, path
-
-
-def _request(session: Session, request_id: int) -> RequestView:
-    return queries.request_view(session.get_one(ServiceRequest, request_id))
 
 
 def _message(session: Session, message_id: str) -> Message | None:

@@ -101,6 +101,17 @@ async def call_of(world: World, call_back: CallBack) -> Call:
     return await world.read(look)
 
 
+async def they_talk(world: World, call: Call, user: Phone, agent: Phone) -> None:
+    """Each hears the other; then the user hangs up."""
+    await say(user, QUESTION)
+    await say(agent, ANSWER)
+    await user.hang_up()
+    await agent.wait_for(Event.CLOSED)
+    assert similarity(QUESTION, agent.heard()) > 0.8
+    assert similarity(ANSWER, user.heard()) > 0.8
+    assert await outcome_of(world, call) is Outcome.ANSWERED
+
+
 async def test_an_agent_calls_a_user_back_and_the_two_talk(
     world: World, service: Service, on_duty: Duty, rossi_at_home: Phone
 ) -> None:
@@ -116,13 +127,7 @@ async def test_an_agent_calls_a_user_back_and_the_two_talk(
     call_back = await ended(world, request)
     call = await world.call_until(call_back.call_id or "", lambda row: row.phase is Phase.TALKING)
     assert (call.outbound, call.request_id, call.agent_id) == (True, request.id, anna.id)
-    await say(rossi_at_home, QUESTION)
-    await say(anna.phone, ANSWER)
-    await rossi_at_home.hang_up()
-    await anna.phone.wait_for(Event.CLOSED)
-    assert similarity(QUESTION, anna.phone.heard()) > 0.8
-    assert similarity(ANSWER, rossi_at_home.heard()) > 0.8
-    assert await outcome_of(world, call) is Outcome.ANSWERED
+    await they_talk(world, call, rossi_at_home, anna.phone)
     stored, told = await request_now(world, request)
     assert (stored.status, stored.holder) == (Status.IN_PROGRESS, "anna")
     assert [one["result"] for one in told] == ["answered"]
@@ -247,13 +252,7 @@ async def test_a_call_that_was_missed_is_called_back_from_the_list_and_is_done(
     call = await world.until(
         lambda session: session.scalar(select(Call).where(Call.outbound, Call.phase == Phase.TALKING))
     )
-    await say(rossi_at_home, QUESTION)
-    await say(anna.phone, ANSWER)
-    await rossi_at_home.hang_up()
-    await anna.phone.wait_for(Event.CLOSED)
-    assert similarity(QUESTION, anna.phone.heard()) > 0.8
-    assert similarity(ANSWER, rossi_at_home.heard()) > 0.8
-    assert await outcome_of(world, call) is Outcome.ANSWERED
+    await they_talk(world, call, rossi_at_home, anna.phone)
     code = service.settings.calls.outcome_codes[0].code
     await anna.desk.post(f"/api/calls/{call.id}/code", {"code": code})
     done = await anna.desk.get(f"/api/calls/{missed.id}")

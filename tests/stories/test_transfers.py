@@ -10,7 +10,7 @@ from centralino.rig.audio import similarity
 from centralino.rig.phone import Event
 from centralino.rig.world import ServiceProcess, World
 from centralino.serve import Service
-from ivr.models import Outcome, Phase
+from ivr.models import Call, Outcome, Phase
 from tests.stories.conftest import (
     ANNA,
     ANSWER,
@@ -115,10 +115,7 @@ async def test_an_agent_asks_a_colleague_first_and_hands_the_caller_over(
     async with world.caller(ROSSI.phone) as rossi:
         call = await dial(world, rossi, STAFFED)
         await answered_by(world, anna, call)
-        await asyncio.gather(
-            anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True}),
-            _picks_up(carla),
-        )
+        await _calls_for_a_word(anna, call, carla)
         consulting = time.monotonic()
         await anna.desk.until_item("pops", call.id, lambda pop: pop["on_hold"] and pop["consulting"])
         await carla.desk.until_item("pops", call.id, lambda pop: pop["state"] == "consulted")
@@ -153,10 +150,7 @@ async def test_an_agent_asks_a_colleague_and_goes_back_to_the_caller(
     async with world.caller(ROSSI.phone) as rossi:
         call = await dial(world, rossi, STAFFED)
         await answered_by(world, anna, call)
-        await asyncio.gather(
-            anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True}),
-            _picks_up(carla),
-        )
+        await _calls_for_a_word(anna, call, carla)
         await anna.desk.post(f"/api/calls/{call.id}/transfer/cancel")
         await carla.phone.wait_for(Event.CLOSED)
         await carla.until_presence("free")
@@ -180,10 +174,7 @@ async def test_the_colleague_who_is_asked_hangs_up_and_the_caller_is_back(
     async with world.caller(ROSSI.phone) as rossi:
         call = await dial(world, rossi, STAFFED)
         await answered_by(world, anna, call)
-        await asyncio.gather(
-            anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True}),
-            _picks_up(carla),
-        )
+        await _calls_for_a_word(anna, call, carla)
         await carla.phone.hang_up()
         await carla.until_presence("free")
         await say(anna.phone, ANSWER)
@@ -433,10 +424,7 @@ async def test_a_caller_who_hangs_up_on_hold_ends_the_second_call_too(
     async with world.caller(ROSSI.phone) as rossi:
         call = await dial(world, rossi, STAFFED)
         await answered_by(world, anna, call)
-        await asyncio.gather(
-            anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True}),
-            _picks_up(carla),
-        )
+        await _calls_for_a_word(anna, call, carla)
         await anna.desk.post(f"/api/calls/{call.id}/transfer/join")
         await anna.desk.post(f"/api/calls/{call.id}/transfer/swap")  # apart: the caller hears music again
         await anna.desk.until_item("pops", call.id, lambda pop: pop["on_hold"] and not pop["third_away"])
@@ -456,10 +444,7 @@ async def test_a_second_call_ends_with_the_service_and_the_two_who_talk_go_on(
     async with world.caller(ROSSI.phone) as rossi:
         call = await dial(world, rossi, STAFFED)
         await answered_by(world, anna, call)
-        await asyncio.gather(
-            anna.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{carla.id}", "attended": True}),
-            _picks_up(carla),
-        )
+        await _calls_for_a_word(anna, call, carla)
         await anna.desk.post(f"/api/calls/{call.id}/transfer/swap")
         await process.kill()
         await process.start()
@@ -472,6 +457,14 @@ async def test_a_second_call_ends_with_the_service_and_the_two_who_talk_go_on(
         await rossi.wait_for(Event.CLOSED)
     assert await outcome_of(world, call) is Outcome.ANSWERED
     await nothing_left(world)
+
+
+async def _calls_for_a_word(agent: OnDuty, call: Call, colleague: OnDuty) -> None:
+    """The agent calls a colleague while the caller hears music, and they talk."""
+    await asyncio.gather(
+        agent.desk.post(f"/api/calls/{call.id}/transfer", {"target": f"agent:{colleague.id}", "attended": True}),
+        _picks_up(colleague),
+    )
 
 
 async def _picks_up(colleague: OnDuty) -> None:

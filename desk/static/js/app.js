@@ -5,21 +5,19 @@ import { clock, phone, secondsSince, when } from "./format.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { connect, disconnect, retryNow } from "./live.js";
 import { phone as browserPhone } from "./phone.js";
-import { answeredRequests, areas, connection, dueMessages, dueRequests, forget, lists, loaded, me, myRequests, outdated, untaken, waitingLine } from "./store.js";
+import { answeredRequests, areas, connection, dueMessages, dueRequests, forget, forgetTyped, lists, loaded, me, myRequests, outdated, untaken, waitingLine } from "./store.js";
 import { callerName, CallPanel } from "./views/calls.js";
 import { Calls } from "./views/call_log.js";
 import { holding } from "./views/closures.js";
-import { Counter, forgetDraft } from "./views/counter.js";
+import { Counter } from "./views/counter.js";
 import { KeysDialog, singleKey } from "./views/keys.js";
 import { LogInsDialog } from "./views/log_ins.js";
 import { Login } from "./views/login.js";
 import { Mails } from "./views/mails.js";
 import { Messages } from "./views/messages.js";
 import { Presence, PresenceNotice, WrapUp } from "./views/presence.js";
-import { forgetNotes } from "./views/request.js";
 import { Requests } from "./views/requests.js";
 import { initials, Side } from "./views/side.js";
-import { forgetCorrections } from "./views/transcript.js";
 import { Act, errorText, Icon, Loading, Menu, toast, Toasts } from "./views/ui.js";
 
 /** "#/messages/17" -> ["messages", "17"] */
@@ -100,9 +98,7 @@ function Top() {
     logIns.value = false;
     disconnect();
     forget();
-    forgetDraft();
-    forgetNotes();
-    forgetCorrections();
+    forgetTyped();
   };
   return html`
     <header class="top">
@@ -212,15 +208,6 @@ effect(() => {
 
 effect(() => {
   if (me.value) connect();
-});
-
-/** What is typed stays through a log-in that has expired, for the same person. */
-let owner = "";
-effect(() => {
-  if (!me.value || me.value.username === owner) return;
-  owner = me.value.username;
-  forgetNotes();
-  forgetCorrections();
 });
 
 /** The areas in this person's language; asked again after a lost connection, since they can be changed. */

@@ -2,7 +2,7 @@
  * What the page knows. The server's lists arrive as one snapshot, then item by item (see live.js); each is a signal
  * holding a Map by id, replaced whole on change.
  */
-import { batch, computed, signal } from "./lib.js";
+import { batch, computed, effect, signal } from "./lib.js";
 import { clockOffset, serverNow, timezone, words } from "./format.js";
 import { language, t } from "./i18n.js";
 
@@ -118,6 +118,19 @@ export function applyEvent(topic, change) {
     touched.value = { topic, id: change.id, count: touched.value.count + 1 };
   });
 }
+
+/** What empties the forms that keep what is typed while other things are looked at. @type {(() => void)[]} */
+const forms = [];
+/** What is typed there also stays through a log-in that has expired, for the same person. @param {() => void} empty */
+export const keepTyped = (empty) => forms.push(empty);
+/** Who logs out leaves nothing behind. */
+export const forgetTyped = () => { for (const empty of forms) empty(); };
+let owner = "";
+effect(() => {
+  if (!me.value || me.value.username === owner) return;
+  owner = me.value.username;
+  forgetTyped();
+});
 
 export function forget() {
   batch(() => {

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from sqlalchemy import update
@@ -60,6 +61,16 @@ class Page:
             assert event["type"] != topic, event
 
 
+def live_socket(served: DeskServer, client: httpx.AsyncClient, **options: Any) -> connect:
+    """The live connection of somebody who has logged in with this client."""
+    return connect(
+        served.url.replace("http", "ws") + "/api/live",
+        additional_headers={"cookie": f"centralino={client.cookies['centralino']}"},
+        proxy=None,
+        **options,
+    )
+
+
 @contextlib.asynccontextmanager
 async def page(
     served: DeskServer, username: str, compression: str | None = "deflate"
@@ -67,14 +78,7 @@ async def page(
     """A page of a person, and its first snapshot."""
     async with (
         served.browser(username) as client,
-        connect(
-            served.url.replace("http", "ws") + "/api/live",
-            additional_headers={"cookie": f"centralino={client.cookies['centralino']}"},
-            origin=Origin(served.url),
-            compression=compression,
-            max_size=None,
-            proxy=None,
-        ) as socket,
+        live_socket(served, client, origin=Origin(served.url), compression=compression, max_size=None) as socket,
     ):
         one = Page(socket)
         snapshot = await one.next()
@@ -254,14 +258,7 @@ async def test_a_page_that_does_not_read_holds_nobody_up(served: DeskServer) -> 
     await served.agent("slow")
     await served.agent("quick")
     async with served.browser("slow") as client:
-        stuck = connect(
-            served.url.replace("http", "ws") + "/api/live",
-            additional_headers={"cookie": f"centralino={client.cookies['centralino']}"},
-            max_queue=1,
-            close_timeout=0.1,
-            ping_interval=None,
-            proxy=None,
-        )
+        stuck = live_socket(served, client, max_queue=1, close_timeout=0.1, ping_interval=None)
         async with page(served, "quick") as (quick, _), stuck:
             for number in range(30):
                 request = await served.request(f"{number} " + "x" * 150)
@@ -312,14 +309,7 @@ async def test_the_agent_is_connected_while_a_page_is_open(served: DeskServer) -
 
 async def test_logging_out_closes_the_live_page(served: DeskServer) -> None:
     await served.agent("giulia")
-    async with (
-        served.browser("giulia") as client,
-        connect(
-            served.url.replace("http", "ws") + "/api/live",
-            additional_headers={"cookie": f"centralino={client.cookies['centralino']}"},
-            proxy=None,
-        ) as socket,
-    ):
+    async with served.browser("giulia") as client, live_socket(served, client) as socket:
         await socket.recv()
         await client.delete("/session")
         async with asyncio.timeout(5):

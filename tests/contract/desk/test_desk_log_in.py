@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from websockets.asyncio.client import connect
 
 from centralino.rig.desk_server import PASSWORD, DeskServer
 from centralino.rig.postgres import PostgresServer
@@ -19,6 +18,7 @@ from desk.operations import end_unused, remove_account, set_password, set_role
 from desk.passwords import token_hash, verify_password
 from desk.throttle import Attempt, count_attempt, forgive, wait_of
 from ivr.browser_phones import KEY_MADE, keys
+from tests.contract.desk.test_desk_live import live_socket
 from tickets.changes import Change
 from tickets.database import Base, Database
 
@@ -377,11 +377,7 @@ async def test_a_log_in_that_is_ended_closes_its_pages(served: DeskServer) -> No
     async with (
         served.browser("giulia") as there,
         served.browser("giulia") as here,
-        connect(
-            served.url.replace("http", "ws") + "/api/live",
-            additional_headers={"cookie": f"centralino={there.cookies['centralino']}"},
-            proxy=None,
-        ) as socket,
+        live_socket(served, there) as socket,
     ):
         await socket.recv()
         other = next(one for one in (await here.get("/session/log-ins")).json() if not one["this"])

@@ -7,7 +7,7 @@ import { phone as browserPhone } from "../phone.js";
 import { activeAreas, areaName, isFree, lists, nameOf, queues } from "../store.js";
 import { ContactPicker } from "./directory.js";
 import { AreaSelect, StatusBadge, Weight } from "./request_parts.js";
-import { Act, Badge, Dialog, Dot, errorText, Field, Icon, Menu, Segments, toast } from "./ui.js";
+import { Act, Badge, Dialog, Dot, errorText, Field, focusIsLost, Icon, Menu, Segments, toast } from "./ui.js";
 
 /**
  * Which call is in front. It changes by itself only when nobody could lose anything: a new call comes to the front
@@ -97,8 +97,7 @@ function Controls({ pop }) {
   const group = useRef(null);
   const before = useRef(second);
   useEffect(() => { // the button that had the focus is gone with what it did
-    const focused = document.activeElement;
-    if (before.current !== second && (focused === document.body || focused?.id === "main")) group.current?.querySelector("button")?.focus();
+    if (before.current !== second && focusIsLost()) group.current?.querySelector("button")?.focus();
     before.current = second;
   }, [second]);
   const steer = (path, body) => post(`/calls/${pop.call_id}/${path}`, body);

@@ -1,9 +1,9 @@
 /** A request that no call brought: somebody stands at the counter, or rang another phone. Made for the keyboard. */
-import { effect, html, signal, useEffect, useRef, useState } from "../lib.js";
+import { html, signal, useEffect, useRef, useState } from "../lib.js";
 import { newKey, post } from "../api.js";
 import { ticketText } from "../format.js";
 import { language, t } from "../i18n.js";
-import { me } from "../store.js";
+import { keepTyped } from "../store.js";
 import { Chosen, ContactSearch, PersonFields } from "./directory.js";
 import { AreaSelect, Priority, StatusBadge, Weight } from "./request_parts.js";
 import { Act, errorText, Field, Icon, Segments, toast } from "./ui.js";
@@ -15,15 +15,7 @@ const BLANK = {
 };
 /** What is typed stays while other things are looked at. */
 const draft = signal(BLANK);
-/** ... and through a log-in that has expired, for the same person. */
-let owner = "";
-effect(() => {
-  if (!me.value || me.value.username === owner) return;
-  owner = me.value.username;
-  draft.value = BLANK;
-});
-/** Who logs out leaves nothing behind. */
-export const forgetDraft = () => (draft.value = BLANK);
+keepTyped(() => (draft.value = BLANK));
 
 /** Begin a request that follows one which cannot be reopened any more. @param {any} request */
 export function follow(request) {

@@ -7,7 +7,7 @@ import { areaName, dueMessages, emptyMessages, loaded, nameOf, promise, touched,
 import { LinkForm } from "./changes.js";
 import { CallBack, CloseForm, RequestActions } from "./request_parts.js";
 import { Player } from "./player.js";
-import { Act, Badge, Empty, errorText, Icon, Loading, toast } from "./ui.js";
+import { Act, Badge, Empty, errorText, focusIsLost, Icon, Loading, toast } from "./ui.js";
 
 export function Messages({ id }) {
   const due = dueMessages.value;
@@ -85,7 +85,7 @@ function One({ id }) {
   const after = async () => {
     await load();
     requestAnimationFrame(() => {
-      if (["body", "main"].includes(document.activeElement.localName)) document.getElementById("message-title")?.focus({ preventScroll: true });
+      if (focusIsLost()) document.getElementById("message-title")?.focus({ preventScroll: true });
     });
   };
   const stopMerging = () => {

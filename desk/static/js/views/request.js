@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { ticketText, when } from "../format.js";
 import { t } from "../i18n.js";
-import { answered, areaName, me, nameOf, promise, touched, untaken } from "../store.js";
+import { answered, areaName, keepTyped, me, nameOf, promise, touched, untaken } from "../store.js";
 import { Changes, CompanyDesk, Edited, Links } from "./changes.js";
 import { Files } from "./files.js";
 import { ended, heldBy, heldSince, Priority, StatusBadge } from "./request_parts.js";
@@ -11,7 +11,7 @@ import { Act, Badge, errorText, Icon, Loading, toast } from "./ui.js";
 
 /** Notes that are not added yet, by request: they stay while another one is looked at. @type {Map<number, string>} */
 const drafts = new Map();
-export const forgetNotes = () => drafts.clear();
+keepTyped(() => drafts.clear());
 
 export function One({ id }) {
   const [request, setRequest] = useState(null);

@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../lib.js";
 import { get, put } from "../api.js";
 import { clock, when } from "../format.js";
 import { t } from "../i18n.js";
-import { nameOf } from "../store.js";
+import { keepTyped, nameOf } from "../store.js";
 import { changeText } from "./request_parts.js";
 import { Act, errorText, Field, Icon, toast } from "./ui.js";
 
@@ -14,7 +14,7 @@ const PAUSE = 0.7;
 
 /** Corrections that are not saved yet, by message: they stay while another one is looked at. @type {Map<string, {text: string, corrections: number}>} */
 const drafts = new Map();
-export const forgetCorrections = () => drafts.clear();
+keepTyped(() => drafts.clear());
 
 /** @param {{message: any, at: number, seek: (seconds: number) => void, onChanged: (message: any) => void}} props */
 export function Transcript({ message, at, seek, onChanged }) {

@@ -87,6 +87,9 @@ export const Toasts = () => html`
   </div>
 `;
 
+/** Whether nothing has the focus any more: what had it is gone, or (see `Act`) the page as a whole has it since. */
+export const focusIsLost = () => ["body", "main"].includes(document.activeElement?.localName);
+
 /**
  * A button that runs something and cannot be pressed twice meanwhile; a failure becomes a toast.
  * @param {{act: () => Promise<unknown>|unknown, onFailed?: (error: unknown) => void, children?: any, class?: string,
